@@ -1,0 +1,1 @@
+//! One perf server for every transport.

@@ -1,0 +1,140 @@
+//! The contract between polyperf and the transports that it measures.
+//!
+//! A transport is a [`Transport`] that listens and connects, and the [`Stream`]s that come of it.
+//! Whoever passes the conformance suite (feature `conformance`) can be measured by polyperf, chosen
+//! by name at run time, next to every other transport.
+//!
+//! Three rules shape it:
+//!
+//! - **Box once where a peer connects, poll where bytes move.** One virtual call carries a batch.
+//! - **Halves, not locks.** What two tasks use is two objects.
+//! - **No default methods.** A wrapper that forgets one would silently lose an ability, and the
+//!   measurement with it; `#[deny(clippy::missing_trait_methods)]` on a wrapper proves it whole.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod path;
+mod sockets;
+mod stream;
+mod tuning;
+
+use std::{fmt::Debug, net::SocketAddr, num::NonZeroUsize};
+
+pub use async_trait::async_trait;
+
+pub use crate::{
+    error::{AcceptError, Error},
+    path::{Path, PathStats},
+    sockets::{HostSockets, Sockets},
+    stream::{Chunk, Received, RecvHalf, SendHalf, Stream},
+    tuning::{Setting, Tuning},
+};
+
+/// A way to carry streams between two hosts.
+///
+/// Implementations never create sockets themselves: they are built with an `Arc<dyn` [`Sockets`]`>`,
+/// so that a test or an emulated network decides where a socket lives.
+#[async_trait]
+pub trait Transport: Debug + Send + Sync + 'static {
+    /// Returns the name by which users choose this transport: lower case, `a-z0-9-`.
+    fn name(&self) -> &'static str;
+
+    /// Returns what a stream of this transport carries.
+    ///
+    /// The only fact about a transport that the layers above may branch on.
+    fn delivery(&self) -> Delivery;
+
+    /// Starts to listen on `addr`; port 0 picks a free one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address cannot be had.
+    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error>;
+
+    /// Connects to `peer`.
+    ///
+    /// What one `connect` shares (a QUIC connection, or nothing at all for TCP) is the transport's
+    /// affair; a [`Connection`] is whatever streams are opened from.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the attempt and leaks nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] if the peer cannot be reached, [`Error::Unsupported`] if `peer` asks for a
+    /// setting that this transport does not have.
+    async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error>;
+}
+
+/// What a stream carries from end to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// An ordered sequence of bytes, none missing.
+    Bytes,
+    /// Messages that keep their boundaries, and may be lost, repeated or reordered.
+    Messages {
+        /// The longest message, in bytes.
+        max: NonZeroUsize,
+    },
+}
+
+/// Whom to connect to, from where, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The address to connect to.
+    pub addr: SocketAddr,
+    /// The name that the user gave, for transports that verify whom they talk to.
+    pub name: Option<String>,
+    /// The local address to connect from; port 0 leaves the port to the system.
+    ///
+    /// Where one [`Connection`] opens several sockets, the n-th takes this port plus n.
+    pub local: Option<SocketAddr>,
+    /// What to set on each stream before its handshake, as far as that matters.
+    pub tuning: Tuning,
+}
+
+impl Peer {
+    /// Returns a peer at `addr`, with nothing else asked for.
+    #[must_use]
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { addr, name: None, local: None, tuning: Tuning::default() }
+    }
+}
+
+/// The passive end of a transport.
+#[async_trait]
+pub trait Listener: Debug + Send + 'static {
+    /// Returns the address that peers connect to, with the real port.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// Waits for the next stream that any peer has opened.
+    ///
+    /// A peer whose handshake is slow, or never ends, delays no other peer's stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no stream.
+    ///
+    /// # Errors
+    ///
+    /// See [`AcceptError`]: the variant says what the caller does next.
+    async fn accept(&mut self) -> Result<Stream, AcceptError>;
+}
+
+/// The active end of a transport, from which streams are opened.
+#[async_trait]
+pub trait Connection: Debug + Send + Sync + 'static {
+    /// Opens a stream: a QUIC stream, or a new TCP, KCP, RUDP or UDP flow.
+    ///
+    /// The listener is told of it at the latest when the first bytes are sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] if the stream needs a handshake of its own and that fails.
+    async fn open(&self) -> Result<Stream, Error>;
+
+    /// Closes what the streams of this connection share. Streams that are still open may fail.
+    async fn close(&self);
+}

@@ -1,0 +1,121 @@
+use std::{
+    fmt::Debug,
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Where sockets come from.
+///
+/// A socket belongs for ever to the network in which it was created. Transports take theirs from
+/// here, so that one place decides on family, device and namespace, and a test can put the two ends
+/// of one process on either side of an emulated link.
+pub trait Sockets: Debug + Send + Sync + 'static {
+    /// Returns a bound and listening TCP socket in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`io::ErrorKind::AddrInUse`] if another process holds the port.
+    fn tcp_listener(&self, addr: SocketAddr) -> io::Result<TcpListener>;
+
+    /// Returns an unconnected TCP socket in non-blocking mode that can reach `peer`, bound to
+    /// `local` if given.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, for instance that `local` is not an address of this host.
+    fn tcp_stream_socket(&self, peer: SocketAddr, local: Option<SocketAddr>) -> io::Result<Socket>;
+
+    /// Returns a UDP socket bound to `addr` in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn udp(&self, addr: SocketAddr) -> io::Result<UdpSocket>;
+}
+
+/// Sockets of this host, as it is.
+#[derive(Debug, Clone, Default)]
+pub struct HostSockets {
+    v6_only: bool,
+    device: Option<String>,
+}
+
+impl HostSockets {
+    /// Returns sockets that use every family and device; a `[::]` listener also takes IPv4.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps listeners on `[::]` to IPv6.
+    #[must_use]
+    pub fn v6_only(mut self, only: bool) -> Self {
+        self.v6_only = only;
+        self
+    }
+
+    /// Binds each socket to the network device of this name (Linux only).
+    #[must_use]
+    pub fn device(mut self, name: Option<String>) -> Self {
+        self.device = name;
+        self
+    }
+
+    fn socket(&self, addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+        socket.set_nonblocking(true)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(self.v6_only)?;
+        }
+        if let Some(device) = &self.device {
+            bind_device(&socket, device)?;
+        }
+        Ok(socket)
+    }
+}
+
+impl Sockets for HostSockets {
+    fn tcp_listener(&self, addr: SocketAddr) -> io::Result<TcpListener> {
+        let socket = self.socket(addr, Type::STREAM, Protocol::TCP)?;
+        // A listener that restarts must not wait for the last one's closed connections to expire.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(socket.into())
+    }
+
+    fn tcp_stream_socket(&self, peer: SocketAddr, local: Option<SocketAddr>) -> io::Result<Socket> {
+        let socket = self.socket(peer, Type::STREAM, Protocol::TCP)?;
+        if let Some(local) = local {
+            // A fixed port is still in TIME_WAIT after the last test from it.
+            #[cfg(unix)]
+            if local.port() != 0 {
+                socket.set_reuse_address(true)?;
+            }
+            socket.bind(&local.into())?;
+        }
+        Ok(socket)
+    }
+
+    fn udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = self.socket(addr, Type::DGRAM, Protocol::UDP)?;
+        socket.bind(&addr.into())?;
+        Ok(socket.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn bind_device(socket: &Socket, device: &str) -> io::Result<()> {
+    socket.bind_device(Some(device.as_bytes()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "binding to a device needs Linux"))
+}
+
+/// Room for a burst of clients that connect in the same moment; the system may cap it.
+const LISTEN_BACKLOG: i32 = 1024;

@@ -1,0 +1,1 @@
+//! polyperf's memory transport.

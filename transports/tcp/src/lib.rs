@@ -1,0 +1,1 @@
+//! polyperf's tcp transport.
