@@ -1,0 +1,36 @@
+//! What is counted, and how counts become figures. Pure: no input or output, no clock.
+//!
+//! Goodput is what the *receiver* counted. What the sender counted stands beside it and is never
+//! called throughput. Both ends' figures are kept, and neither is taken for the other.
+
+mod pairing;
+mod sample;
+mod summary;
+
+pub use self::{
+    pairing::Pairing,
+    sample::{FlowSample, Interval, Sample},
+    summary::{CpuScope, CpuUse, FlowSummary, RttSummary, SideSummary, bits_per_second},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A stream of a test, numbered from 1 in the order of opening.
+///
+/// Where both ends send, the client's streams come first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct FlowId(pub u16);
+
+/// What one end does on a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It sends.
+    Sender,
+    /// It receives.
+    Receiver,
+}

@@ -1,0 +1,48 @@
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
+
+/// What a server listens on, and what it permits.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The addresses to listen on, each for every transport. `[::]` takes IPv4 as well.
+    pub listen: Vec<SocketAddr>,
+    /// The transports to offer.
+    pub transports: Registry,
+    /// How many tests may run at once; 1 runs them strictly one after another.
+    pub max_sessions: NonZeroUsize,
+    /// How many tests may wait for their turn; further ones are refused.
+    pub max_queue: usize,
+    /// Whether to stop after the first test that was served.
+    pub one_off: bool,
+    /// How long to serve without any test before stopping; `None` serves on for ever.
+    pub idle_timeout: Option<Duration>,
+    /// The longest test; one that asks for more is refused, an endless one is ended.
+    pub max_duration: Duration,
+    /// The rate of all running tests together, in bits per second; `None` sets no limit.
+    pub max_rate: Option<u64>,
+    /// Where the tasks that move bytes run.
+    pub drive: Drive,
+    /// How long each step of the control protocol may take.
+    pub deadlines: Deadlines,
+    /// Whether to keep each interval of every test for its outcome (a JSON report wants them).
+    pub keep_intervals: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            transports: Registry::standard(),
+            max_sessions: NonZeroUsize::new(64).expect("64 is not zero"),
+            max_queue: 256,
+            one_off: false,
+            idle_timeout: None,
+            max_duration: Duration::from_secs(86_400),
+            max_rate: None,
+            drive: Drive::Threads,
+            deadlines: Deadlines::default(),
+            keep_intervals: false,
+        }
+    }
+}

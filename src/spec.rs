@@ -1,0 +1,371 @@
+//! What a test is: transport, direction, streams, when it ends, how fast it goes.
+
+use std::{fmt, ops::Deref, time::Duration};
+
+use polyperf_transport::Tuning;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::micros;
+
+/// A test that can be run: its fields have been checked, and cannot be changed any more.
+///
+/// ```
+/// use polyperf::spec::{Direction, Limit, SpecFields, TestSpec};
+///
+/// let spec = TestSpec::try_from(SpecFields {
+///     direction: Direction::Reverse,
+///     limit: Limit::Bytes(1 << 20),
+///     ..SpecFields::default()
+/// })?;
+/// assert_eq!(spec.streams, 1);
+/// # Ok::<(), polyperf::spec::SpecErrors>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "SpecFields", into = "SpecFields")]
+pub struct TestSpec(SpecFields);
+
+/// The fields of a [`TestSpec`], not yet checked.
+///
+/// Durations are whole microseconds on the wire. Unknown fields are refused: an option that one end
+/// does not know cannot be honoured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpecFields {
+    /// The transport's name.
+    pub transport: String,
+    /// Who sends.
+    pub direction: Direction,
+    /// Streams in each direction that is in use.
+    pub streams: u16,
+    /// When the test ends.
+    pub limit: Limit,
+    /// Time at the start that is left out of the totals.
+    #[serde(rename = "omit_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub omit: Duration,
+    /// Length of one write, or of one message, in bytes; 0 leaves it to the transport.
+    pub block: u32,
+    /// The rate of each stream; `None` is as fast as it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Time between reports; `None` reports only at the end.
+    #[serde(
+        rename = "interval_us",
+        default,
+        with = "micros::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub interval: Option<Duration>,
+    /// Settings of the streams, at both ends.
+    #[serde(default, skip_serializing_if = "Tuning::is_default")]
+    pub tuning: Tuning,
+    /// A label that comes first on each line of the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// A text that is carried into the JSON report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_data: Option<String>,
+    /// Whether the server's own report is wanted with its results.
+    #[serde(default)]
+    pub server_output: bool,
+}
+
+/// Who sends, as the client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The client sends.
+    Forward,
+    /// The server sends.
+    Reverse,
+    /// Both send, on streams of their own.
+    Bidirectional,
+}
+
+/// When a test ends.
+///
+/// Counts are the total over all streams of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// After this time, not counting what is omitted.
+    #[serde(rename = "time_us", with = "micros")]
+    #[schemars(with = "u64")]
+    Time(Duration),
+    /// After this many bytes.
+    Bytes(u64),
+    /// After this many blocks.
+    Blocks(u64),
+    /// When the client says so.
+    Endless,
+}
+
+/// The rate of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Bits per second, counted in the bytes that the test hands to the transport.
+    pub bits_per_second: u64,
+    /// Blocks sent back to back; `None` leaves it to the pacer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u16>,
+}
+
+/// Everything that is wrong with a [`SpecFields`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct SpecErrors(Vec<SpecError>);
+
+/// One thing that is wrong with a [`SpecFields`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} of {value} is out of range: {allowed}")]
+pub struct SpecError {
+    /// The field.
+    pub field: &'static str,
+    /// What it held.
+    pub value: String,
+    /// What it may hold.
+    pub allowed: &'static str,
+}
+
+impl TestSpec {
+    /// Returns the fields, to be changed and checked anew.
+    #[must_use]
+    pub fn into_fields(self) -> SpecFields {
+        self.0
+    }
+
+    /// Returns whether the client sends.
+    #[must_use]
+    pub fn client_sends(&self) -> bool {
+        self.direction != Direction::Reverse
+    }
+
+    /// Returns whether the server sends.
+    #[must_use]
+    pub fn server_sends(&self) -> bool {
+        self.direction != Direction::Forward
+    }
+
+    /// Returns how many streams the test opens, both directions together.
+    #[must_use]
+    pub fn flows(&self) -> u16 {
+        match self.direction {
+            Direction::Bidirectional => self.streams * 2,
+            Direction::Forward | Direction::Reverse => self.streams,
+        }
+    }
+
+    /// Returns the rate of all streams and directions together, if the test has one.
+    #[must_use]
+    pub fn total_rate(&self) -> Option<u64> {
+        let rate = self.rate?.bits_per_second;
+        Some(rate.saturating_mul(u64::from(self.flows())))
+    }
+
+    /// Returns how long the test runs, with what it omits, if time ends it.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        match self.limit {
+            Limit::Time(time) => Some(time + self.omit),
+            Limit::Bytes(_) | Limit::Blocks(_) | Limit::Endless => None,
+        }
+    }
+}
+
+impl Deref for TestSpec {
+    type Target = SpecFields;
+
+    fn deref(&self) -> &SpecFields {
+        &self.0
+    }
+}
+
+impl Default for SpecFields {
+    /// Ten seconds of TCP, one stream, client to server, a report each second.
+    fn default() -> Self {
+        Self {
+            transport: "tcp".to_owned(),
+            direction: Direction::Forward,
+            streams: 1,
+            limit: Limit::Time(Duration::from_secs(10)),
+            omit: Duration::ZERO,
+            block: 0,
+            rate: None,
+            interval: Some(Duration::from_secs(1)),
+            tuning: Tuning::default(),
+            title: None,
+            extra_data: None,
+            server_output: false,
+        }
+    }
+}
+
+impl TryFrom<SpecFields> for TestSpec {
+    type Error = SpecErrors;
+
+    fn try_from(fields: SpecFields) -> Result<Self, SpecErrors> {
+        let errors = check(&fields);
+        if errors.is_empty() { Ok(Self(fields)) } else { Err(SpecErrors(errors)) }
+    }
+}
+
+impl From<TestSpec> for SpecFields {
+    fn from(spec: TestSpec) -> Self {
+        spec.0
+    }
+}
+
+impl SpecErrors {
+    /// Returns each mistake.
+    pub fn iter(&self) -> impl Iterator<Item = &SpecError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for SpecErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+fn check(fields: &SpecFields) -> Vec<SpecError> {
+    let mut errors = Vec::new();
+    let mut require = |ok: bool, field, value: &dyn fmt::Debug, allowed| {
+        if !ok {
+            errors.push(SpecError { field, value: format!("{value:.64?}"), allowed });
+        }
+    };
+    let name_ok = |name: &str| {
+        (1..=MAX_NAME).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    };
+    require(name_ok(&fields.transport), "transport", &clip(&fields.transport), "1 to 32 of a-z 0-9 - _");
+    require((1..=MAX_STREAMS).contains(&fields.streams), "streams", &fields.streams, "1 to 128");
+    require(limit_ok(fields.limit), "limit", &fields.limit, "more than nothing, at most 86400 s or 2^62");
+    require(fields.omit <= MAX_OMIT, "omit", &fields.omit, "0 to 600 s");
+    require(fields.block <= MAX_BLOCK, "block", &fields.block, "1 byte to 1 MiB (0 for the default)");
+    if let Some(rate) = fields.rate {
+        let allowed = "1 bit/s to 2^50 bit/s";
+        require((1..=MAX_RATE).contains(&rate.bits_per_second), "rate", &rate.bits_per_second, allowed);
+        let burst = rate.burst.unwrap_or(1);
+        require((1..=MAX_BURST).contains(&burst), "burst", &burst, "1 to 1000 blocks");
+    }
+    if let Some(interval) = fields.interval {
+        require((MIN_INTERVAL..=MAX_INTERVAL).contains(&interval), "interval", &interval, "0.1 to 3600 s");
+    }
+    let tuning = &fields.tuning;
+    if let Some(window) = tuning.window {
+        require(window.get() <= MAX_WINDOW, "window", &window, "1 byte to 512 MiB");
+    }
+    if let Some(mss) = tuning.mss {
+        require((MIN_MSS..=MAX_MSS).contains(&mss.get()), "mss", &mss, "88 to 32767 bytes");
+    }
+    if let Some(congestion) = &tuning.congestion {
+        require(name_ok(congestion), "congestion", &clip(congestion), "1 to 32 of a-z 0-9 - _");
+    }
+    for (field, text) in [("title", &fields.title), ("extra_data", &fields.extra_data)] {
+        let len = text.as_ref().map_or(0, String::len);
+        require(len <= MAX_TEXT, field, &format!("{len} bytes"), "at most 4096 bytes");
+    }
+    errors
+}
+
+fn limit_ok(limit: Limit) -> bool {
+    match limit {
+        Limit::Time(time) => !time.is_zero() && time <= MAX_TIME,
+        Limit::Bytes(count) | Limit::Blocks(count) => (1..=MAX_COUNT).contains(&count),
+        Limit::Endless => true,
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(48).collect()
+}
+
+/// The most streams in one direction, as in iperf3.
+pub const MAX_STREAMS: u16 = 128;
+/// The largest block, as in iperf3.
+pub const MAX_BLOCK: u32 = 1 << 20;
+const MAX_NAME: usize = 32;
+const MAX_TEXT: usize = 4096;
+const MAX_TIME: Duration = Duration::from_secs(86_400);
+const MAX_OMIT: Duration = Duration::from_secs(600);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+const MAX_COUNT: u64 = 1 << 62;
+const MAX_RATE: u64 = 1 << 50;
+const MAX_BURST: u16 = 1000;
+const MAX_WINDOW: u32 = 512 << 20;
+const MIN_MSS: u32 = 88;
+const MAX_MSS: u32 = 32_767;
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid() {
+        assert!(TestSpec::try_from(SpecFields::default()).is_ok());
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let errors = TestSpec::try_from(SpecFields {
+            transport: "TCP\u{1b}[31m".to_owned(),
+            streams: 0,
+            limit: Limit::Bytes(1 << 63),
+            omit: Duration::from_secs(601),
+            block: MAX_BLOCK + 1,
+            rate: Some(Rate { bits_per_second: 0, burst: Some(0) }),
+            interval: Some(Duration::ZERO),
+            tuning: Tuning {
+                window: NonZeroU32::new(u32::MAX),
+                mss: NonZeroU32::new(1),
+                congestion: Some(String::new()),
+                ..Tuning::default()
+            },
+            title: Some("x".repeat(5000)),
+            ..SpecFields::default()
+        })
+        .unwrap_err();
+        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(
+            fields,
+            [
+                "transport", "streams", "limit", "omit", "block", "rate", "burst", "interval", "window",
+                "mss", "congestion", "title"
+            ]
+        );
+        assert!(!errors.to_string().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn what_is_read_back_is_what_was_written() {
+        let spec = TestSpec::try_from(SpecFields {
+            direction: Direction::Bidirectional,
+            rate: Some(Rate { bits_per_second: 100, burst: None }),
+            ..SpecFields::default()
+        })
+        .unwrap();
+        let json = serde_json::to_string(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<TestSpec>(&json).unwrap(), spec);
+        assert_eq!((spec.flows(), spec.total_rate()), (2, Some(200)));
+    }
+
+    #[test]
+    fn unknown_fields_and_absurd_values_are_refused_on_the_wire() {
+        let mut json = serde_json::to_value(SpecFields::default()).unwrap();
+        json["streams"] = 60_000.into();
+        assert!(serde_json::from_value::<TestSpec>(json.clone()).is_err());
+        json["streams"] = 1.into();
+        json["zero_copy"] = true.into();
+        assert!(serde_json::from_value::<TestSpec>(json).is_err());
+    }
+}
