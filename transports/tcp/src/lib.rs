@@ -1,1 +1,212 @@
-//! polyperf's tcp transport.
+//! TCP: the kernel's, through plain sockets.
+//!
+//! Each stream is a connection of its own. The handshake falls in [`Connection::open`]; bytes are
+//! neither encrypted nor framed. A half that may block its thread
+//! ([`SendHalf::block_for`](polyperf_transport::SendHalf::block_for)) sits in the system call
+//! itself; otherwise it waits for readiness on the runtime that polls it.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use polyperf_tcp::Tcp;
+//! use polyperf_transport::{HostSockets, Peer, Transport};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tcp = Tcp::new(Arc::new(HostSockets::new()));
+//! let mut listener = tcp.listen("127.0.0.1:0".parse()?).await?;
+//! let connection = tcp.connect(&Peer::at(listener.local_addr())).await?;
+//! let (opened, accepted) = tokio::join!(connection.open(), listener.accept());
+//! assert_eq!(opened?.local, accepted?.peer);
+//! # Ok(())
+//! # }
+//! ```
+
+mod half;
+mod info;
+mod path;
+mod socket;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use polyperf_transport::{
+    AcceptError, Connection, Delivery, Error, Listener, Peer, Sockets, Stream, Transport,
+    async_trait,
+};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::socket::Shared;
+
+/// The TCP transport.
+#[derive(Debug, Clone)]
+pub struct Tcp {
+    sockets: Arc<dyn Sockets>,
+}
+
+impl Tcp {
+    /// Returns TCP over sockets that `sockets` makes.
+    #[must_use]
+    pub fn new(sockets: Arc<dyn Sockets>) -> Self {
+        Self { sockets }
+    }
+}
+
+#[async_trait]
+impl Transport for Tcp {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Bytes
+    }
+
+    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
+        let listen = || {
+            let listener = TcpListener::from_std(self.sockets.tcp_listener(addr)?)?;
+            Ok(TcpAcceptor { local: listener.local_addr()?, listener })
+        };
+        match listen() {
+            Ok(acceptor) => Ok(Box::new(acceptor)),
+            Err(source) => Err(Error::Listen { addr, source }),
+        }
+    }
+
+    async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
+        Ok(Box::new(TcpConnection {
+            sockets: Arc::clone(&self.sockets),
+            peer: peer.clone(),
+            opened: AtomicU16::new(0),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct TcpAcceptor {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+#[async_trait]
+impl Listener for TcpAcceptor {
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    async fn accept(&mut self) -> Result<Stream, AcceptError> {
+        let (stream, _) = self.listener.accept().await.map_err(sort)?;
+        into_stream(stream).map_err(AcceptError::Peer)
+    }
+}
+
+/// A peer to open TCP connections to. Nothing is shared between them, so nothing is open yet.
+#[derive(Debug)]
+struct TcpConnection {
+    sockets: Arc<dyn Sockets>,
+    peer: Peer,
+    opened: AtomicU16,
+}
+
+#[async_trait]
+impl Connection for TcpConnection {
+    async fn open(&self) -> Result<Stream, Error> {
+        let addr = self.peer.addr;
+        let nth = self.opened.fetch_add(1, Ordering::Relaxed);
+        let connect = async {
+            let local = self.peer.local.map(|local| nth_port(local, nth)).transpose()?;
+            let socket = self.sockets.tcp_stream_socket(addr, local)?;
+            // Windows and segment sizes are told in the handshake: they must be set before it.
+            path::tune(&socket, &self.peer.tuning);
+            into_stream(TcpSocket::from_std_stream(socket.into()).connect(addr).await?)
+        };
+        connect.await.map_err(|source| Error::Connect { addr, source })
+    }
+
+    async fn close(&self) {}
+}
+
+fn into_stream(stream: TcpStream) -> io::Result<Stream> {
+    let local = canonical(stream.local_addr()?);
+    let peer = canonical(stream.peer_addr()?);
+    let shared = Arc::new(Shared::new(stream.into_std()?.into())?);
+    let (send, recv) = half::pair(&shared);
+    Ok(Stream {
+        send: Box::new(send),
+        recv: Box::new(recv),
+        local,
+        peer,
+        path: Arc::new(path::TcpPath::new(shared)),
+    })
+}
+
+/// Returns the IPv4 address that an IPv6 socket shows as `::ffff:a.b.c.d`.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip == addr.ip() => addr,
+        ip => SocketAddr::new(ip, addr.port()),
+    }
+}
+
+fn nth_port(local: SocketAddr, nth: u16) -> io::Result<SocketAddr> {
+    let port = match local.port() {
+        0 => 0,
+        first => first.checked_add(nth).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("local port {first} plus {nth} streams is beyond 65535"),
+            )
+        })?,
+    };
+    Ok(SocketAddr::new(local.ip(), port))
+}
+
+/// Sorts what `accept` may fail with by what the server does next.
+fn sort(error: io::Error) -> AcceptError {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+            AcceptError::Exhausted(error)
+        }
+        Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EOPNOTSUPP) => {
+            AcceptError::Closed(error)
+        }
+        // The rest is what a connection died of before it was accepted; see accept(2).
+        _ => AcceptError::Peer(error),
+    }
+}
+
+const NAME: &str = "tcp";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_errors_are_sorted_by_what_to_do_next() {
+        let sorted = |code| sort(io::Error::from_raw_os_error(code));
+        assert!(matches!(sorted(libc::EMFILE), AcceptError::Exhausted(_)));
+        assert!(matches!(sorted(libc::ECONNABORTED), AcceptError::Peer(_)));
+        assert!(matches!(sorted(libc::EBADF), AcceptError::Closed(_)));
+    }
+
+    #[test]
+    fn local_ports_count_up_and_never_wrap() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(nth_port(at(0), 7).unwrap(), at(0));
+        assert_eq!(nth_port(at(5000), 7).unwrap(), at(5007));
+        assert!(nth_port(at(65_535), 1).is_err());
+    }
+
+    #[test]
+    fn mapped_addresses_are_shown_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
+        assert_eq!(canonical(mapped), "192.0.2.1:7".parse().unwrap());
+        let zoned: SocketAddr = "[fe80::1%3]:7".parse().unwrap();
+        assert_eq!(canonical(zoned), zoned);
+    }
+}

@@ -1,0 +1,3 @@
+//! The control protocol. Pure: messages and time go in, actions come out.
+
+pub mod native;

@@ -1,0 +1,249 @@
+use std::time::Duration;
+
+use super::{Action, Agree, Deadlines, Input, Message, Propose, Welcome, live::Core, run::Run};
+use crate::{
+    outcome::{Ended, Failure, FailureCode, Side},
+    spec::{SpecFields, TestSpec},
+};
+
+/// The client's side of the control protocol, from the hello to the goodbye.
+///
+/// Time is since an epoch that the caller chose, and never goes back.
+#[derive(Debug)]
+pub struct Client {
+    core: Core,
+    state: State,
+    propose: Propose,
+    queue: Duration,
+    welcome: Option<Welcome>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The hello is out.
+    Greeting {
+        by: Duration,
+    },
+    /// The proposal is out.
+    Proposing {
+        by: Duration,
+    },
+    /// In the server's queue.
+    Queued {
+        by: Duration,
+    },
+    /// Opening streams; the server may see the last of them before we do.
+    Opening {
+        by: Duration,
+        spec: Box<TestSpec>,
+        open: bool,
+        started: bool,
+    },
+    Running(Box<Run>),
+}
+
+impl Client {
+    /// Returns a client that has just sent its hello and wants to run this test. It waits in a
+    /// queue for `queue` at most.
+    #[must_use]
+    pub fn new(propose: Propose, queue: Duration, deadlines: Deadlines, now: Duration) -> Self {
+        let state = State::Greeting { by: now + deadlines.answer };
+        Self { core: Core::new(deadlines, now), state, propose, queue, welcome: None }
+    }
+
+    /// Takes note of something that happened at `now`.
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        if self.core.is_over() {
+            return;
+        }
+        if matches!(input, Input::Message(_)) {
+            self.core.hear(now);
+        }
+        match (&mut self.state, input) {
+            (State::Running(run), input) => run.handle(input, &mut self.core, now),
+            (_, Input::Message(message)) => self.hear(message, now),
+            (State::Opening { open, .. }, Input::StreamsOpen) => {
+                *open = true;
+                self.start(now);
+            }
+            (_, Input::GiveUp(failure)) => self.core.give_up(failure, now),
+            (_, Input::Stop(ended)) => self.core.give_up(too_early(ended), now),
+            (_, Input::Lost(reason)) => {
+                let text =
+                    format!("the control connection was lost while {}: {reason}", self.state());
+                let failure = Failure::new(FailureCode::PeerLost, text);
+                self.core.conclude(Ended::Failed(failure), None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn check(&mut self, now: Duration) {
+        if self.core.is_over() {
+            return;
+        }
+        match &mut self.state {
+            State::Running(run) => run.check(&mut self.core, now),
+            State::Greeting { by }
+            | State::Proposing { by }
+            | State::Queued { by }
+            | State::Opening { by, .. } => {
+                if now >= *by {
+                    self.too_late(now);
+                }
+            }
+        }
+        // Before the welcome nobody may be there who understands a sign of life.
+        if !self.core.is_over() && !matches!(self.state, State::Greeting { .. }) {
+            let state = self.state();
+            self.core.check(now, state);
+        }
+    }
+
+    /// Returns the next thing to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.core.pop()
+    }
+
+    /// Returns when [`check`](Self::check) has something to do at the latest; `None` once it is over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.core.is_over() {
+            return None;
+        }
+        let own = match &self.state {
+            State::Running(run) => run.deadline(),
+            State::Greeting { by } => return Some(*by),
+            State::Proposing { by } | State::Queued { by } | State::Opening { by, .. } => Some(*by),
+        };
+        Some(own.map_or(self.core.deadline(), |own| own.min(self.core.deadline())))
+    }
+
+    /// Returns what the server has said of itself.
+    #[must_use]
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_ref()
+    }
+
+    fn hear(&mut self, message: Message, now: Duration) {
+        match (&mut self.state, message) {
+            (State::Greeting { .. }, Message::Welcome(welcome)) => self.greeted(welcome, now),
+            (State::Proposing { .. } | State::Queued { .. }, Message::Busy(busy)) => {
+                if let State::Proposing { .. } = self.state {
+                    self.state = State::Queued { by: now + self.queue };
+                }
+                self.core.push(Action::Queued(busy));
+            }
+            (State::Proposing { .. } | State::Queued { .. }, Message::Agree(agree)) => {
+                self.agreed(agree, now);
+            }
+            (State::Opening { started, .. }, Message::Start) if !*started => {
+                *started = true;
+                self.start(now);
+            }
+            (_, Message::Ping { .. }) => {}
+            (_, Message::Fail(failure)) => self.core.conclude(Ended::Failed(failure), None),
+            (_, other) => {
+                let state = self.state();
+                self.core.unexpected(&other, state, now);
+            }
+        }
+    }
+
+    fn greeted(&mut self, welcome: Welcome, now: Duration) {
+        let wanted = &self.propose.spec.transport;
+        if !welcome.transports.iter().any(|offered| offered.name == *wanted) {
+            let names: Vec<_> = welcome.transports.iter().map(|t| t.name.as_str()).collect();
+            let text =
+                format!("the server does not offer {wanted}; it offers {}", names.join(", "));
+            return self.core.give_up(Failure::new(FailureCode::Unsupported, text), now);
+        }
+        self.welcome = Some(welcome);
+        self.core.send(Message::Propose(Box::new(self.propose.clone())), now);
+        self.state = State::Proposing { by: now + self.core.deadlines.answer };
+    }
+
+    fn agreed(&mut self, agree: Box<Agree>, now: Duration) {
+        if let Err(difference) = acceptable(&self.propose.spec, &agree.spec) {
+            let text =
+                format!("the server agreed to another test than was asked for: {difference}");
+            return self.core.give_up(Failure::new(FailureCode::Protocol, text), now);
+        }
+        self.state = State::Opening {
+            by: now + self.core.deadlines.streams,
+            spec: Box::new(agree.spec.clone()),
+            open: false,
+            started: false,
+        };
+        self.core.push(Action::Open(agree));
+    }
+
+    fn start(&mut self, now: Duration) {
+        if let State::Opening { spec, open: true, started: true, .. } = &self.state {
+            let run = Run::new(Side::Client, spec, None, &self.core, now);
+            self.state = State::Running(Box::new(run));
+            self.core.push(Action::Begin);
+        }
+    }
+
+    fn too_late(&mut self, now: Duration) {
+        let (code, text) = match &self.state {
+            State::Queued { .. } => {
+                (FailureCode::Busy, format!("the server had no room within {:?}", self.queue))
+            }
+            _ => (
+                FailureCode::Timeout,
+                format!(
+                    "the server did not answer within {:?} while {}",
+                    self.core.deadlines.answer,
+                    self.state()
+                ),
+            ),
+        };
+        self.core.give_up(Failure::new(code, text), now);
+    }
+
+    fn state(&self) -> &'static str {
+        match &self.state {
+            State::Greeting { .. } => "its greeting was due",
+            State::Proposing { .. } => "its answer to the proposal was due",
+            State::Queued { .. } => "the test was in its queue",
+            State::Opening { open: false, .. } => "streams were being opened",
+            State::Opening { open: true, .. } => "its start was due",
+            State::Running(run) => run.state(),
+        }
+    }
+}
+
+/// Checks that the server changed nothing but what it may fill in or lower: block, rate, settings.
+fn acceptable(asked: &TestSpec, agreed: &TestSpec) -> Result<(), String> {
+    let rate_ok = match (asked.rate, agreed.rate) {
+        (Some(asked), Some(agreed)) => agreed.bits_per_second <= asked.bits_per_second,
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    if !rate_ok {
+        return Err("its rate is higher".to_owned());
+    }
+    let comparable = SpecFields {
+        block: if asked.block == 0 { agreed.block } else { asked.block },
+        rate: agreed.rate,
+        ..asked.clone().into_fields()
+    };
+    let agreed = agreed.clone().into_fields();
+    if comparable == agreed {
+        return Ok(());
+    }
+    Err(format!("asked {comparable:?}, agreed {agreed:?}"))
+}
+
+fn too_early(ended: Ended) -> Failure {
+    match ended {
+        Ended::Failed(failure) => failure,
+        Ended::Stopped { reason, .. } => {
+            Failure::new(FailureCode::Cancelled, format!("stopped before the test began: {reason}"))
+        }
+        Ended::Complete => Failure::new(FailureCode::Internal, "complete before it began"),
+    }
+}

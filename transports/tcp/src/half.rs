@@ -1,0 +1,162 @@
+use std::{
+    io,
+    mem::MaybeUninit,
+    net::Shutdown,
+    num::NonZeroUsize,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf};
+use socket2::Socket;
+
+use crate::socket::{Shared, Watched};
+
+/// Returns the two halves of a connection.
+pub(crate) fn pair(shared: &Arc<Shared>) -> (TcpSend, TcpRecv) {
+    (TcpSend { io: Io::new(shared), finished: false }, TcpRecv { io: Io::new(shared) })
+}
+
+#[derive(Debug)]
+pub(crate) struct TcpSend {
+    io: Io,
+    finished: bool,
+}
+
+impl SendHalf for TcpSend {
+    fn poll_send(&mut self, cx: &mut Context<'_>, chunk: Chunk<'_>) -> Poll<io::Result<usize>> {
+        self.io.poll(cx, Watched::poll_write_ready, |socket, flags| {
+            socket.send_with_flags(chunk.bytes, flags | libc::MSG_NOSIGNAL)
+        })
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.finished {
+            return Poll::Ready(Ok(()));
+        }
+        self.finished = true;
+        match self.io.shared.socket().shutdown(Shutdown::Write) {
+            // The peer was faster, and has closed the connection altogether.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn batch(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
+
+    fn block_for(&mut self, limit: Option<Duration>) {
+        self.io.block_for(limit, Socket::set_write_timeout);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct TcpRecv {
+    io: Io,
+}
+
+impl RecvHalf for TcpRecv {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<Option<Received>>> {
+        let len = ready!(self.io.poll(cx, Watched::poll_read_ready, |socket, flags| {
+            socket.recv_with_flags(uninit(buf), flags)
+        }))?;
+        Poll::Ready(Ok((len > 0).then(|| Received::whole(len))))
+    }
+
+    fn block_for(&mut self, limit: Option<Duration>) {
+        self.io.block_for(limit, Socket::set_read_timeout);
+    }
+}
+
+/// One direction of a socket, and how it waits.
+#[derive(Debug)]
+struct Io {
+    shared: Arc<Shared>,
+    wait: Wait,
+}
+
+#[derive(Debug)]
+enum Wait {
+    /// In the system call, which a socket timeout bounds.
+    Block,
+    /// On a reactor, which watches the socket from the first time that the call would block.
+    Readiness(Option<Arc<Watched>>),
+}
+
+type PollReady =
+    for<'a> fn(
+        &'a Watched,
+        &mut Context<'_>,
+    ) -> Poll<io::Result<tokio::io::unix::AsyncFdReadyGuard<'a, crate::socket::Fd>>>;
+
+impl Io {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), wait: Wait::Readiness(None) }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll_ready: PollReady,
+        mut call: impl FnMut(&Socket, i32) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let socket = self.shared.socket();
+        let Wait::Readiness(watched) = &mut self.wait else {
+            return match uninterrupted(|| call(socket, 0)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                result => Poll::Ready(result),
+            };
+        };
+        let Some(watched) = watched else {
+            match uninterrupted(|| call(socket, libc::MSG_DONTWAIT)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    *watched = Some(self.shared.watch()?);
+                    return self.poll(cx, poll_ready, call);
+                }
+                result => return Poll::Ready(result),
+            }
+        };
+        loop {
+            let mut guard = ready!(poll_ready(watched, cx))?;
+            let attempt = guard.try_io(|_| uninterrupted(|| call(socket, libc::MSG_DONTWAIT)));
+            if let Ok(result) = attempt {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    fn block_for(
+        &mut self,
+        limit: Option<Duration>,
+        set_timeout: fn(&Socket, Option<Duration>) -> io::Result<()>,
+    ) {
+        // Without a timeout a blocked call could last for ever: then stay with readiness.
+        let blocks = limit.is_some_and(|limit| {
+            !limit.is_zero() && set_timeout(self.shared.socket(), Some(limit)).is_ok()
+        });
+        self.wait = if blocks { Wait::Block } else { Wait::Readiness(None) };
+    }
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+fn uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: the layouts are the same, and `recv` only ever writes initialised bytes.
+    unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) }
+}

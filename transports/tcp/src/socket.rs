@@ -1,0 +1,61 @@
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use socket2::Socket;
+use tokio::io::unix::AsyncFd;
+
+/// A connected socket that two halves and a path share.
+///
+/// The socket itself is in blocking mode: a half that may not block says so call by call
+/// (`MSG_DONTWAIT`). A reactor watches it only while a half waits for readiness; a watched socket
+/// would wake the reactor's thread for every segment that a blocking half takes.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    socket: Arc<Socket>,
+    watched: Mutex<Weak<Watched>>,
+}
+
+pub(crate) type Watched = AsyncFd<Fd>;
+
+/// The socket as the reactor sees it; keeps the descriptor alive while it is watched.
+#[derive(Debug)]
+pub(crate) struct Fd(Arc<Socket>);
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking(false)?;
+        Ok(Self { socket: Arc::new(socket), watched: Mutex::new(Weak::new()) })
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Has the current runtime watch the socket, if none does yet.
+    pub(crate) fn watch(&self) -> io::Result<Arc<Watched>> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watched) = watched.upgrade() {
+            return Ok(watched);
+        }
+        // SAFETY: `Fd` shares ownership of the socket, so its descriptor stays open, and stays the
+        // same, for as long as it is registered.
+        let fresh = Arc::new(unsafe { AsyncFd::register(Fd(Arc::clone(&self.socket)))? });
+        *watched = Arc::downgrade(&fresh);
+        Ok(fresh)
+    }
+}
