@@ -6,7 +6,11 @@ use polyperf_transport::Tuning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::micros;
+use crate::{
+    measure::{FlowId, Role},
+    micros,
+    outcome::Side,
+};
 
 /// A test that can be run: its fields have been checked, and cannot be changed any more.
 ///
@@ -134,6 +138,26 @@ impl TestSpec {
     #[must_use]
     pub fn into_fields(self) -> SpecFields {
         self.0
+    }
+
+    /// Returns the test with what its server filled in or lowered. Neither can make it invalid.
+    pub(crate) fn settled(mut self, block: u32, rate: Option<Rate>) -> Self {
+        self.0.block = block.min(MAX_BLOCK);
+        self.0.rate = rate;
+        self
+    }
+
+    /// Returns what `side` does on this stream; `None` if the test has no such stream.
+    #[must_use]
+    pub fn role(&self, side: Side, flow: FlowId) -> Option<Role> {
+        let client_sends = match self.direction {
+            Direction::Forward => true,
+            Direction::Reverse => false,
+            Direction::Bidirectional => flow.0 <= self.streams,
+        };
+        let sends = client_sends == (side == Side::Client);
+        let exists = (1..=self.flows()).contains(&flow.0);
+        exists.then_some(if sends { Role::Sender } else { Role::Receiver })
     }
 
     /// Returns whether the client sends.

@@ -1,0 +1,185 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use futures_util::future::try_join_all;
+use polyperf_transport::{Connection, Delivery, Peer, Stream, Transport, Tuning};
+use tokio::time::Instant;
+
+use super::{Config, Family};
+use crate::{
+    control::{Control, send_all},
+    engine::Flow,
+    measure::FlowId,
+    outcome::{Failure, FailureCode, Side},
+    protocol::native::{Agree, Hello, Token},
+    spec::TestSpec,
+};
+
+/// Reaches the server's control port, and sends the hello.
+pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Control, Failure> {
+    let transport = transport(config, &config.control)?;
+    if transport.delivery() != Delivery::Bytes {
+        let text = format!("the control connection needs a transport that carries bytes, not {}", config.control);
+        return Err(Failure::new(FailureCode::Unsupported, text));
+    }
+    let addrs = within(deadline, config, "resolve", resolve(config)).await?;
+    let mut failures = Vec::new();
+    for (index, &addr) in addrs.iter().enumerate() {
+        // Each address gets a fair share of the time that is left: one that drops what it is sent
+        // must not use up that of the next.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addrs.len() - index).unwrap_or(1);
+        match tokio::time::timeout(share, open_control(transport.as_ref(), config, addr)).await {
+            Ok(Ok(control)) => return Ok(control),
+            Ok(Err(error)) => failures.push(error),
+            Err(_) => failures.push(format!("{addr}: no answer within {share:.1?}")),
+        }
+    }
+    let text = format!(
+        "cannot connect to {} port {} with {}: {}; is a server running there, and does a firewall let it through?",
+        config.host,
+        config.port,
+        config.control,
+        failures.join("; ")
+    );
+    Err(Failure::new(FailureCode::Connect, text))
+}
+
+/// Opens every stream of the test, and tells the server which is which.
+pub(super) async fn flows(
+    transport: Arc<dyn Transport>,
+    peer: Peer,
+    agree: Box<Agree>,
+) -> Result<Vec<Flow>, Failure> {
+    let addr = peer.addr;
+    let failure = |what: String| {
+        Failure::new(FailureCode::Connect, format!("cannot open streams to {addr} with {}: {what}", transport.name()))
+    };
+    let token = Token::parse(agree.token.as_bytes());
+    let token = token.ok_or_else(|| failure("the server's token is not one".to_owned()))?;
+    let connection = transport.connect(&peer).await.map_err(|error| failure(chain(&error)))?;
+    let opening = (1..=agree.spec.flows()).map(|number| {
+        open_flow(connection.as_ref(), token, FlowId(number), &agree.spec)
+    });
+    try_join_all(opening).await.map_err(failure)
+}
+
+/// Returns the peer that the test's streams are opened to: the address that control has reached.
+pub(super) fn data_peer(config: &Config, control: SocketAddr, agree: &Agree) -> Peer {
+    Peer {
+        addr: with_port(control, agree.port),
+        name: Some(config.host.clone()),
+        local: local(config, control, config.client_port.unwrap_or(0)),
+        tuning: agree.spec.tuning.clone(),
+    }
+}
+
+/// Returns the transport of this name.
+pub(super) fn transport(config: &Config, name: &str) -> Result<Arc<dyn Transport>, Failure> {
+    config.transports.get(name).cloned().ok_or_else(|| {
+        let names = config.transports.names().join(", ");
+        Failure::new(FailureCode::Unsupported, format!("there is no transport {name}; there are {names}"))
+    })
+}
+
+async fn open_control(
+    transport: &dyn Transport,
+    config: &Config,
+    addr: SocketAddr,
+) -> Result<Control, String> {
+    let open = async {
+        let tuning = Tuning { no_delay: true, ..Tuning::default() };
+        let peer = Peer {
+            addr,
+            name: Some(config.host.clone()),
+            local: local(config, addr, 0),
+            tuning: tuning.clone(),
+        };
+        let mut stream = transport.connect(&peer).await?.open().await?;
+        let hello = Hello::Control(Token::from_bits(rand::random())).encode();
+        let sent = send_all(stream.send.as_mut(), &hello).await;
+        sent.map_err(|source| polyperf_transport::Error::Connect { addr, source })?;
+        Ok(Control::new(stream))
+    };
+    open.await.map_err(|error: polyperf_transport::Error| chain(&error))
+}
+
+async fn open_flow(
+    connection: &dyn Connection,
+    token: Token,
+    id: FlowId,
+    spec: &TestSpec,
+) -> Result<Flow, String> {
+    let role = spec.role(Side::Client, id).ok_or("no such stream")?;
+    let mut stream: Stream =
+        connection.open().await.map_err(|error| format!("stream {}: {}", id.0, chain(&error)))?;
+    let hello = Hello::Attach(token, id).encode();
+    let sent = send_all(stream.send.as_mut(), &hello).await;
+    sent.map_err(|error| format!("stream {}: {error}", id.0))?;
+    Ok(Flow { id, role, stream })
+}
+
+async fn resolve(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+    let failure = |reason: String| {
+        let text = format!("cannot resolve {}: {reason}", config.host);
+        Failure::new(FailureCode::Connect, text)
+    };
+    let addrs = tokio::net::lookup_host((config.host.as_str(), config.port)).await;
+    let addrs: Vec<_> = addrs
+        .map_err(|error| failure(error.to_string()))?
+        .filter(|addr| match config.family {
+            None => config.bind.is_none_or(|bind| bind.is_ipv4() == addr.is_ipv4()),
+            Some(Family::V4) => addr.is_ipv4(),
+            Some(Family::V6) => addr.is_ipv6(),
+        })
+        .collect();
+    if addrs.is_empty() {
+        let family = match (config.family, config.bind) {
+            (Some(Family::V4), _) | (None, Some(IpAddr::V4(_))) => "IPv4",
+            (Some(Family::V6), _) | (None, Some(IpAddr::V6(_))) => "IPv6",
+            (None, None) => "known",
+        };
+        return Err(failure(format!("it has no {family} address")));
+    }
+    Ok(addrs)
+}
+
+async fn within<T>(
+    deadline: Instant,
+    config: &Config,
+    what: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| {
+        let text = format!("cannot {what} {} within {:?}", config.host, config.connect_timeout);
+        Err(Failure::new(FailureCode::Connect, text))
+    })
+}
+
+fn local(config: &Config, peer: SocketAddr, port: u16) -> Option<SocketAddr> {
+    let any = if peer.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    match (config.bind, port) {
+        (None, 0) => None,
+        (bind, port) => Some(SocketAddr::new(bind.unwrap_or(any), port)),
+    }
+}
+
+/// Keeps the zone of a link-local address.
+fn with_port(mut addr: SocketAddr, port: u16) -> SocketAddr {
+    addr.set_port(port);
+    addr
+}
+
+/// Returns an error with everything that caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,180 @@
+//! Control messages over a stream of any transport that carries bytes.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use polyperf_transport::{Chunk, RecvHalf, SendHalf, Stream};
+
+use crate::protocol::native::{Decoder, Encoder, HELLO_LEN, Message};
+
+/// A control connection: frames out, messages in.
+#[derive(Debug)]
+pub(crate) struct Control {
+    send: Box<dyn SendHalf>,
+    recv: Box<dyn RecvHalf>,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    encoder: Encoder,
+    decoder: Decoder,
+    out: Vec<u8>,
+    written: usize,
+    buffer: Box<[u8]>,
+}
+
+/// What came of a control connection.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A message.
+    Message(Message),
+    /// Bytes that are not of this protocol.
+    Garbage(String),
+    /// The end of the connection.
+    Lost(String),
+}
+
+impl Control {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self {
+            send: stream.send,
+            recv: stream.recv,
+            local: stream.local,
+            peer: stream.peer,
+            encoder: Encoder::default(),
+            decoder: Decoder::new(),
+            out: Vec::new(),
+            written: 0,
+            buffer: vec![0; READ].into(),
+        }
+    }
+
+    /// Permits large frames from the peer: it has a session.
+    pub(crate) fn allow_large(&mut self) {
+        self.decoder.allow_large();
+    }
+
+    /// Waits for the server's first byte, and returns whether it opens a frame of this protocol.
+    /// iperf3's servers open with a state byte, none of which is zero.
+    pub(crate) async fn is_native(&mut self) -> Result<bool, String> {
+        let mut first = [0];
+        match poll_fn(|cx| self.recv.poll_recv(cx, &mut first)).await {
+            Ok(Some(_)) => {
+                self.decoder.feed(&first);
+                Ok(first == [0])
+            }
+            Ok(None) => Err("closed by the other end".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Takes a message to be sent by the next [`next`](Self::next) or [`close`](Self::close).
+    ///
+    /// A peer that reads nothing costs bounded memory: progress is left out first, which is only
+    /// news; then the connection counts as lost.
+    pub(crate) fn queue(&mut self, message: &Message) -> Result<(), String> {
+        let waiting = self.out.len() - self.written;
+        if waiting > MAX_NEWS && matches!(message, Message::Progress(_) | Message::Ping { .. }) {
+            return Ok(());
+        }
+        if waiting > MAX_OUT {
+            return Err(format!("{waiting} bytes of messages wait to be sent, and none is taken"));
+        }
+        let frame = self.encoder.encode(message);
+        self.out.extend_from_slice(&frame);
+        Ok(())
+    }
+
+    /// Sends what is queued, and waits for the next message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Heard {
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+                return Poll::Ready(Heard::Lost(error.to_string()));
+            }
+            self.poll_next(cx)
+        })
+        .await
+    }
+
+    /// Sends what is queued and says that nothing more comes, then waits until the peer has closed
+    /// as well, all within `limit`: closing with bytes unread would destroy what was sent last.
+    pub(crate) async fn close(mut self, limit: Duration) {
+        let close = poll_fn(|cx| {
+            ready!(self.poll_flush(cx))?;
+            ready!(self.send.poll_finish(cx))?;
+            while ready!(self.recv.poll_recv(cx, &mut self.buffer))?.is_some() {}
+            Poll::Ready(io::Result::Ok(()))
+        });
+        // Whatever goes wrong with a farewell is no news.
+        let _ = tokio::time::timeout(limit, close).await;
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        loop {
+            match self.decoder.next() {
+                Ok(Some(message)) => return Poll::Ready(Heard::Message(message)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Heard::Garbage(error.to_string())),
+            }
+            match ready!(self.recv.poll_recv(cx, &mut self.buffer)) {
+                Ok(Some(received)) => self.decoder.feed(&self.buffer[..received.len]),
+                Ok(None) => return Poll::Ready(Heard::Lost("closed by the other end".to_owned())),
+                Err(error) => return Poll::Ready(Heard::Lost(error.to_string())),
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(chunk) = Chunk::whole(&self.out[self.written..]) {
+            self.written += ready!(self.send.poll_send(cx, chunk))?;
+        }
+        self.out.clear();
+        self.out.shrink_to(MAX_NEWS);
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Sends `bytes` on a new stream.
+pub(crate) async fn send_all(half: &mut dyn SendHalf, bytes: &[u8]) -> io::Result<()> {
+    let mut sent = 0;
+    while let Some(chunk) = Chunk::whole(&bytes[sent..]) {
+        sent += poll_fn(|cx| half.poll_send(cx, chunk)).await?;
+    }
+    Ok(())
+}
+
+/// Reads a connection's first bytes, which are as many in every dialect.
+pub(crate) async fn read_hello(half: &mut dyn RecvHalf) -> Result<[u8; HELLO_LEN], HelloError> {
+    let mut hello = [0; HELLO_LEN];
+    let mut filled = 0;
+    while filled < HELLO_LEN {
+        match poll_fn(|cx| half.poll_recv(cx, &mut hello[filled..])).await {
+            Ok(Some(received)) => filled += received.len,
+            Ok(None) => return Err(HelloError { filled, source: None }),
+            Err(source) => return Err(HelloError { filled, source: Some(source) }),
+        }
+    }
+    Ok(hello)
+}
+
+/// Why a connection ended before its first bytes were there.
+#[derive(Debug, thiserror::Error)]
+#[error("ended after {filled} of the {HELLO_LEN} bytes of a hello")]
+pub(crate) struct HelloError {
+    filled: usize,
+    source: Option<io::Error>,
+}
+
+const READ: usize = 16 << 10;
+/// Beyond so many unsent bytes, progress is left out.
+const MAX_NEWS: usize = 256 << 10;
+/// Beyond so many unsent bytes, the peer counts as lost.
+const MAX_OUT: usize = 8 << 20;

@@ -1,0 +1,267 @@
+use std::{future::Future, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
+
+use polyperf_transport::{Chunk, RecvHalf, SendHalf, Stream};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::sync::mpsc;
+
+use super::{
+    Clock, Drive,
+    counters::Counters,
+    cpu::CpuTime,
+    signals::{Bell, Phase, Signals},
+};
+use crate::{
+    measure::{FlowId, Role},
+    workload::{Source, Step},
+};
+
+/// A stream of a test, and what this end does on it.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) id: FlowId,
+    pub(crate) role: Role,
+    pub(crate) stream: Stream,
+}
+
+/// Both halves of a stream.
+pub(crate) type Halves = (Box<dyn SendHalf>, Box<dyn RecvHalf>);
+
+/// How a flow ended.
+#[derive(Debug)]
+pub(crate) struct FlowEnd {
+    pub(crate) flow: FlowId,
+    /// When the last bytes were moved.
+    pub(crate) at: Duration,
+    /// When the flow had nothing more to do.
+    pub(crate) noticed: Duration,
+    /// Why it ended before it was told to.
+    pub(crate) error: Option<String>,
+    /// What its thread cost, if it had one.
+    pub(crate) cpu: Option<CpuTime>,
+    /// The stream, kept open until the test is over at both ends: closing it earlier would look
+    /// like a failure to a peer that has not heard yet why.
+    #[allow(dead_code, reason = "held, not used")]
+    pub(crate) halves: Option<Halves>,
+}
+
+/// What every flow of a test shares.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    pub(crate) clock: Clock,
+    pub(crate) drive: Drive,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) ends: mpsc::UnboundedSender<FlowEnd>,
+}
+
+/// Sends what `source` says on a stream until it is done, and says so.
+pub(crate) fn start_sender(
+    stage: &Stage,
+    flow: FlowId,
+    mut halves: Halves,
+    source: Source,
+    block: NonZeroUsize,
+    counters: Arc<Counters>,
+) {
+    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+        halves.0.block_for(stage.block_limit());
+        halves.1.block_for(stage.block_limit());
+        let result = send(&stage, halves.0.as_mut(), source, block, &counters).await;
+        (result, halves)
+    });
+}
+
+/// Receives on a stream until everything has come, and says so.
+pub(crate) fn start_receiver(
+    stage: &Stage,
+    flow: FlowId,
+    mut halves: Halves,
+    block: NonZeroUsize,
+    counters: Arc<Counters>,
+) {
+    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+        halves.0.block_for(stage.block_limit());
+        halves.1.block_for(stage.block_limit());
+        let result = receive(&stage, halves.1.as_mut(), block, &counters).await;
+        (result, halves)
+    });
+}
+
+async fn send(
+    stage: &Stage,
+    half: &mut dyn SendHalf,
+    mut source: Source,
+    block: NonZeroUsize,
+    counters: &Counters,
+) -> io::Result<()> {
+    let payload = payload(block.get());
+    let bell = stage.signals.bell();
+    let halted = || stage.signals.reached(Phase::Halt);
+    let mut pause = Pause::default();
+    let mut now = stage.clock.now();
+    while !halted() {
+        let len = match source.next(now) {
+            Step::Send(len) => len,
+            Step::Wait(until) => {
+                stage.rest(until, &bell).await;
+                now = stage.clock.now();
+                continue;
+            }
+            Step::Done => break,
+        };
+        let chunk = Chunk { bytes: &payload[..len], stride: block };
+        let Some(taken) = bell.until(halted, |cx| half.poll_send(cx, chunk)).await else { break };
+        now = stage.clock.now();
+        let taken = taken?;
+        source.took(taken);
+        counters.add(taken, now);
+        pause.between_batches(stage.drive).await;
+    }
+    // What is left to say is that there is no more; a stream that fails at that has carried all.
+    let _ = bell.until(halted, |cx| half.poll_finish(cx)).await;
+    Ok(())
+}
+
+async fn receive(
+    stage: &Stage,
+    half: &mut dyn RecvHalf,
+    block: NonZeroUsize,
+    counters: &Counters,
+) -> io::Result<()> {
+    let mut buffer = vec![0; block.get()];
+    let bell = stage.signals.bell();
+    let over = || stage.signals.reached(Phase::Close) || counters.is_full();
+    let mut pause = Pause::default();
+    while !over() {
+        let Some(received) = bell.until(over, |cx| half.poll_recv(cx, &mut buffer)).await else {
+            break;
+        };
+        match received {
+            Ok(Some(batch)) => counters.add(batch.len, stage.clock.now()),
+            Ok(None) => break,
+            // A reset after the sender's last byte is an end like any other.
+            Err(_) if stage.signals.reached(Phase::Drain) => break,
+            Err(error) => return Err(error),
+        };
+        pause.between_batches(stage.drive).await;
+    }
+    Ok(())
+}
+
+impl Stage {
+    /// Waits until `until`, or for a halt, which a thread notices after [`BLOCK_LIMIT`].
+    async fn rest(&self, until: Duration, bell: &Bell) {
+        match self.drive {
+            // A thread's own sleep is precise to some 50 µs; a runtime's timer to a millisecond.
+            Drive::Threads => {
+                let wait = until.saturating_sub(self.clock.now());
+                std::thread::sleep(wait.min(BLOCK_LIMIT));
+            }
+            Drive::Inline => {
+                let mut sleep = pin!(tokio::time::sleep_until(self.clock.at(until)));
+                let halted = || self.signals.reached(Phase::Halt);
+                bell.until(halted, |cx| sleep.as_mut().poll(cx)).await;
+            }
+        }
+    }
+
+    fn block_limit(&self) -> Option<Duration> {
+        (self.drive == Drive::Threads).then_some(BLOCK_LIMIT)
+    }
+}
+
+/// Lets other tasks run now and then, where there are any.
+#[derive(Debug, Default)]
+struct Pause {
+    batches: u32,
+}
+
+impl Pause {
+    async fn between_batches(&mut self, drive: Drive) {
+        self.batches = self.batches.wrapping_add(1);
+        if drive == Drive::Inline && self.batches.is_multiple_of(BATCHES_PER_TURN) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Runs a flow where the stage says, and reports its end, also when it panics.
+fn launch<F>(
+    stage: &Stage,
+    flow: FlowId,
+    counters: Arc<Counters>,
+    work: impl FnOnce(Stage) -> F + Send + 'static,
+) where
+    F: Future<Output = (io::Result<()>, Halves)> + Send + 'static,
+{
+    let mut report = Report { stage: stage.clone(), flow, counters, end: None };
+    let stage = stage.clone();
+    match stage.drive {
+        Drive::Inline => {
+            tokio::spawn(async move {
+                let (result, halves) = work(stage).await;
+                report.end(result, None, Some(halves));
+            });
+        }
+        Drive::Threads => {
+            let thread = std::thread::Builder::new().name(format!("flow-{}", flow.0));
+            let body =
+                move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => {
+                        let (result, halves) = runtime.block_on(work(stage));
+                        report.end(result, CpuTime::of_thread(), Some(halves));
+                    }
+                    Err(error) => report.end(Err(error), None, None),
+                };
+            // Where no thread can be had, the closure is dropped, and the report with it says so.
+            let _ = thread.stack_size(STACK).spawn(body);
+        }
+    }
+}
+
+/// Says how a flow ended, at the latest when it is dropped.
+#[derive(Debug)]
+struct Report {
+    stage: Stage,
+    flow: FlowId,
+    counters: Arc<Counters>,
+    end: Option<FlowEnd>,
+}
+
+impl Report {
+    fn end(&mut self, result: io::Result<()>, cpu: Option<CpuTime>, halves: Option<Halves>) {
+        let error = result.err().map(|error| error.to_string());
+        self.end = Some(FlowEnd { error, cpu, halves, ..self.broken_down() });
+    }
+
+    fn broken_down(&self) -> FlowEnd {
+        FlowEnd {
+            flow: self.flow,
+            at: self.counters.last(),
+            noticed: self.stage.clock.now(),
+            error: Some("its task could not be started, or broke down".to_owned()),
+            cpu: None,
+            halves: None,
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or_else(|| self.broken_down());
+        // Nobody may be waiting any more, after an early end.
+        let _ = self.stage.ends.send(end);
+    }
+}
+
+/// Returns bytes that do not compress. The same for every flow: nobody reads them.
+fn payload(len: usize) -> Vec<u8> {
+    let mut payload = vec![0; len];
+    SmallRng::seed_from_u64(PAYLOAD_SEED).fill_bytes(&mut payload);
+    payload
+}
+
+/// How long a half may sit in a system call, and so how late it notices that the test is over.
+const BLOCK_LIMIT: Duration = Duration::from_millis(50);
+const BATCHES_PER_TURN: u32 = 8;
+const STACK: usize = 256 << 10;
+const PAYLOAD_SEED: u64 = 0x706f_6c79;

@@ -1,0 +1,48 @@
+//! The only code that moves bytes: sends, receives, counts, and samples what was counted.
+
+mod counters;
+mod cpu;
+mod flow;
+mod sampler;
+mod signals;
+mod test;
+
+pub use self::cpu::host_info;
+pub(crate) use self::{
+    flow::Flow,
+    test::{Test, TestEvent},
+};
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Where the tasks that move bytes run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drive {
+    /// Each half of a stream on a thread of its own, where it may block: nothing else that the
+    /// program does disturbs a measurement, and there is no wait for readiness.
+    Threads,
+    /// As tasks of the current runtime: for many slow flows, and for tests over virtual time.
+    Inline,
+}
+
+/// The time since a test began, on this end's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    epoch: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { epoch: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    pub(crate) fn at(&self, time: Duration) -> Instant {
+        self.epoch + time
+    }
+}

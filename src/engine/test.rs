@@ -1,0 +1,286 @@
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use polyperf_transport::Setting;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Clock, Drive,
+    counters::Counters,
+    cpu::CpuTime,
+    flow::{Flow, FlowEnd, Stage, start_receiver, start_sender},
+    sampler::{Sampler, Watch},
+    signals::{Phase, Signals},
+};
+use crate::{
+    measure::{CpuScope, CpuUse, Role, Sample, SideSummary},
+    outcome::{Failure, FailureCode},
+    protocol::native::Sent,
+    spec::TestSpec,
+    workload::{Budget, Source},
+};
+
+/// A running test at one end. Dropping it ends its flows.
+#[derive(Debug)]
+pub(crate) struct Test {
+    stage: Stage,
+    ends: mpsc::UnboundedReceiver<FlowEnd>,
+    ended: Vec<FlowEnd>,
+    sampler: Sampler,
+    settings: Vec<Vec<Setting>>,
+    next_glance: Duration,
+    process_cpu: Option<CpuTime>,
+    told: Told,
+    receives: bool,
+    /// What the other end has sent is known, or is not waited for any more.
+    expected: bool,
+}
+
+/// What has been told of a test's end so far.
+#[derive(Debug, Default)]
+struct Told {
+    sent: bool,
+    last_sample: bool,
+    done: bool,
+    failed: bool,
+}
+
+/// Something that happened in a running test.
+#[derive(Debug)]
+pub(crate) enum TestEvent {
+    /// An interval is over.
+    Sample(Sample),
+    /// So many bytes have been received so far; told about once a second.
+    Received(u64),
+    /// Everything that this end had to send has been sent.
+    SendingDone(Vec<Sent>),
+    /// Every flow is done.
+    Done,
+    /// A flow has failed.
+    Failed(Failure),
+}
+
+impl Test {
+    /// Starts to send and to receive on `flows`.
+    pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, drive: Drive) -> Self {
+        let (sender, ends) = mpsc::unbounded_channel();
+        let signals = Arc::new(Signals::new());
+        let process_cpu = CpuTime::of_process();
+        let settings = flows.iter().map(|flow| flow.stream.path.tune(&spec.tuning)).collect();
+        let watch = |flow: &Flow| {
+            let path = Arc::clone(&flow.stream.path);
+            Watch::new(flow.id, flow.role, Arc::new(Counters::new()), path)
+        };
+        let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
+        let stage = Stage { clock: Clock::start(), drive, signals, ends: sender };
+        let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
+        launch(spec, flows, &stage, &sampler);
+        Self {
+            stage,
+            ends,
+            ended: Vec::new(),
+            sampler,
+            settings,
+            next_glance: GLANCE,
+            process_cpu,
+            told: Told::default(),
+            receives,
+            expected: !receives,
+        }
+    }
+
+    /// Waits for something to happen.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> TestEvent {
+        loop {
+            if let Some(event) = self.ready() {
+                return event;
+            }
+            let due = self.sampler.due().map_or(self.next_glance, |due| due.min(self.next_glance));
+            let due = self.stage.clock.at(due);
+            tokio::select! {
+                end = self.ends.recv() => self.ended.extend(end),
+                () = tokio::time::sleep_until(due), if !self.told.done => {
+                    if let Some(event) = self.tick() {
+                        return event;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes note of what the other end has sent: a flow that has received it is done.
+    pub(crate) fn expect(&mut self, sent: &[Sent]) {
+        for flow in self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver) {
+            if let Some(sent) = sent.iter().find(|sent| sent.flow == flow.id) {
+                flow.counters.expect(sent.bytes);
+            }
+        }
+        self.expected = true;
+        self.stage.signals.advance(Phase::Drain);
+    }
+
+    /// Stops waiting for what has not arrived.
+    pub(crate) fn close_books(&mut self) {
+        self.expected = true;
+        self.stage.signals.advance(Phase::Close);
+    }
+
+    /// Stops sending and receiving.
+    pub(crate) fn halt(&mut self) {
+        self.expected = true;
+        self.stage.signals.advance(Phase::Halt);
+    }
+
+    /// Returns when the test began.
+    pub(crate) fn epoch(&self) -> Instant {
+        self.stage.clock.at(Duration::ZERO)
+    }
+
+    /// Returns the last interval, if it has anything in it and was not told yet.
+    pub(crate) fn last_sample(&mut self) -> Option<Sample> {
+        if std::mem::replace(&mut self.told.last_sample, true) {
+            return None;
+        }
+        let ended = self
+            .ended
+            .iter()
+            .map(|end| end.at.max(self.sampler.end().unwrap_or_default().min(end.noticed)))
+            .max();
+        let at = ended.filter(|_| self.all_ended()).unwrap_or_else(|| self.stage.clock.now());
+        self.sampler.finish(at)
+    }
+
+    /// Returns what this end counted so far, which after [`TestEvent::Done`] is all.
+    pub(crate) fn summary(&self) -> SideSummary {
+        let now = self.stage.clock.now();
+        let mut flows = self.sampler.summary(|flow| match self.end_of(flow) {
+            Some(end) => (self.counted_until(flow, end), end.error.clone()),
+            None => (now, None),
+        });
+        for (flow, settings) in flows.iter_mut().zip(&self.settings) {
+            flow.settings.clone_from(settings);
+            if flow.error.is_none() && flow.role == Role::Receiver {
+                flow.error = self.missing(flow.bytes + flow.omitted_bytes, flow.flow.0);
+            }
+        }
+        SideSummary { flows, cpu: self.cpu(now) }
+    }
+
+    fn ready(&mut self) -> Option<TestEvent> {
+        let failed = || self.ended.iter().find(|end| end.error.is_some());
+        if !self.told.failed
+            && !self.stage.signals.reached(Phase::Close)
+            && let Some(end) = failed()
+        {
+            self.told.failed = true;
+            let reason = end.error.as_deref().unwrap_or_default();
+            let text = format!("stream {} failed in the middle of the test: {reason}", end.flow.0);
+            return Some(TestEvent::Failed(Failure::new(FailureCode::Stream, text)));
+        }
+        let sent = self.sampler.flows().iter().filter(|flow| flow.role == Role::Sender);
+        if !self.told.sent && sent.clone().all(|flow| self.end_of(flow).is_some()) {
+            self.told.sent = true;
+            let sent: Vec<_> =
+                sent.map(|flow| Sent { flow: flow.id, bytes: flow.counters.bytes() }).collect();
+            if !sent.is_empty() {
+                return Some(TestEvent::SendingDone(sent));
+            }
+        }
+        if !self.told.done && self.expected && self.all_ended() {
+            if let Some(sample) = self.last_sample() {
+                return Some(TestEvent::Sample(sample));
+            }
+            self.told.done = true;
+            return Some(TestEvent::Done);
+        }
+        None
+    }
+
+    fn tick(&mut self) -> Option<TestEvent> {
+        let now = self.stage.clock.now();
+        if self.sampler.due().is_some_and(|due| now >= due) {
+            return self.sampler.tick().map(TestEvent::Sample);
+        }
+        if now < self.next_glance {
+            return None;
+        }
+        self.next_glance = now + GLANCE;
+        self.sampler.glance();
+        let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
+        Some(TestEvent::Received(received.map(|flow| flow.counters.bytes()).sum()))
+    }
+
+    fn all_ended(&self) -> bool {
+        self.ended.len() == self.sampler.flows().len()
+    }
+
+    fn end_of(&self, flow: &Watch) -> Option<&FlowEnd> {
+        self.ended.iter().find(|end| end.flow == flow.id)
+    }
+
+    /// A sender counts until it had nothing more to do. So does a receiver, up to the time that the
+    /// test was to take; beyond that, and where a count ended the test, to its last byte.
+    fn counted_until(&self, flow: &Watch, end: &FlowEnd) -> Duration {
+        match flow.role {
+            Role::Sender => end.noticed,
+            Role::Receiver => end.at.max(self.sampler.end().unwrap_or_default().min(end.noticed)),
+        }
+    }
+
+    fn missing(&self, bytes: u64, flow: u16) -> Option<String> {
+        let watch = self.sampler.flows().iter().find(|watch| watch.id.0 == flow)?;
+        let target =
+            watch.counters.target().filter(|_| !self.stage.signals.reached(Phase::Halt))?;
+        (bytes < target)
+            .then(|| format!("{} of {target} bytes did not arrive in time", target - bytes))
+    }
+
+    fn cpu(&self, wall: Duration) -> Option<CpuUse> {
+        let threads = self.ended.iter().map(|end| end.cpu).sum_all();
+        let (time, scope) = match threads.filter(|_| self.all_ended()) {
+            Some(time) => (time, CpuScope::DataThreads),
+            None => (CpuTime::of_process()?.since(self.process_cpu?), CpuScope::Process),
+        };
+        Some(CpuUse { user: time.user, system: time.system, wall, scope })
+    }
+}
+
+impl Drop for Test {
+    fn drop(&mut self) {
+        self.stage.signals.advance(Phase::Halt);
+    }
+}
+
+/// Adds up processor times, if every one of them is known.
+trait SumAll {
+    fn sum_all(self) -> Option<CpuTime>;
+}
+
+impl<I: Iterator<Item = Option<CpuTime>>> SumAll for I {
+    fn sum_all(mut self) -> Option<CpuTime> {
+        self.try_fold(CpuTime::default(), |sum, time| Some(sum.plus(time?)))
+    }
+}
+
+fn launch(spec: &TestSpec, flows: Vec<Flow>, stage: &Stage, sampler: &Sampler) {
+    let budget = Budget::new(spec.limit).map(Arc::new);
+    let block =
+        usize::try_from(spec.block).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
+    for (flow, watch) in flows.into_iter().zip(sampler.flows()) {
+        let halves = (flow.stream.send, flow.stream.recv);
+        let counters = Arc::clone(&watch.counters);
+        match flow.role {
+            Role::Sender => {
+                let source = Source::new(spec, block.get(), budget.clone());
+                start_sender(stage, flow.id, halves, source, block, counters);
+            }
+            Role::Receiver => start_receiver(stage, flow.id, halves, block, counters),
+        }
+    }
+}
+
+/// How often figures are looked at and a sign of progress is told, whatever the interval.
+const GLANCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,294 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    outcome::{Failure, FailureCode},
+    protocol::native::Busy,
+    spec::TestSpec,
+};
+
+/// Who may run, and who waits for it: first come, first served.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    max_sessions: usize,
+    max_queue: usize,
+    max_rate: Option<u64>,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    running: Vec<Slot>,
+    queue: VecDeque<Waiting>,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    ticket: u64,
+    /// What it takes of the server's rate.
+    rate: u64,
+    expected_end: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    /// The rate that it needs; `None` takes what there is.
+    rate: Option<u64>,
+    duration: Option<Duration>,
+}
+
+/// A place in the queue or among the running. Dropping it gives the place up.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    admission: Arc<Admission>,
+    number: u64,
+    changed: watch::Receiver<()>,
+}
+
+/// Where a ticket stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It may run, at this rate in total if the server limits rates.
+    Running(Option<u64>),
+    /// It waits.
+    Queued(Busy),
+    /// It waits no longer: the server is about to stop.
+    Draining,
+}
+
+impl Admission {
+    pub(crate) fn new(max_sessions: usize, max_queue: usize, max_rate: Option<u64>) -> Arc<Self> {
+        Arc::new(Self {
+            max_sessions,
+            max_queue,
+            max_rate,
+            state: Mutex::default(),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// Gives a test its place, or says why it has none.
+    pub(crate) fn apply(self: &Arc<Self>, spec: &TestSpec, may_wait: bool) -> Result<Ticket, Failure> {
+        self.check_rate(spec)?;
+        let mut state = self.state();
+        if state.draining {
+            return Err(draining());
+        }
+        let number = state.next;
+        state.next += 1;
+        state.queue.push_back(Waiting {
+            ticket: number,
+            rate: spec.total_rate(),
+            duration: spec.duration(),
+        });
+        self.promote(&mut state);
+        let waiting = state.queue.len();
+        let waits = state.queue.back().is_some_and(|last| last.ticket == number);
+        if waits && (!may_wait || waiting > self.max_queue) {
+            let retry_after = state.retry_after(waiting);
+            state.queue.pop_back();
+            return Err(self.busy(waiting - 1, retry_after));
+        }
+        let changed = self.changed.subscribe();
+        Ok(Ticket { admission: Arc::clone(self), number, changed })
+    }
+
+    /// Lets nobody in any more, and sends away who waits.
+    pub(crate) fn drain(&self) {
+        let mut state = self.state();
+        state.draining = true;
+        state.queue.clear();
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Returns how many tests run.
+    pub(crate) fn running(&self) -> usize {
+        self.state().running.len()
+    }
+
+    /// Returns how many tests run or wait.
+    pub(crate) fn busy_count(&self) -> usize {
+        let state = self.state();
+        state.running.len() + state.queue.len()
+    }
+
+    /// Returns a watch that changes whenever a place does.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn check_rate(&self, spec: &TestSpec) -> Result<(), Failure> {
+        match (spec.total_rate(), self.max_rate) {
+            (Some(asked), Some(max)) if asked > max => {
+                let text = format!(
+                    "the test asks for {asked} bit/s over all its streams, and this server permits {max} \
+                     bit/s; ask for less with -b"
+                );
+                Err(Failure::new(FailureCode::Denied, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn busy(&self, waiting: usize, retry_after: Option<Duration>) -> Failure {
+        let text = format!(
+            "the server is busy: {} of at most {} tests run and {waiting} wait; try again later",
+            self.max_sessions, self.max_sessions
+        );
+        Failure { retry_after, ..Failure::new(FailureCode::Busy, text) }
+    }
+
+    /// Lets in who is next, as long as there is room. Nobody overtakes.
+    fn promote(&self, state: &mut State) {
+        while state.running.len() < self.max_sessions
+            && let Some(next) = state.queue.front()
+            && let Some(rate) = self.grant(state, next.rate)
+            && let Some(next) = state.queue.pop_front()
+        {
+            let expected_end = next.duration.map(|duration| Instant::now() + duration);
+            state.running.push(Slot { ticket: next.ticket, rate, expected_end });
+        }
+    }
+
+    /// Returns the rate that a test gets, if there is any left for it; 0 where rates are free.
+    fn grant(&self, state: &State, asked: Option<u64>) -> Option<u64> {
+        let Some(max) = self.max_rate else { return Some(0) };
+        let taken: u64 = state.running.iter().map(|slot| slot.rate).sum();
+        let free = max.saturating_sub(taken);
+        let granted = asked.unwrap_or(free);
+        (granted > 0 && granted <= free).then_some(granted)
+    }
+
+    fn place(&self, number: u64) -> Place {
+        let state = self.state();
+        if let Some(slot) = state.running.iter().find(|slot| slot.ticket == number) {
+            return Place::Running(self.max_rate.map(|_| slot.rate));
+        }
+        let Some(index) = state.queue.iter().position(|waiting| waiting.ticket == number) else {
+            return Place::Draining;
+        };
+        let retry_after = state.retry_after(index + 1);
+        Place::Queued(Busy { position: u32::try_from(index + 1).unwrap_or(u32::MAX), retry_after })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Returns when the `position`-th in the queue can expect room, if that can be told.
+    fn retry_after(&self, position: usize) -> Option<Duration> {
+        let mut ends: Vec<_> = self.running.iter().filter_map(|slot| slot.expected_end).collect();
+        ends.sort_unstable();
+        let end = ends.get(position.checked_sub(1)?)?;
+        Some(end.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Ticket {
+    /// Returns where the ticket stands now.
+    pub(crate) fn place(&mut self) -> Place {
+        self.changed.mark_unchanged();
+        self.admission.place(self.number)
+    }
+
+    /// Waits until the ticket may stand somewhere else.
+    pub(crate) async fn moved(&mut self) {
+        // The sender lives in the admission that this ticket holds on to.
+        let _ = self.changed.changed().await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.admission.state();
+        state.running.retain(|slot| slot.ticket != self.number);
+        state.queue.retain(|waiting| waiting.ticket != self.number);
+        self.admission.promote(&mut state);
+        drop(state);
+        self.admission.changed.send_replace(());
+    }
+}
+
+pub(crate) fn draining() -> Failure {
+    Failure::new(FailureCode::Draining, "the server is about to stop and takes no new tests")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Rate, SpecFields};
+
+    fn spec(rate: Option<u64>) -> TestSpec {
+        let rate = rate.map(|bits_per_second| Rate { bits_per_second, burst: None });
+        TestSpec::try_from(SpecFields { rate, ..SpecFields::default() }).unwrap()
+    }
+
+    fn position(ticket: &mut Ticket) -> u32 {
+        match ticket.place() {
+            Place::Running(_) => 0,
+            Place::Queued(busy) => busy.position,
+            Place::Draining => panic!("draining"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_queue_moves_up_in_order() {
+        let admission = Admission::new(1, 8, None);
+        let mut tickets: Vec<_> =
+            (0..3).map(|_| admission.apply(&spec(None), true).unwrap()).collect();
+        assert_eq!(tickets.iter_mut().map(position).collect::<Vec<_>>(), [0, 1, 2]);
+        tickets.remove(0);
+        assert_eq!(tickets.iter_mut().map(position).collect::<Vec<_>>(), [0, 1]);
+        tickets.pop();
+        assert_eq!(admission.busy_count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_says_when_to_come_back() {
+        let admission = Admission::new(1, 1, None);
+        let _running = admission.apply(&spec(None), true).unwrap();
+        let refused = admission.apply(&spec(None), false).unwrap_err();
+        assert_eq!(refused.code, FailureCode::Busy);
+        assert!(refused.retry_after.is_some());
+        let _waiting = admission.apply(&spec(None), true).unwrap();
+        assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Busy);
+        assert_eq!(admission.busy_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn rates_add_up_to_no_more_than_the_servers() {
+        let admission = Admission::new(8, 8, Some(100));
+        assert_eq!(admission.apply(&spec(Some(101)), true).unwrap_err().code, FailureCode::Denied);
+        let mut first = admission.apply(&spec(Some(70)), true).unwrap();
+        assert_eq!(first.place(), Place::Running(Some(70)));
+        let mut rest = admission.apply(&spec(None), true).unwrap();
+        assert_eq!(rest.place(), Place::Running(Some(30)), "who asks for all gets what is left");
+        let mut third = admission.apply(&spec(Some(50)), true).unwrap();
+        assert_eq!(position(&mut third), 1);
+        drop(first);
+        assert_eq!(third.place(), Place::Running(Some(50)));
+    }
+
+    #[tokio::test]
+    async fn a_drain_sends_away_who_waits_and_keeps_who_runs() {
+        let admission = Admission::new(1, 8, None);
+        let mut running = admission.apply(&spec(None), true).unwrap();
+        let mut waiting = admission.apply(&spec(None), true).unwrap();
+        admission.drain();
+        assert_eq!(running.place(), Place::Running(None));
+        assert_eq!(waiting.place(), Place::Draining);
+        assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Draining);
+    }
+}

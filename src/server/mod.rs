@@ -1,0 +1,206 @@
+//! The server: it listens on every transport at once, serves many tests at a time, and outlives
+//! every one of them.
+
+mod accept;
+mod admission;
+mod builder;
+mod config;
+mod policy;
+mod session;
+mod shared;
+
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use polyperf_transport::{Error, Listener};
+use tokio::{sync::broadcast, task::JoinSet};
+use tracing::info;
+
+pub use self::{builder::Builder, config::Config};
+use self::shared::{Shared, Urgency};
+use crate::event::{Bus, Event};
+
+/// A server that is bound to its addresses.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<(&'static str, Box<dyn Listener>)>,
+}
+
+/// What can be asked and told of a running server, from anywhere.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// Why a server stopped serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was told to, and its tests were over or cut short.
+    Told,
+    /// It was to serve one test, and has.
+    OneOff,
+    /// Nobody wanted a test for as long as it was to wait.
+    Idle,
+    /// Every listener has failed.
+    NoListeners,
+}
+
+impl Server {
+    /// Returns a builder with every default.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Binds every transport to every address of `config`.
+    ///
+    /// Where an address asks for port 0, the first transport picks it and the others share it.
+    ///
+    /// # Errors
+    ///
+    /// The first address that cannot be had; none is kept then.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let mut listeners = Vec::new();
+        let mut ports = Vec::new();
+        for &addr in &config.listen {
+            let mut addr = addr;
+            for transport in config.transports.iter() {
+                let listener = listen(transport.as_ref(), addr).await?;
+                addr = listener.local_addr();
+                ports.push((transport.name(), addr));
+                listeners.push((transport.name(), listener));
+            }
+        }
+        Ok(Self { shared: Shared::new(config, ports, Bus::new()), listeners })
+    }
+
+    /// Returns the addresses that the server listens on, with their transports.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.listeners.iter().map(|(name, listener)| (*name, listener.local_addr())).collect()
+    }
+
+    /// Returns a handle to ask and tell the server things while it runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves until `drain` is ready, then until the running tests are over.
+    ///
+    /// [`Handle::stop`] cuts running tests short.
+    pub async fn run(self, drain: impl Future<Output = ()>) -> Stopped {
+        let Self { shared, listeners } = self;
+        let mut accepting = JoinSet::new();
+        for (name, listener) in listeners {
+            accepting.spawn(accept::serve(Arc::clone(&shared), name, listener));
+        }
+        let stopped = tokio::select! {
+            stopped = until_told(&shared, drain) => stopped,
+            () = async { while accepting.join_next().await.is_some() {} } => Stopped::NoListeners,
+        };
+        shared.hurry(Urgency::Drain);
+        wait_for_tests(&shared).await;
+        // Clients that are owed a last message are still being told; aborting would cut it off.
+        let farewell = async { while accepting.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        stopped
+    }
+}
+
+impl Handle {
+    /// Takes no new tests; [`Server::run`] returns when the running ones are over.
+    pub fn drain(&self) {
+        self.shared.hurry(Urgency::Drain);
+    }
+
+    /// Cuts running tests short; [`Server::run`] returns within a second or so.
+    pub fn stop(&self) {
+        self.shared.hurry(Urgency::Stop);
+    }
+
+    /// Returns a subscription to the events of every session.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.bus.subscribe()
+    }
+
+    /// Returns how many tests are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.shared.admission.running()
+    }
+
+    /// Returns how many tests have been served, whether or not they were complete.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        *self.shared.finished_count().borrow()
+    }
+}
+
+/// Listens on `addr`; where this host has no IPv6, `[::]` means every IPv4 address.
+async fn listen(
+    transport: &dyn polyperf_transport::Transport,
+    addr: SocketAddr,
+) -> Result<Box<dyn Listener>, Error> {
+    match transport.listen(addr).await {
+        Err(Error::Listen { source, .. }) if addr.ip().is_unspecified() && no_ipv6(&source) => {
+            transport.listen(SocketAddr::from(([0, 0, 0, 0], addr.port()))).await
+        }
+        result => result,
+    }
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// Waits until the server is to drain, for whatever reason.
+async fn until_told(shared: &Shared, drain: impl Future<Output = ()>) -> Stopped {
+    let mut urgency = shared.urgency();
+    let mut finished = shared.finished_count();
+    let config = &shared.config;
+    let mut drain = pin!(drain);
+    tokio::select! {
+        () = &mut drain => Stopped::Told,
+        _ = urgency.wait_for(|urgency| *urgency > Urgency::Serve) => Stopped::Told,
+        _ = finished.wait_for(|&count| count > 0), if config.one_off => Stopped::OneOff,
+        () = idle(shared, config.idle_timeout.unwrap_or_default()), if config.idle_timeout.is_some() => {
+            Stopped::Idle
+        }
+    }
+}
+
+/// Waits until nobody has wanted a test for `timeout`.
+async fn idle(shared: &Shared, timeout: Duration) {
+    let mut changes = shared.admission.changes();
+    loop {
+        let quiet = shared.admission.busy_count() == 0;
+        let change = changes.changed();
+        if !quiet {
+            let _ = change.await;
+        } else if tokio::time::timeout(timeout, change).await.is_err() {
+            info!(idle = ?timeout, "no test was wanted");
+            return;
+        }
+    }
+}
+
+/// Waits until no test runs any more, or the server is to stop at once and has had time to say so.
+async fn wait_for_tests(shared: &Shared) {
+    let mut changes = shared.admission.changes();
+    let mut urgency = shared.urgency();
+    let over = async {
+        while shared.admission.running() > 0 {
+            let _ = changes.changed().await;
+        }
+    };
+    let told_to_stop = async {
+        let _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop).await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! { () = over => {} () = told_to_stop => {} }
+}
+
+/// How long a last message may take.
+const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,0 +1,355 @@
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use polyperf_transport::{Delivery, Stream};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::{
+    admission::{Place, Ticket},
+    policy,
+    shared::{AttachGuard, PendingGuard, Shared, Urgency},
+};
+use crate::{
+    control::Control,
+    engine::Flow,
+    event::{Event, FailedEvent},
+    measure::FlowId,
+    outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
+    protocol::native::{
+        Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine, Token,
+        TransportInfo, Welcome,
+    },
+    session::{Session, flow_infos, unix_time},
+    spec::TestSpec,
+};
+
+/// One client's test, from the welcome to the goodbye.
+#[derive(Debug)]
+pub(super) struct ServerSession {
+    shared: Arc<Shared>,
+    session: Session,
+    machine: Machine,
+    local: SocketAddr,
+    peer: SocketAddr,
+    name: String,
+    /// Counts against the connections that have not asked for anything yet.
+    pending: Option<PendingGuard>,
+    ticket: Option<Ticket>,
+    last_position: u32,
+    wanted: Option<Wanted>,
+    attach: Option<Attach>,
+    attached: BTreeMap<FlowId, Stream>,
+    /// The client's results, where the server's report is to show them.
+    theirs: Option<Box<Results>>,
+    over: Option<(Ended, Option<Box<Results>>)>,
+}
+
+/// What the client asked for, and what came of it.
+#[derive(Debug)]
+struct Wanted {
+    host: HostInfo,
+    spec: TestSpec,
+    changes: Vec<String>,
+}
+
+/// Where streams of this test come in.
+#[derive(Debug)]
+struct Attach {
+    streams: mpsc::Receiver<(FlowId, Stream)>,
+    _guard: AttachGuard,
+}
+
+impl ServerSession {
+    pub(super) fn new(shared: Arc<Shared>, stream: Stream, pending: PendingGuard) -> Self {
+        let (local, peer) = (stream.local, stream.peer);
+        let session = Session::new(Control::new(stream));
+        let config = &shared.config;
+        let welcome = welcome(&shared, local);
+        let deadlines = config.deadlines.clone();
+        let machine = Machine::new(welcome, config.max_duration, deadlines, session.now());
+        let name = shared.next_name();
+        Self {
+            session,
+            machine,
+            local,
+            peer,
+            name,
+            pending: Some(pending),
+            ticket: None,
+            last_position: 0,
+            wanted: None,
+            attach: None,
+            attached: BTreeMap::new(),
+            theirs: None,
+            over: None,
+            shared,
+        }
+    }
+
+    /// Serves the client until its test is over, in one way or another.
+    pub(super) async fn run(mut self) {
+        let mut urgency = self.shared.urgency();
+        let mut stopping = false;
+        debug!(session = %self.name, peer = %self.peer, "client connected");
+        loop {
+            while let Some(action) = self.machine.poll() {
+                self.perform(action);
+            }
+            if let Some((ended, results)) = self.over.take() {
+                return self.conclude(ended, results).await;
+            }
+            let deadline = self.machine.deadline();
+            tokio::select! {
+                input = self.session.next(deadline) => self.told(input),
+                () = moved(&mut self.ticket), if self.is_waiting() => self.place(),
+                stream = arrival(&mut self.attach) => self.arrived(stream),
+                _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if !stopping => {
+                    let reason = "the server was told to stop".to_owned();
+                    let ended = Ended::Stopped { by: Side::Server, reason };
+                    self.machine.handle(Input::Stop(ended), self.session.now());
+                    stopping = true;
+                }
+            }
+            self.machine.check(self.attached.len(), self.session.now());
+        }
+    }
+
+    fn told(&mut self, input: Option<Input>) {
+        let Some(input) = input else { return };
+        if let Input::Message(Message::Results(results)) = &input
+            && self.wants_output()
+        {
+            self.theirs = Some(results.clone());
+        }
+        if let Input::Received(bytes) = input
+            && let Some(failure) = self.too_fast(bytes)
+        {
+            self.machine.handle(Input::Stop(Ended::Failed(failure)), self.session.now());
+        }
+        self.machine.handle(input, self.session.now());
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Admit(propose) => self.admit(*propose),
+            Action::Begin => self.begin(),
+            Action::Conclude(ended, results) => self.over = Some((ended, results)),
+            Action::Send(Message::Results(mut results)) => {
+                results.output = self.output();
+                // The test is over: who waits need not wait for this client's goodbye.
+                self.ticket = None;
+                self.send(Action::Send(Message::Results(results)));
+            }
+            other => self.send(other),
+        }
+    }
+
+    fn send(&mut self, action: Action) {
+        if let Some(input) = self.session.perform(action) {
+            self.machine.handle(input, self.session.now());
+        }
+    }
+
+    fn admit(&mut self, propose: Propose) {
+        let Propose { host, spec, no_queue } = propose;
+        let ticket = policy::check(&spec, &self.shared.config)
+            .and_then(|()| self.shared.admission.apply(&spec, !no_queue));
+        match ticket {
+            Ok(ticket) => {
+                self.ticket = Some(ticket);
+                self.pending = None;
+                self.wanted = Some(Wanted { host, spec, changes: Vec::new() });
+                self.place();
+            }
+            Err(failure) => self.machine.admission(Admission::Deny(failure), self.session.now()),
+        }
+    }
+
+    /// Looks where the test stands now, and tells the client if that is news.
+    fn place(&mut self) {
+        let Some(ticket) = &mut self.ticket else { return };
+        let admission = match ticket.place() {
+            Place::Running(rate) => self.grant(rate),
+            Place::Draining => Admission::Deny(super::admission::draining()),
+            Place::Queued(busy) if busy.position == self.last_position => return,
+            Place::Queued(busy) => {
+                self.last_position = busy.position;
+                info!(session = %self.name, peer = %self.peer, position = busy.position, "test queued");
+                Admission::Wait(busy)
+            }
+        };
+        self.machine.admission(admission, self.session.now());
+    }
+
+    fn grant(&mut self, rate: Option<u64>) -> Admission {
+        let Some(wanted) = &mut self.wanted else {
+            return Admission::Deny(Failure::new(FailureCode::Internal, "a place without a test"));
+        };
+        let delivery = self.shared.delivery(&wanted.spec.transport).unwrap_or(Delivery::Bytes);
+        let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
+        let token = Token::from_bits(rand::random());
+        let (guard, streams) = self.shared.expect_streams(token, usize::from(spec.flows()));
+        self.attach = Some(Attach { streams, _guard: guard });
+        (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
+        let port = self.shared.port(&spec.transport, self.local);
+        let (session, token) = (self.name.clone(), token.as_str().to_owned());
+        Admission::Grant(Box::new(Agree { session, token, port, spec, changes }))
+    }
+
+    fn arrived(&mut self, stream: Option<(FlowId, Stream)>) {
+        let (Some((flow, stream)), Some(wanted)) = (stream, &self.wanted) else { return };
+        if wanted.spec.role(Side::Server, flow).is_none() || self.attached.contains_key(&flow) {
+            warn!(session = %self.name, peer = %stream.peer, flow = flow.0, "stream refused: no such stream is due");
+            return;
+        }
+        self.attached.insert(flow, stream);
+        if self.attached.len() == usize::from(wanted.spec.flows()) {
+            self.attach = None;
+            self.session.control().allow_large();
+            self.machine.handle(Input::StreamsOpen, self.session.now());
+        }
+    }
+
+    fn begin(&mut self) {
+        let Some(wanted) = &self.wanted else { return };
+        let spec = wanted.spec.clone();
+        let flow = |(id, stream)| Some(Flow { id, role: spec.role(Side::Server, id)?, stream });
+        let flows: Vec<_> = std::mem::take(&mut self.attached).into_iter().filter_map(flow).collect();
+        let info = TestInfo {
+            session: self.name.clone(),
+            side: Side::Server,
+            dialect: Dialect::Native,
+            changes: wanted.changes.clone(),
+            started: unix_time(),
+            local: self.local,
+            peer: self.peer,
+            host: None,
+            local_host: self.shared.host.clone(),
+            peer_host: wanted.host.clone(),
+            flows: flow_infos(&flows),
+            spec,
+        };
+        info!(
+            session = %self.name, peer = %self.peer, transport = %info.spec.transport,
+            direction = ?info.spec.direction, streams = info.spec.streams, limit = ?info.spec.limit,
+            "test started"
+        );
+        let config = &self.shared.config;
+        let keep = config.keep_intervals || info.spec.server_output;
+        self.session.begin(info, flows, config.drive, &self.shared.bus, keep);
+    }
+
+    async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
+        self.ticket = None;
+        self.attach = None;
+        let limit = self.shared.config.deadlines.answer.min(super::FAREWELL);
+        match self.session.finish(ended.clone(), results) {
+            Some(outcome) => {
+                log_outcome(&outcome);
+                self.shared.bus.emit(Event::Finished(Arc::new(outcome)));
+                self.shared.finished();
+            }
+            None => self.never_began(ended),
+        }
+        self.session.close(limit).await;
+    }
+
+    fn never_began(&self, ended: Ended) {
+        let failure = match ended {
+            Ended::Failed(failure) => failure,
+            Ended::Stopped { reason, .. } => Failure::new(FailureCode::Cancelled, reason),
+            Ended::Complete => return,
+        };
+        warn!(session = %self.name, peer = %self.peer, code = ?failure.code, reason = %failure, "no test was run");
+        self.shared.bus.emit(Event::Failed(Arc::new(FailedEvent {
+            side: Side::Server,
+            session: Some(self.name.clone()),
+            peer: Some(self.peer),
+            failure,
+        })));
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.ticket.is_some() && self.attach.is_none() && !self.session.has_begun()
+    }
+
+    fn wants_output(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.spec.server_output)
+    }
+
+    /// Returns this server's report of the test, if the client wants it.
+    fn output(&mut self) -> Option<String> {
+        if !self.wants_output() {
+            return None;
+        }
+        let outcome = self.session.outcome(Ended::Complete, self.theirs.take())?;
+        let mut text = crate::report::text::render(&outcome);
+        if text.len() > MAX_OUTPUT {
+            let end = (0..=MAX_OUTPUT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+            text.truncate(end);
+            text.push_str("\n… (cut)\n");
+        }
+        Some(text)
+    }
+
+    /// Checks that the client sends no faster than was agreed, with some room for its buffers.
+    fn too_fast(&self, received: u64) -> Option<Failure> {
+        self.shared.config.max_rate?;
+        let spec = &self.wanted.as_ref()?.spec;
+        let rate = u128::from(spec.rate?.bits_per_second) * u128::from(spec.streams);
+        let millis = self.session.test_time()?.as_millis() + RATE_SLACK_MS;
+        let slack = u128::from(spec.block) * u128::from(spec.streams) * 2;
+        let most = rate * millis * 5 / 4 / 8 / 1000 + slack;
+        (u128::from(received) > most).then(|| {
+            let text = format!("the client sent {received} bytes where the agreed rate allows {most}");
+            Failure::new(FailureCode::Denied, text)
+        })
+    }
+}
+
+fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
+    let offer = |name: &'static str| TransportInfo { name: name.to_owned(), port: shared.port(name, local) };
+    Welcome {
+        host: shared.host.clone(),
+        transports: shared.config.transports.names().into_iter().map(offer).collect(),
+        limits: Limits {
+            max_duration: Some(shared.config.max_duration),
+            max_rate: shared.config.max_rate,
+        },
+    }
+}
+
+fn log_outcome(outcome: &Outcome) {
+    let info = &outcome.info;
+    let mbps = |receiver| outcome.goodput(receiver).map(|bits| format!("{:.1}", bits / 1e6));
+    let (up, down) = (mbps(Side::Server), mbps(Side::Client));
+    let ended = match &outcome.ended {
+        Ended::Complete => "complete".to_owned(),
+        Ended::Stopped { by, reason } => format!("stopped by the {by:?}: {reason}").to_lowercase(),
+        Ended::Failed(failure) => failure.to_string(),
+    };
+    info!(
+        session = %info.session, peer = %info.peer, transport = %info.spec.transport,
+        direction = ?info.spec.direction, streams = info.spec.streams,
+        up_mbps = up.as_deref(), down_mbps = down.as_deref(), ended, "test ended"
+    );
+}
+
+async fn moved(ticket: &mut Option<Ticket>) {
+    match ticket {
+        Some(ticket) => ticket.moved().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn arrival(attach: &mut Option<Attach>) -> Option<(FlowId, Stream)> {
+    match attach {
+        Some(attach) => attach.streams.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The most of a report that is sent to a client.
+const MAX_OUTPUT: usize = 512 << 10;
+/// A client's clock and buffers may be ahead of ours by so much.
+const RATE_SLACK_MS: u128 = 1000;

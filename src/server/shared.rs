@@ -1,0 +1,174 @@
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use polyperf_transport::{Delivery, Stream};
+use tokio::sync::{mpsc, watch};
+
+use super::{Config, admission::Admission};
+use crate::{event::Bus, measure::FlowId, outcome::HostInfo, protocol::native::Token};
+
+/// What all sessions of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) bus: Bus,
+    pub(super) host: HostInfo,
+    pub(super) admission: Arc<Admission>,
+    /// Where each transport listens, for each address.
+    ports: Vec<(&'static str, SocketAddr)>,
+    expecting: Mutex<HashMap<Token, mpsc::Sender<(FlowId, Stream)>>>,
+    pending: Mutex<HashMap<IpAddr, usize>>,
+    urgency: watch::Sender<Urgency>,
+    finished: watch::Sender<u64>,
+    names: AtomicU64,
+    /// Tells this server's sessions from those of the one before it.
+    prefix: String,
+}
+
+/// How much longer a server serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// As long as it is let.
+    Serve,
+    /// Until its running tests are over.
+    Drain,
+    /// Not at all: running tests are cut short.
+    Stop,
+}
+
+/// Lets streams with a token through to the session that expects them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct AttachGuard {
+    shared: Arc<Shared>,
+    token: Token,
+}
+
+/// Counts a connection that has not asked for anything yet, until it is dropped.
+#[derive(Debug)]
+pub(super) struct PendingGuard {
+    shared: Arc<Shared>,
+    ip: IpAddr,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config, ports: Vec<(&'static str, SocketAddr)>, bus: Bus) -> Arc<Self> {
+        let sessions = config.max_sessions.get();
+        Arc::new(Self {
+            admission: Admission::new(sessions, config.max_queue, config.max_rate),
+            config,
+            bus,
+            host: crate::engine::host_info(),
+            ports,
+            expecting: Mutex::default(),
+            pending: Mutex::default(),
+            urgency: watch::Sender::new(Urgency::Serve),
+            finished: watch::Sender::new(0),
+            names: AtomicU64::new(1),
+            prefix: format!("{:08x}", rand::random::<u32>()),
+        })
+    }
+
+    /// Returns a name for a new session.
+    pub(super) fn next_name(&self) -> String {
+        format!("{}-{}", self.prefix, self.names.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Returns the port of a transport on the address that a client has reached.
+    pub(super) fn port(&self, transport: &str, reached: SocketAddr) -> u16 {
+        let of_transport = || self.ports.iter().filter(|(name, _)| *name == transport);
+        let exact = of_transport().find(|(_, addr)| addr.port() == reached.port());
+        exact.or_else(|| of_transport().next()).map_or(reached.port(), |(_, addr)| addr.port())
+    }
+
+    pub(super) fn delivery(&self, transport: &str) -> Option<Delivery> {
+        self.config.transports.get(transport).map(|transport| transport.delivery())
+    }
+
+    /// Returns where streams with this token arrive from now on.
+    pub(super) fn expect_streams(
+        self: &Arc<Self>,
+        token: Token,
+        count: usize,
+    ) -> (AttachGuard, mpsc::Receiver<(FlowId, Stream)>) {
+        let (sender, receiver) = mpsc::channel(count.max(1));
+        lock(&self.expecting).insert(token, sender);
+        (AttachGuard { shared: Arc::clone(self), token }, receiver)
+    }
+
+    /// Hands a stream to the session that expects it; gives it back if none does.
+    pub(super) fn attach(&self, token: Token, flow: FlowId, stream: Stream) -> Result<(), Stream> {
+        let sender = lock(&self.expecting).get(&token).cloned();
+        let Some(sender) = sender else { return Err(stream) };
+        sender.try_send((flow, stream)).map_err(|error| error.into_inner().1)
+    }
+
+    /// Counts a new connection; `None` if there are too many that ask for nothing.
+    pub(super) fn admit_connection(self: &Arc<Self>, ip: IpAddr) -> Option<PendingGuard> {
+        let mut pending = lock(&self.pending);
+        let total: usize = pending.values().sum();
+        let own = pending.get(&ip).copied().unwrap_or(0);
+        if total >= MAX_PENDING || own >= MAX_PENDING_PER_ADDRESS {
+            return None;
+        }
+        pending.insert(ip, own + 1);
+        Some(PendingGuard { shared: Arc::clone(self), ip })
+    }
+
+    /// Has the server stop sooner; it never goes back.
+    pub(super) fn hurry(&self, urgency: Urgency) {
+        if urgency >= Urgency::Drain {
+            self.admission.drain();
+        }
+        self.urgency.send_if_modified(|current| {
+            let sooner = urgency > *current;
+            *current = urgency.max(*current);
+            sooner
+        });
+    }
+
+    pub(super) fn urgency(&self) -> watch::Receiver<Urgency> {
+        self.urgency.subscribe()
+    }
+
+    /// Counts a test that was served.
+    pub(super) fn finished(&self) {
+        self.finished.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn finished_count(&self) -> watch::Receiver<u64> {
+        self.finished.subscribe()
+    }
+}
+
+impl Drop for AttachGuard {
+    fn drop(&mut self) {
+        lock(&self.shared.expecting).remove(&self.token);
+    }
+}
+
+impl Drop for PendingGuard {
+    fn drop(&mut self) {
+        let mut pending = lock(&self.shared.pending);
+        if let Some(count) = pending.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                pending.remove(&self.ip);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Connections that have not asked for a test yet, of all clients together.
+const MAX_PENDING: usize = 8192;
+/// The same, of one address: a flood from one leaves room for the others.
+const MAX_PENDING_PER_ADDRESS: usize = 2048;

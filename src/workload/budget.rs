@@ -1,0 +1,77 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::spec::Limit;
+
+/// What the flows of one direction may still send between them, where a count ends the test.
+///
+/// Shared by the flows' threads. What one of them claims and cannot send, it gives back.
+#[derive(Debug)]
+pub struct Budget {
+    left: AtomicU64,
+    unit: Unit,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Bytes,
+    Blocks,
+}
+
+impl Budget {
+    /// Returns the budget that `limit` sets; `None` if it sets none.
+    #[must_use]
+    pub fn new(limit: Limit) -> Option<Self> {
+        let (count, unit) = match limit {
+            Limit::Bytes(count) => (count, Unit::Bytes),
+            Limit::Blocks(count) => (count, Unit::Blocks),
+            Limit::Time(_) | Limit::Endless => return None,
+        };
+        Some(Self { left: AtomicU64::new(count), unit })
+    }
+
+    /// Claims up to a block, and returns its length; 0 if nothing is left.
+    pub fn claim(&self, block: usize) -> usize {
+        let most = match self.unit {
+            Unit::Bytes => u64::try_from(block).unwrap_or(u64::MAX),
+            Unit::Blocks => 1,
+        };
+        let mut claimed = 0;
+        // The closure always returns a value, so the update cannot fail.
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            claimed = left.min(most);
+            Some(left - claimed)
+        });
+        match self.unit {
+            Unit::Bytes => usize::try_from(claimed).unwrap_or(block),
+            Unit::Blocks => usize::from(claimed == 1) * block,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_claimed_to_the_last_one() {
+        let budget = Budget::new(Limit::Bytes(2500)).unwrap();
+        assert_eq!([(); 4].map(|()| budget.claim(1000)), [1000, 1000, 500, 0]);
+    }
+
+    #[test]
+    fn blocks_are_claimed_whole() {
+        let budget = Budget::new(Limit::Blocks(2)).unwrap();
+        assert_eq!([(); 3].map(|()| budget.claim(1000)), [1000, 1000, 0]);
+    }
+
+    #[test]
+    fn flows_on_many_threads_claim_no_byte_twice() {
+        let budget = Budget::new(Limit::Bytes(1_000_003)).unwrap();
+        let claim_all = || std::iter::from_fn(|| Some(budget.claim(64)).filter(|&n| n > 0)).sum::<usize>();
+        let total: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim_all)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(total, 1_000_003);
+    }
+}
