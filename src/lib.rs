@@ -4,6 +4,7 @@ pub mod event;
 pub mod measure;
 mod micros;
 pub mod outcome;
+pub mod report;
 pub mod spec;
 pub mod units;
 
