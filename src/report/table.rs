@@ -44,37 +44,31 @@ impl Table {
     /// It shows what the receiver counted. Where the receiver did not say, it shows what the sender
     /// counted, and says so: that is what left, not what arrived.
     pub(super) fn interval(&self, row: &Row, span: (Duration, Duration), omitted: bool) -> String {
+        let counts = self.counts(row, Some(span), row.received.or(row.sent));
+        // A sum has neither a window nor a round-trip time.
         let path = row.flow.map(|_| [figure::bytes(row.cwnd), figure::rtt(row.rtt)]);
+        let [cwnd, rtt] = path.unwrap_or_default();
         let sent = if row.received.is_none() && row.sent.is_some() { "(sent) " } else { "" };
-        let mark = format!("{sent}{}", if omitted { "(omitted)" } else { "" });
-        let retransmits = figure::count(row.retransmits);
-        self.line(
-            row,
-            Some(span),
-            row.received.or(row.sent),
-            &retransmits,
-            path.unwrap_or_default(),
-            &mark,
-        )
+        let omitted = if omitted { "(omitted)" } else { "" };
+        let (cwnd_width, rtt_width) = (figure::BYTES, figure::RTT);
+        let line = format!(
+            "{counts}{:>6}  {cwnd:>cwnd_width$}  {rtt:>rtt_width$}  {sent}{omitted}",
+            figure::count(row.retransmits)
+        );
+        line.trim_end().to_owned()
     }
 
     /// Returns the receiver's line of a test's totals.
     pub(super) fn received(&self, row: &Row) -> String {
         let span = row.received.map(|counted| (Duration::ZERO, counted.time));
-        self.line(row, span, row.received, "", Default::default(), "receiver")
+        format!("{}{:>6}  receiver", self.counts(row, span, row.received), "")
     }
 
     /// Returns the sender's line of a test's totals.
     pub(super) fn sent(&self, row: &Row) -> String {
         let span = row.sent.map(|counted| (Duration::ZERO, counted.time));
-        self.line(
-            row,
-            span,
-            row.sent,
-            &figure::count(row.retransmits),
-            Default::default(),
-            "sender",
-        )
+        let retransmits = figure::count(row.retransmits);
+        format!("{}{retransmits:>6}  sender", self.counts(row, span, row.sent))
     }
 
     /// Returns what names a row's flow: `[  1]`, with the role where rows have one.
@@ -92,23 +86,17 @@ impl Table {
         line.trim_end().to_owned()
     }
 
-    fn line(
+    /// Returns the columns that every line begins with.
+    fn counts(
         &self,
         row: &Row,
         span: Option<(Duration, Duration)>,
         counted: Option<Counted>,
-        retransmits: &str,
-        [cwnd, rtt]: [String; 2],
-        mark: &str,
     ) -> String {
         let transfer = figure::bytes(counted.map(|counted| counted.bytes));
         let rate = figure::rate(counted.and_then(Counted::rate), self.unit);
-        let (name, span) = (self.name(row), show_span(span));
-        let (bytes, width, rtt_width) = (figure::BYTES, figure::rate_width(self.unit), figure::RTT);
-        let line = format!(
-            "{name} {span}  {transfer:>bytes$}  {rate:>width$}{retransmits:>6}  {cwnd:>bytes$}  {rtt:>rtt_width$}  {mark}",
-        );
-        line.trim_end().to_owned()
+        let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
+        format!("{} {}  {transfer:>bytes$}  {rate:>width$}", self.name(row), show_span(span))
     }
 }
 

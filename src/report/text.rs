@@ -21,7 +21,7 @@ use crate::{
 /// Returns a whole test as a text report: how it began, each interval that was kept, its totals.
 #[must_use]
 pub fn render(outcome: &Outcome) -> String {
-    let options = Options::default();
+    let options = Options { summary_only: outcome.intervals.is_empty(), ..Options::default() };
     let mut lines = connected(&outcome.info, &options);
     for kept in &outcome.intervals {
         lines.extend(interval(&outcome.info, kept, &options));
@@ -80,7 +80,7 @@ fn connected(info: &TestInfo, options: &Options) -> Vec<String> {
             flow.flow.0, local.0, local.1, peer.0, peer.1
         ));
     }
-    if !options.summary_only {
+    if !options.summary_only && info.spec.interval.is_some() {
         lines.push(Table::new(info, options.unit).interval_header());
     }
     lines

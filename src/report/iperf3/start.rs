@@ -180,7 +180,8 @@ fn seconds(time: Duration) -> Number {
 /// Returns a time since the Unix epoch as `Mon, 23 Nov 2026 04:12:07 GMT`.
 fn http_date(since_epoch: Duration) -> String {
     let (days, of_day) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
-    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][usize::from((days % 7) as u8)];
+    #[allow(clippy::cast_possible_truncation, reason = "0 to 6")]
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(days % 7) as usize];
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
@@ -198,7 +199,9 @@ fn civil(days: u64) -> (u64, &'static str, u64) {
     let of_year = of_cycle - (365 * year + year / 4 - year / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
-    (cycle * 400 + year + u64::from(month >= 10), MONTHS[usize::from(month as u8)], day)
+    #[allow(clippy::cast_possible_truncation, reason = "0 to 11")]
+    let name = MONTHS[month as usize];
+    (cycle * 400 + year + u64::from(month >= 10), name, day)
 }
 
 #[cfg(test)]
