@@ -8,9 +8,7 @@ pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Resul
     u64::try_from(value.as_micros()).unwrap_or(u64::MAX).serialize(serializer)
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_micros)
 }
 

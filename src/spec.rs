@@ -242,48 +242,21 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
     };
     let name_ok = |name: &str| {
         (1..=MAX_NAME).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
     };
-    require(
-        name_ok(&fields.transport),
-        "transport",
-        &clip(&fields.transport),
-        "1 to 32 of a-z 0-9 - _",
-    );
+    require(name_ok(&fields.transport), "transport", &clip(&fields.transport), "1 to 32 of a-z 0-9 - _");
     require((1..=MAX_STREAMS).contains(&fields.streams), "streams", &fields.streams, "1 to 128");
-    require(
-        limit_ok(fields.limit),
-        "limit",
-        &fields.limit,
-        "more than nothing, at most 86400 s or 2^62",
-    );
+    require(limit_ok(fields.limit), "limit", &fields.limit, "more than nothing, at most 86400 s or 2^62");
     require(fields.omit <= MAX_OMIT, "omit", &fields.omit, "0 to 600 s");
-    require(
-        fields.block <= MAX_BLOCK,
-        "block",
-        &fields.block,
-        "1 byte to 1 MiB (0 for the default)",
-    );
+    require(fields.block <= MAX_BLOCK, "block", &fields.block, "1 byte to 1 MiB (0 for the default)");
     if let Some(rate) = fields.rate {
         let allowed = "1 bit/s to 2^50 bit/s";
-        require(
-            (1..=MAX_RATE).contains(&rate.bits_per_second),
-            "rate",
-            &rate.bits_per_second,
-            allowed,
-        );
+        require((1..=MAX_RATE).contains(&rate.bits_per_second), "rate", &rate.bits_per_second, allowed);
         let burst = rate.burst.unwrap_or(1);
         require((1..=MAX_BURST).contains(&burst), "burst", &burst, "1 to 1000 blocks");
     }
     if let Some(interval) = fields.interval {
-        require(
-            (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval),
-            "interval",
-            &interval,
-            "0.1 to 3600 s",
-        );
+        require((MIN_INTERVAL..=MAX_INTERVAL).contains(&interval), "interval", &interval, "0.1 to 3600 s");
     }
     let tuning = &fields.tuning;
     if let Some(window) = tuning.window {
@@ -366,18 +339,8 @@ mod tests {
         assert_eq!(
             fields,
             [
-                "transport",
-                "streams",
-                "limit",
-                "omit",
-                "block",
-                "rate",
-                "burst",
-                "interval",
-                "window",
-                "mss",
-                "congestion",
-                "title"
+                "transport", "streams", "limit", "omit", "block", "rate", "burst", "interval", "window",
+                "mss", "congestion", "title"
             ]
         );
         assert!(!errors.to_string().contains('\u{1b}'));

@@ -58,9 +58,7 @@ pub fn parse_seconds(text: &str) -> Result<std::time::Duration, ParseError> {
     match text.trim().parse::<f64>() {
         Ok(seconds) if !seconds.is_finite() => Err(fail("it is not finite")),
         Ok(seconds) if seconds < 0.0 => Err(fail("it is negative")),
-        Ok(seconds) => {
-            std::time::Duration::try_from_secs_f64(seconds).map_err(|_| fail("too long"))
-        }
+        Ok(seconds) => std::time::Duration::try_from_secs_f64(seconds).map_err(|_| fail("too long")),
         Err(_) => humantime::parse_duration(text).map_err(|_| fail("it is not a number")),
     }
 }
@@ -99,8 +97,7 @@ pub struct Bytes(pub u64);
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-        let (value, unit) =
-            scale(self.0 as f64, 1024.0, &["Bytes", "KBytes", "MBytes", "GBytes", "TBytes"]);
+        let (value, unit) = scale(self.0 as f64, 1024.0, &["Bytes", "KBytes", "MBytes", "GBytes", "TBytes"]);
         write!(f, "{} {unit}", three_digits(value))
     }
 }
@@ -127,7 +124,7 @@ fn scale(mut value: f64, base: f64, units: &[&'static str; 5]) -> (f64, &'static
     (value, units[unit])
 }
 
-/// Returns `value` with the three leading digits that iperf3 shows, and never fewer than its whole part.
+/// Returns `value` with the three leading digits that iperf3 shows, or all of its whole part.
 pub(crate) fn three_digits(value: f64) -> String {
     if value < 9.995 {
         format!("{value:.2}")
@@ -162,8 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_size_is_refused_by_name() {
-        for text in ["", "K", "nan", "inf", "-1", "-1K", "1e9", "0x10", "ten", "1KB", "9e18", "1é"]
-        {
+        for text in ["", "K", "nan", "inf", "-1", "-1K", "1e9", "0x10", "ten", "1KB", "9e18", "1é"] {
             let error = parse_size(text).unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
         }

@@ -43,11 +43,7 @@ impl Pairing {
         }
         let matched = self.remote.front().is_some_and(|remote| remote.index == local.index);
         let overtaken = !matched && !self.remote.is_empty();
-        if matched || overtaken || now >= *since + self.patience {
-            self.take(matched)
-        } else {
-            None
-        }
+        if matched || overtaken || now >= *since + self.patience { self.take(matched) } else { None }
     }
 
     /// Returns the next interval whether or not the other end has said anything.
