@@ -5,7 +5,7 @@ mod json;
 mod schema;
 mod text;
 
-use std::io;
+use std::{io, sync::Arc, time::Duration};
 
 use super::{Format, Options, Reporter, testing};
 use crate::spec::Direction;
@@ -43,5 +43,22 @@ fn a_test_that_has_nothing_to_show_says_why_in_every_format() {
     for format in FORMATS {
         let report = testing::report(of(format), &[testing::turned_away()]);
         assert!(report.contains("the server is busy running a test"), "{report}");
+    }
+}
+
+#[test]
+fn absurd_figures_of_the_other_end_do_not_overflow() {
+    let mut outcome = testing::outcome(Direction::Bidirectional, 2);
+    for flow in &mut outcome.remote.as_mut().unwrap().flows {
+        (flow.bytes, flow.retransmits) = (u64::MAX, Some(u64::MAX));
+        flow.duration = Duration::from_micros(u64::MAX);
+    }
+    for interval in &mut outcome.intervals {
+        for flow in &mut Arc::make_mut(interval).remote.as_mut().unwrap().flows {
+            (flow.bytes, flow.retransmits) = (u64::MAX, Some(u64::MAX));
+        }
+    }
+    for format in FORMATS {
+        assert!(!testing::report(of(format), &testing::events(&outcome)).is_empty());
     }
 }
