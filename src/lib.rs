@@ -1,5 +1,7 @@
 //! One perf server for every transport.
 
+pub mod client;
+mod control;
 pub mod engine;
 pub mod event;
 pub mod measure;
@@ -7,8 +9,13 @@ mod micros;
 pub mod outcome;
 pub mod protocol;
 pub mod registry;
+pub mod report;
+pub mod server;
+mod session;
 pub mod spec;
 pub mod units;
 pub mod workload;
 
 pub use polyperf_transport as transport;
+
+pub use crate::{client::Client, registry::Registry, server::Server};

@@ -127,7 +127,8 @@ fn scale(mut value: f64, base: f64, units: &[&'static str; 5]) -> (f64, &'static
     (value, units[unit])
 }
 
-fn three_digits(value: f64) -> String {
+/// Returns `value` with the three leading digits that iperf3 shows, or all of its whole part.
+pub(crate) fn three_digits(value: f64) -> String {
     if value < 9.995 {
         format!("{value:.2}")
     } else if value < 99.95 {

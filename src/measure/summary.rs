@@ -111,14 +111,17 @@ impl SideSummary {
     #[must_use]
     pub fn total(&self, role: Role) -> Option<(u64, Duration)> {
         let duration = self.with_role(role).map(|flow| flow.duration).max()?;
-        Some((self.with_role(role).map(|flow| flow.bytes).sum(), duration))
+        // The other end's figures come from the network: absurd ones must not overflow.
+        let bytes = self.with_role(role).fold(0u64, |sum, flow| sum.saturating_add(flow.bytes));
+        Some((bytes, duration))
     }
 
     /// Returns the retransmissions of all flows on which this end sends; `None` if one is unknown.
     #[must_use]
     pub fn retransmits(&self) -> Option<u64> {
         self.total(Role::Sender)?;
-        self.with_role(Role::Sender).map(|flow| flow.retransmits).sum()
+        self.with_role(Role::Sender)
+            .try_fold(0u64, |sum, flow| Some(sum.saturating_add(flow.retransmits?)))
     }
 }
 

@@ -1,0 +1,129 @@
+//! The end of a text report: what the table of totals has no column for.
+
+use super::{
+    figure::{self, UNKNOWN},
+    row::Row,
+    safe,
+    table::Table,
+};
+use crate::{
+    measure::{CpuScope, CpuUse, Role, SideSummary},
+    outcome::{Ended, Failure, Outcome, Side},
+};
+
+pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
+    let mut lines: Vec<_> = rows.iter().filter_map(|row| path(outcome, table, row)).collect();
+    lines.push(format!(
+        "CPU: local {}, remote {}",
+        cpu(outcome.local.cpu.as_ref()),
+        cpu(outcome.remote.as_ref().and_then(|remote| remote.cpu.as_ref()))
+    ));
+    lines.extend(settings(outcome));
+    let changes = outcome.info.changes.iter();
+    lines.extend(changes.map(|change| format!("Changed by the server: {}", safe::line(change))));
+    lines.extend(flow_errors(outcome));
+    lines.extend(ended(&outcome.ended));
+    if let Some(output) = &outcome.server_output {
+        lines.push("Server output:".to_owned());
+        lines.extend(safe::lines(output));
+    }
+    lines
+}
+
+/// Returns a failure with its kind, and when to try again.
+pub(super) fn failure(failure: &Failure) -> String {
+    let retry = failure
+        .retry_after
+        .map_or(String::new(), |after| format!("; try again in {} s", after.as_secs_f64().ceil()));
+    format!("{}{retry}", safe::line(&failure.message))
+}
+
+/// Returns what the sender of one flow saw of its path.
+fn path(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
+    let summary = outcome.flow(row.flow?, Role::Sender);
+    let rtt = summary.and_then(|summary| summary.rtt).map_or(UNKNOWN.to_owned(), |rtt| {
+        let [min, mean, max] = [rtt.min, rtt.mean, rtt.max].map(figure::millis);
+        format!("{min}/{mean}/{max} ms")
+    });
+    let retransmits = row.retransmits.map_or(UNKNOWN.to_owned(), |n| n.to_string());
+    let congestion = summary.and_then(|summary| summary.path.congestion.as_deref());
+    Some(format!(
+        "{} RTT min/mean/max {rtt}, retransmits {retransmits}, max Cwnd {}, congestion control {}",
+        table.name(row),
+        figure::bytes(row.cwnd),
+        safe::line(congestion.unwrap_or(UNKNOWN)),
+    ))
+}
+
+fn cpu(cpu: Option<&CpuUse>) -> String {
+    // A share of no time is unknown.
+    let Some(cpu) = cpu.filter(|cpu| !cpu.wall.is_zero()) else { return UNKNOWN.to_owned() };
+    let (user, system) = cpu.percent();
+    let scope = match cpu.scope {
+        CpuScope::DataThreads => "data threads",
+        CpuScope::Process => "process",
+    };
+    format!("{:.1}% ({user:.1}% user, {system:.1}% system; {scope})", user + system)
+}
+
+/// Returns each setting that is not as it was asked for, once for all flows to which it happened.
+fn settings(outcome: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (side, summary) in sides(outcome) {
+        for setting in summary.flows.iter().flat_map(|flow| &flow.settings) {
+            let otherwise =
+                setting.granted.as_ref().is_some_and(|granted| *granted != setting.asked);
+            if setting.refused.is_none() && !otherwise {
+                continue;
+            }
+            let reason =
+                setting.refused.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+            let line = format!(
+                "Setting {} at the {}: asked {} -> granted {}{reason}",
+                setting.option,
+                name(side),
+                setting.asked,
+                setting.granted.as_deref().unwrap_or(UNKNOWN),
+            );
+            let line = safe::line(&line).into_owned();
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    lines
+}
+
+fn flow_errors(outcome: &Outcome) -> Vec<String> {
+    let errors = sides(outcome).into_iter().flat_map(|(side, summary)| {
+        summary.flows.iter().filter_map(move |flow| Some((side, flow.flow, flow.error.as_deref()?)))
+    });
+    errors
+        .map(|(side, flow, error)| {
+            format!("[{:>3}] ended early at the {}: {}", flow.0, name(side), safe::line(error))
+        })
+        .collect()
+}
+
+fn ended(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Complete => None,
+        Ended::Stopped { by, reason } => {
+            Some(format!("Stopped by the {}: {}", name(*by), safe::line(reason)))
+        }
+        Ended::Failed(problem) => Some(format!("Failed before its end: {}", failure(problem))),
+    }
+}
+
+fn sides(outcome: &Outcome) -> Vec<(Side, &SideSummary)> {
+    let side = outcome.info.side;
+    let remote = outcome.remote.as_ref().map(|remote| (side.other(), remote));
+    std::iter::once((side, &outcome.local)).chain(remote).collect()
+}
+
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}

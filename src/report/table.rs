@@ -1,0 +1,125 @@
+//! The table of a text report, in the columns that iperf3's users know.
+
+use std::time::Duration;
+
+use super::{
+    figure::{self, UNKNOWN, Unit},
+    row::{Counted, Row},
+};
+use crate::{
+    measure::FlowId,
+    outcome::{Side, TestInfo},
+    spec::Direction,
+};
+
+/// What decides on the columns of a test's table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    unit: Option<Unit>,
+    /// The end that reports, where rows must say what it does on a flow.
+    roles: Option<Side>,
+}
+
+/// The line that separates parts of a report.
+pub(super) const RULE: &str = "- - - - - - - - - - - - - - - - - - - - - - - - -";
+
+impl Table {
+    pub(super) fn new(info: &TestInfo, unit: Option<Unit>) -> Self {
+        let both = info.spec.direction == Direction::Bidirectional;
+        Self { unit, roles: both.then_some(info.side) }
+    }
+
+    /// Returns the line above intervals.
+    pub(super) fn interval_header(&self) -> String {
+        self.header("Goodput", ["Retr", "Cwnd", "RTT"])
+    }
+
+    /// Returns the line above a test's totals, which show the rates of both ends.
+    pub(super) fn total_header(&self) -> String {
+        self.header("Bitrate", ["Retr", "", ""])
+    }
+
+    /// Returns the line of one flow, or one direction, in an interval.
+    ///
+    /// It shows what the receiver counted. Where the receiver did not say, it shows what the sender
+    /// counted, and says so: that is what left, not what arrived.
+    pub(super) fn interval(&self, row: &Row, span: (Duration, Duration), omitted: bool) -> String {
+        let counts = self.counts(row, Some(span), row.received.or(row.sent));
+        // A sum has neither a window nor a round-trip time.
+        let path = row.flow.map(|_| [figure::bytes(row.cwnd), figure::rtt(row.rtt)]);
+        let [cwnd, rtt] = path.unwrap_or_default();
+        let sent = if row.received.is_none() && row.sent.is_some() { "(sent) " } else { "" };
+        let omitted = if omitted { "(omitted)" } else { "" };
+        let (cwnd_width, rtt_width) = (figure::BYTES, figure::RTT);
+        let line = format!(
+            "{counts}{:>6}  {cwnd:>cwnd_width$}  {rtt:>rtt_width$}  {sent}{omitted}",
+            figure::count(row.retransmits)
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// Returns the receiver's line of a test's totals.
+    pub(super) fn received(&self, row: &Row) -> String {
+        let span = row.received.map(|counted| (Duration::ZERO, counted.time));
+        format!("{}{:>6}  receiver", self.counts(row, span, row.received), "")
+    }
+
+    /// Returns the sender's line of a test's totals.
+    pub(super) fn sent(&self, row: &Row) -> String {
+        let span = row.sent.map(|counted| (Duration::ZERO, counted.time));
+        let retransmits = figure::count(row.retransmits);
+        format!("{}{retransmits:>6}  sender", self.counts(row, span, row.sent))
+    }
+
+    /// Returns what names a row's flow: `[  1]`, with the role where rows have one.
+    pub(super) fn name(&self, row: &Row) -> String {
+        format!("{}{}", id(row.flow), self.roles.map_or("", |side| role(row.sender, side)))
+    }
+
+    fn header(&self, rate: &str, [retransmits, cwnd, rtt]: [&str; 3]) -> String {
+        let role = if self.roles.is_some() { "[Role]" } else { "" };
+        let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
+        let line = format!(
+            "[ ID]{role} {:<17}  {:<bytes$}  {rate:<width$}{retransmits:>6}  {cwnd:<bytes$}  {rtt}",
+            "Interval", "Transfer",
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// Returns the columns that every line begins with.
+    fn counts(
+        &self,
+        row: &Row,
+        span: Option<(Duration, Duration)>,
+        counted: Option<Counted>,
+    ) -> String {
+        let transfer = figure::bytes(counted.map(|counted| counted.bytes));
+        let rate = figure::rate(counted.and_then(Counted::rate), self.unit);
+        let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
+        format!("{} {}  {transfer:>bytes$}  {rate:>width$}", self.name(row), show_span(span))
+    }
+}
+
+/// Returns a time span of seventeen characters.
+fn show_span(span: Option<(Duration, Duration)>) -> String {
+    match span {
+        Some((start, end)) => {
+            format!("{:>6}-{:<6} sec", figure::seconds(start), figure::seconds(end))
+        }
+        None => format!("{UNKNOWN:>6}       sec"),
+    }
+}
+
+fn id(flow: Option<FlowId>) -> String {
+    flow.map_or("[SUM]".to_owned(), |flow| format!("[{:>3}]", flow.0))
+}
+
+/// Returns what the end that reports does on a flow, in iperf3's words.
+fn role(sender: Side, reporter: Side) -> &'static str {
+    match (sender, reporter) {
+        (Side::Client, Side::Client) => "[TX-C]",
+        (Side::Server, Side::Client) => "[RX-C]",
+        (Side::Server, Side::Server) => "[TX-S]",
+        (Side::Client, Side::Server) => "[RX-S]",
+    }
+}
