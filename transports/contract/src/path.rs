@@ -86,7 +86,11 @@ pub struct PathStats {
     #[schemars(with = "Option<u64>")]
     pub rwnd_limited: Option<Duration>,
     /// Time in which the sender had data and was held back by its own send buffer.
-    #[serde(rename = "sndbuf_limited_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "sndbuf_limited_us",
+        with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(with = "Option<u64>")]
     pub sndbuf_limited: Option<Duration>,
     /// Packets that this host dropped before the transport could take them.
