@@ -148,6 +148,20 @@ impl ByteCarrier {
         &mut self.pending[index]
     }
 
+    /// Returns how many of `len` bytes may be taken now.
+    fn room_for(&self, len: usize) -> usize {
+        let held = self.arrived.len() + self.pending_bytes;
+        let room = self.window.saturating_sub(held);
+        if self.goes_straight() || len + len.div_ceil(SEGMENT) * HEADER <= room {
+            return len.min(room);
+        }
+        // Whole segments only: the last bit of room would go to ones that are mostly header.
+        match room / (SEGMENT + HEADER) * SEGMENT {
+            0 if held == 0 => len.min(room),
+            whole => len.min(whole),
+        }
+    }
+
     fn goes_straight(&self) -> bool {
         self.perfect && !self.cut && self.pending.is_empty()
     }
@@ -156,8 +170,7 @@ impl ByteCarrier {
 impl Carrier for ByteCarrier {
     fn send(&mut self, now: Duration, chunk: Chunk<'_>) -> io::Result<Option<usize>> {
         self.advance(now);
-        let room = self.window.saturating_sub(self.arrived.len() + self.pending_bytes);
-        let taken = chunk.bytes.len().min(room);
+        let taken = self.room_for(chunk.bytes.len());
         if taken == 0 {
             return Ok(None);
         }

@@ -211,7 +211,12 @@ async fn recv_messages(half: &mut dyn RecvHalf) -> Vec<Vec<u8>> {
 
 /// Returns bytes `from..to` of `block` repeated for ever.
 fn cycle(block: &[u8], from: usize, to: usize) -> Vec<u8> {
-    block.iter().copied().cycle().skip(from % block.len()).take(to - from).collect()
+    let mut bytes = block[from % block.len()..].to_vec();
+    while bytes.len() < to - from {
+        bytes.extend_from_slice(block);
+    }
+    bytes.truncate(to - from);
+    bytes
 }
 
 /// Prime, so that bytes that are lost or doubled in powers of two do not go unseen.

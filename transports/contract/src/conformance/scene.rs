@@ -142,7 +142,8 @@ pub(super) fn pattern(seed: u64, len: usize) -> Vec<u8> {
 /// Asserts that two long byte strings are equal, without printing them.
 pub(super) fn assert_same(got: &[u8], sent: &[u8], what: impl fmt::Display) {
     assert_eq!(got.len(), sent.len(), "length of {what}");
-    if let Some(at) = got.iter().zip(sent).position(|(got, sent)| got != sent) {
+    if got != sent {
+        let at = got.iter().zip(sent).take_while(|(got, sent)| got == sent).count();
         panic!("{what} differs from byte {at} on");
     }
 }
