@@ -1,6 +1,7 @@
 //! The rules that every transport keeps, as tests.
 //!
-//! A transport's whole test file is one line per way to build it:
+//! A transport's whole test file is one line per way to build it. It needs this crate with the
+//! feature `conformance` among its `dev-dependencies`, and nothing else:
 //!
 //! ```ignore
 //! // transports/tcp/tests/conformance.rs
@@ -20,6 +21,9 @@
 //! Each rule also is a plain function that panics where the rule is broken, to be called from
 //! tests that set the scene themselves (behind an emulated link, from a runtime of their own).
 //! A rule that does not apply to the transport's [`Delivery`](crate::Delivery) passes at once.
+//!
+//! The first thing a client sends is 37 bytes, and the suite accepts while it opens and sends, so
+//! a transport may tell its listener of a stream at any moment that the contract allows.
 //!
 //! Nothing here sleeps. Where a transport should wait for ever, the rule looks for the reason to
 //! wait; where it should end, a generous limit turns a hang into a failure.

@@ -188,7 +188,7 @@ impl<P: Packet + Clone> Link<P> {
         let copy = fate.duplicated.then(|| packet.clone());
         self.stats.duplicated += u64::from(fate.duplicated);
         self.travel(sent, &fate, packet);
-        // A copy follows its original in order, so that each setting shows by itself.
+        // The copy is never held back: each setting shows by itself.
         if let Some(copy) = copy {
             self.travel(sent, &Fate { held_back: Duration::ZERO, ..fate }, copy);
         }

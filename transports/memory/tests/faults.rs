@@ -213,7 +213,7 @@ fn bytes(fault: Fault) -> Arc<dyn Transport> {
 }
 
 fn messages(fault: Fault) -> Arc<dyn Transport> {
-    let max = NonZeroUsize::new(1200).unwrap();
+    let max = NonZeroUsize::new(1200).expect("more than none");
     Arc::new(Faulty { inner: Memory::messages(&Network::perfect(), max), fault })
 }
 

@@ -306,22 +306,22 @@ struct Ends {
 }
 
 async fn open(memory: &Memory) -> Ends {
-    let mut listener = memory.listen(any()).await.unwrap();
-    let connection = memory.connect(&Peer::at(listener.local_addr())).await.unwrap();
-    let client = connection.open().await.unwrap();
-    let server = listener.accept().await.unwrap();
+    let mut listener = memory.listen(any()).await.expect("a free port");
+    let connection = memory.connect(&Peer::at(listener.local_addr())).await.expect("a listener");
+    let client = connection.open().await.expect("a stream");
+    let server = listener.accept().await.expect("its other end");
     Ends { _listener: listener, client, server }
 }
 
 async fn send(stream: &mut Stream, mut bytes: &[u8]) {
     while let Some(chunk) = Chunk::whole(bytes) {
-        let taken = poll_fn(|cx| stream.send.poll_send(cx, chunk)).await.unwrap();
+        let taken = poll_fn(|cx| stream.send.poll_send(cx, chunk)).await.expect("a receiver");
         bytes = &bytes[taken..];
     }
 }
 
 async fn is_ready(stream: &mut Stream, bytes: &[u8]) -> bool {
-    let chunk = Chunk::whole(bytes).unwrap();
+    let chunk = Chunk::whole(bytes).expect("something to send");
     poll_fn(|cx| Poll::Ready(stream.send.poll_send(cx, chunk).is_ready())).await
 }
 
@@ -333,7 +333,8 @@ async fn receive(stream: &mut Stream, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let mut filled = 0;
     while filled < len {
-        filled += recv(stream, &mut bytes[filled..]).await.unwrap().expect("no end yet").len;
+        filled +=
+            recv(stream, &mut bytes[filled..]).await.expect("no error").expect("no end yet").len;
     }
     bytes
 }
@@ -348,11 +349,11 @@ fn messages(network: &Network) -> Memory {
 }
 
 fn any() -> std::net::SocketAddr {
-    "127.0.0.1:0".parse().unwrap()
+    "127.0.0.1:0".parse().expect("an address")
 }
 
 fn size(bytes: usize) -> NonZeroUsize {
-    NonZeroUsize::new(bytes).unwrap()
+    NonZeroUsize::new(bytes).expect("more than none")
 }
 
 fn ms(millis: u64) -> Duration {

@@ -122,10 +122,14 @@ async fn expect_nobody_else(listener: &mut dyn Listener) {
 }
 
 /// Answers on each stream, and reads the answers last stream first: no stream waits for another.
-async fn answer_all(transport: &Arc<dyn Transport>, clients: Vec<Stream>, servers: Vec<Stream>) {
+///
+/// The servers' ends are kept until the last answer is in.
+async fn answer_all(
+    transport: &Arc<dyn Transport>,
+    clients: Vec<Stream>,
+    mut servers: Vec<Stream>,
+) {
     let len = message_len(transport);
-    // Both ends are kept until the last answer is in.
-    let mut servers = servers;
     for (seed, server) in (0..).zip(&mut servers) {
         send(&mut *server.send, &pattern(seed, len)).await;
     }

@@ -45,8 +45,8 @@ pub struct LinkConfig {
     pub script: Script,
     /// Where randomness starts: equal seeds make equal links.
     ///
-    /// Loss, duplication, reordering and jitter draw from separate streams, one draw per packet, so
-    /// that changing one of them leaves the others' choices as they were.
+    /// Loss, duplication, reordering and jitter draw from separate streams, so that changing one of
+    /// them leaves the others' choices as they were.
     pub seed: u64,
 }
 
