@@ -22,11 +22,12 @@
 //! tests that set the scene themselves (behind an emulated link, from a runtime of their own).
 //! A rule that does not apply to the transport's [`Delivery`](crate::Delivery) passes at once.
 //!
-//! The first thing a client sends is 37 bytes, and the suite accepts while it opens and sends, so
-//! a transport may tell its listener of a stream at any moment that the contract allows.
+//! The client always sends first, and the suite accepts meanwhile, so a transport may tell its
+//! listener of a stream at any moment that the contract allows.
 //!
-//! Nothing here sleeps. Where a transport should wait for ever, the rule looks for the reason to
-//! wait; where it should end, a generous limit turns a hang into a failure.
+//! Nothing here sleeps. What should end has a generous limit that turns a hang into a failure; the
+//! one thing that should not, a sender whom nobody reads from, is held when it has made no progress
+//! for a while.
 
 mod apart;
 mod decorated;
@@ -65,7 +66,7 @@ pub use self::{
 };
 use crate::Transport;
 
-/// Makes one test per rule for a transport; see the [module](crate::conformance).
+/// Makes one test per rule for a transport; see the [module](mod@crate::conformance).
 #[macro_export]
 macro_rules! conformance {
     ($name:ident, $transport:expr $(,)?) => {

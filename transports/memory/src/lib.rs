@@ -40,7 +40,7 @@
 //! # Time
 //!
 //! A perfect link needs no time at all: bytes go straight into the other end's buffer. Any other
-//! link uses tokio's clock, so it needs a runtime with time enabled, and [`tokio::time::pause`]
+//! link uses tokio's clock, so it needs a runtime with time enabled, and `tokio::time::pause`
 //! makes it deterministic and as fast as the processor. No task runs in the background; whichever
 //! half is polled moves the link on. The halves may be driven from any thread and any runtime,
 //! though with a paused clock only from the one runtime that owns the clock.
