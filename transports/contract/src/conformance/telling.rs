@@ -1,0 +1,57 @@
+//! Rules about what is told of a path, and set on it.
+
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+
+use super::scene::{Pair, message_len, on_a_thread, pattern, recv_exactly, send, within};
+use crate::{Transport, Tuning};
+
+/// The figures may be read while the halves work, from any thread, by several at once.
+pub async fn stats_may_be_read_from_anywhere(transport: Arc<dyn Transport>, at: SocketAddr) {
+    let Pair { listener: _listener, connection: _connection, mut client, mut server } =
+        Pair::open(&transport, at).await;
+    let readers = [&client.path, &client.path, &server.path].map(|path| {
+        let path = Arc::clone(path);
+        on_a_thread(move || async move {
+            for _ in 0..100 {
+                path.stats();
+            }
+        })
+    });
+    let sent = pattern(9, message_len(&transport));
+    for _ in 0..100 {
+        send(&mut *client.send, &sent).await;
+        assert_eq!(recv_exactly(&mut *server.recv, sent.len()).await, sent);
+        client.path.stats();
+    }
+    for reader in readers {
+        within("reading figures", reader).await.expect("figures can be read");
+    }
+    drop((client.send, client.recv));
+    client.path.stats();
+}
+
+/// `tune` returns one setting per field asked, and the same when asked again.
+pub async fn tune_answers_every_question(transport: Arc<dyn Transport>, at: SocketAddr) {
+    let pair = Pair::open(&transport, at).await;
+    let path = &pair.client.path;
+    assert_eq!(path.tune(&Tuning::default()), [], "nothing asked, nothing answered");
+
+    let asked = Tuning {
+        window: NonZeroU32::new(256 << 10),
+        mss: NonZeroU32::new(1200),
+        no_delay: true,
+        congestion: Some("cubic".to_owned()),
+    };
+    let settings = path.tune(&asked);
+    let mut options: Vec<&str> = settings.iter().map(|setting| &*setting.option).collect();
+    options.sort_unstable();
+    assert_eq!(options, ["congestion", "mss", "no_delay", "window"]);
+    for setting in &settings {
+        let answered = setting.granted.is_some() || setting.refused.is_some();
+        assert!(answered, "{setting:?} says neither what is in force nor why not");
+    }
+    assert_eq!(path.tune(&asked), settings, "asking again changes nothing");
+
+    let one = path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+    assert_eq!(one.len(), 1, "one question, one answer: {one:?}");
+}
