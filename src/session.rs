@@ -82,7 +82,14 @@ impl Session {
     }
 
     /// Starts the test, and tells the bus so.
-    pub(crate) fn begin(&mut self, info: TestInfo, flows: Vec<Flow>, drive: Drive, bus: &Bus, keep: bool) {
+    pub(crate) fn begin(
+        &mut self,
+        info: TestInfo,
+        flows: Vec<Flow>,
+        drive: Drive,
+        bus: &Bus,
+        keep: bool,
+    ) {
         let info = Arc::new(info);
         let patience = info.spec.interval.map_or(PATIENCE, |interval| interval.min(PATIENCE));
         bus.emit(Event::Connected(Arc::clone(&info)));

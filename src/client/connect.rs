@@ -21,7 +21,10 @@ use crate::{
 pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Control, Failure> {
     let transport = transport(config, &config.control)?;
     if transport.delivery() != Delivery::Bytes {
-        let text = format!("the control connection needs a transport that carries bytes, not {}", config.control);
+        let text = format!(
+            "the control connection needs a transport that carries bytes, not {}",
+            config.control
+        );
         return Err(Failure::new(FailureCode::Unsupported, text));
     }
     let addrs = within(deadline, config, "resolve", resolve(config)).await?;
@@ -55,14 +58,16 @@ pub(super) async fn flows(
 ) -> Result<Vec<Flow>, Failure> {
     let addr = peer.addr;
     let failure = |what: String| {
-        Failure::new(FailureCode::Connect, format!("cannot open streams to {addr} with {}: {what}", transport.name()))
+        Failure::new(
+            FailureCode::Connect,
+            format!("cannot open streams to {addr} with {}: {what}", transport.name()),
+        )
     };
     let token = Token::parse(agree.token.as_bytes());
     let token = token.ok_or_else(|| failure("the server's token is not one".to_owned()))?;
     let connection = transport.connect(&peer).await.map_err(|error| failure(chain(&error)))?;
-    let opening = (1..=agree.spec.flows()).map(|number| {
-        open_flow(connection.as_ref(), token, FlowId(number), &agree.spec)
-    });
+    let opening = (1..=agree.spec.flows())
+        .map(|number| open_flow(connection.as_ref(), token, FlowId(number), &agree.spec));
     try_join_all(opening).await.map_err(failure)
 }
 
@@ -80,7 +85,10 @@ pub(super) fn data_peer(config: &Config, control: SocketAddr, agree: &Agree) -> 
 pub(super) fn transport(config: &Config, name: &str) -> Result<Arc<dyn Transport>, Failure> {
     config.transports.get(name).cloned().ok_or_else(|| {
         let names = config.transports.names().join(", ");
-        Failure::new(FailureCode::Unsupported, format!("there is no transport {name}; there are {names}"))
+        Failure::new(
+            FailureCode::Unsupported,
+            format!("there is no transport {name}; there are {names}"),
+        )
     })
 }
 

@@ -129,7 +129,10 @@ impl ClientSession<'_> {
         self.opening.spawn(connect::flows(Arc::clone(&self.transport), peer, agree));
     }
 
-    fn opened(&mut self, opened: Result<Result<Vec<Flow>, Failure>, tokio::task::JoinError>) -> Input {
+    fn opened(
+        &mut self,
+        opened: Result<Result<Vec<Flow>, Failure>, tokio::task::JoinError>,
+    ) -> Input {
         match opened {
             Ok(Ok(flows)) => {
                 self.flows = flows;
@@ -182,9 +185,12 @@ impl ClientSession<'_> {
 
 fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure> {
     match transport.delivery() {
-        Delivery::Messages { max } if usize::try_from(config.spec.block).is_ok_and(|b| b > max.get()) => {
+        Delivery::Messages { max }
+            if usize::try_from(config.spec.block).is_ok_and(|b| b > max.get()) =>
+        {
             let (name, block) = (transport.name(), config.spec.block);
-            let text = format!("{name} carries messages of at most {max} bytes; -l {block} is too long");
+            let text =
+                format!("{name} carries messages of at most {max} bytes; -l {block} is too long");
             Err(Failure::new(FailureCode::Unsupported, text))
         }
         _ => Ok(()),
@@ -199,7 +205,8 @@ fn check_dialect(
     match native {
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) => {
-            let text = format!("{at} speaks iperf3's protocol, which this client does not; use iperf3 -c");
+            let text =
+                format!("{at} speaks iperf3's protocol, which this client does not; use iperf3 -c");
             Err(Failure::new(FailureCode::Unsupported, text))
         }
         Ok(Err(reason)) => {

@@ -30,7 +30,6 @@ pub(crate) struct Test {
     next_glance: Duration,
     process_cpu: Option<CpuTime>,
     told: Told,
-    receives: bool,
     /// What the other end has sent is known, or is not waited for any more.
     expected: bool,
 }
@@ -83,7 +82,6 @@ impl Test {
             next_glance: GLANCE,
             process_cpu,
             told: Told::default(),
-            receives,
             expected: !receives,
         }
     }

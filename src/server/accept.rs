@@ -17,7 +17,11 @@ use crate::{
 /// Accepts streams until the server has drained, and serves each in a task of its own.
 ///
 /// No error ends the loop but that of the listener itself. What panics ends alone.
-pub(super) async fn serve(shared: Arc<Shared>, transport: &'static str, mut listener: Box<dyn Listener>) {
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    transport: &'static str,
+    mut listener: Box<dyn Listener>,
+) {
     let mut tasks = JoinSet::new();
     let mut backoff = FIRST_BACKOFF;
     let mut urgency = shared.urgency();
@@ -75,7 +79,9 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, pending: PendingGuard) {
         Err(_) => return info!(%peer, ?limit, "connection dropped: its hello did not come in time"),
     };
     match Opening::parse(&hello) {
-        Opening::Native(Hello::Control(_)) => ServerSession::new(shared, stream, pending).run().await,
+        Opening::Native(Hello::Control(_)) => {
+            ServerSession::new(shared, stream, pending).run().await
+        }
         Opening::Native(Hello::Attach(token, flow)) => {
             if shared.attach(token, flow, stream).is_err() {
                 info!(%peer, flow = flow.0, "stream dropped: no test expects it");

@@ -77,7 +77,11 @@ impl Admission {
     }
 
     /// Gives a test its place, or says why it has none.
-    pub(crate) fn apply(self: &Arc<Self>, spec: &TestSpec, may_wait: bool) -> Result<Ticket, Failure> {
+    pub(crate) fn apply(
+        self: &Arc<Self>,
+        spec: &TestSpec,
+        may_wait: bool,
+    ) -> Result<Ticket, Failure> {
         self.check_rate(spec)?;
         let mut state = self.state();
         if state.draining {

@@ -15,8 +15,8 @@ use polyperf_transport::{Error, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
-pub use self::{builder::Builder, config::Config};
 use self::shared::{Shared, Urgency};
+pub use self::{builder::Builder, config::Config};
 use crate::event::{Bus, Event};
 
 /// A server that is bound to its addresses.

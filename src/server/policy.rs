@@ -19,7 +19,10 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
     if let Delivery::Messages { max } = transport.delivery()
         && usize::try_from(spec.block).is_ok_and(|block| block > max.get())
     {
-        let text = format!("{} carries messages of at most {max} bytes, not {}", spec.transport, spec.block);
+        let text = format!(
+            "{} carries messages of at most {max} bytes, not {}",
+            spec.transport, spec.block
+        );
         return Err(Failure::new(FailureCode::Unsupported, text));
     }
     match spec.limit {
@@ -37,7 +40,11 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
 
 /// Fills in what the proposal left open, and lowers what it may not have: `rate` is what the test
 /// gets in total. Returns the changes in words, too.
-pub(crate) fn settle(spec: TestSpec, rate: Option<u64>, delivery: Delivery) -> (TestSpec, Vec<String>) {
+pub(crate) fn settle(
+    spec: TestSpec,
+    rate: Option<u64>,
+    delivery: Delivery,
+) -> (TestSpec, Vec<String>) {
     let mut changes = Vec::new();
     let mut each = spec.rate;
     if let (Some(total), None) = (rate, each) {
@@ -84,11 +91,15 @@ mod tests {
     #[test]
     fn what_is_not_offered_or_too_long_is_refused_with_the_remedy() {
         let config = Config { max_duration: Duration::from_secs(60), ..Config::default() };
-        let quic = spec(SpecFields { transport: "carrier-pigeon".to_owned(), ..SpecFields::default() });
+        let quic =
+            spec(SpecFields { transport: "carrier-pigeon".to_owned(), ..SpecFields::default() });
         let refused = check(&quic, &config).unwrap_err();
         assert_eq!(refused.code, FailureCode::Unsupported);
         assert!(refused.message.contains("it offers tcp"), "{refused}");
-        let long = spec(SpecFields { limit: Limit::Time(Duration::from_secs(61)), ..SpecFields::default() });
+        let long = spec(SpecFields {
+            limit: Limit::Time(Duration::from_secs(61)),
+            ..SpecFields::default()
+        });
         assert_eq!(check(&long, &config).unwrap_err().code, FailureCode::Denied);
         assert_eq!(check(&spec(SpecFields::default()), &config), Ok(()));
     }

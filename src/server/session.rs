@@ -16,8 +16,8 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{
-        Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine, Token,
-        TransportInfo, Welcome,
+        Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine,
+        Token, TransportInfo, Welcome,
     },
     session::{Session, flow_infos, unix_time},
     spec::TestSpec,
@@ -214,7 +214,8 @@ impl ServerSession {
         let Some(wanted) = &self.wanted else { return };
         let spec = wanted.spec.clone();
         let flow = |(id, stream)| Some(Flow { id, role: spec.role(Side::Server, id)?, stream });
-        let flows: Vec<_> = std::mem::take(&mut self.attached).into_iter().filter_map(flow).collect();
+        let flows: Vec<_> =
+            std::mem::take(&mut self.attached).into_iter().filter_map(flow).collect();
         let info = TestInfo {
             session: self.name.clone(),
             side: Side::Server,
@@ -301,14 +302,18 @@ impl ServerSession {
         let slack = u128::from(spec.block) * u128::from(spec.streams) * 2;
         let most = rate * millis * 5 / 4 / 8 / 1000 + slack;
         (u128::from(received) > most).then(|| {
-            let text = format!("the client sent {received} bytes where the agreed rate allows {most}");
+            let text =
+                format!("the client sent {received} bytes where the agreed rate allows {most}");
             Failure::new(FailureCode::Denied, text)
         })
     }
 }
 
 fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
-    let offer = |name: &'static str| TransportInfo { name: name.to_owned(), port: shared.port(name, local) };
+    let offer = |name: &'static str| TransportInfo {
+        name: name.to_owned(),
+        port: shared.port(name, local),
+    };
     Welcome {
         host: shared.host.clone(),
         transports: shared.config.transports.names().into_iter().map(offer).collect(),

@@ -57,7 +57,11 @@ pub(super) struct PendingGuard {
 }
 
 impl Shared {
-    pub(super) fn new(config: Config, ports: Vec<(&'static str, SocketAddr)>, bus: Bus) -> Arc<Self> {
+    pub(super) fn new(
+        config: Config,
+        ports: Vec<(&'static str, SocketAddr)>,
+        bus: Bus,
+    ) -> Arc<Self> {
         let sessions = config.max_sessions.get();
         Arc::new(Self {
             admission: Admission::new(sessions, config.max_queue, config.max_rate),

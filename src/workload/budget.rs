@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn flows_on_many_threads_claim_no_byte_twice() {
         let budget = Budget::new(Limit::Bytes(1_000_003)).unwrap();
-        let claim_all = || std::iter::from_fn(|| Some(budget.claim(64)).filter(|&n| n > 0)).sum::<usize>();
+        let claim_all =
+            || std::iter::from_fn(|| Some(budget.claim(64)).filter(|&n| n > 0)).sum::<usize>();
         let total: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim_all)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()

@@ -1,4 +1,4 @@
-use std::{io, num::NonZeroU32, sync::Arc};
+use std::{fmt, io, num::NonZeroU32, sync::Arc};
 
 use polyperf_transport::{Path, PathStats, Setting, Tuning};
 use socket2::Socket;
@@ -33,9 +33,8 @@ impl Path for TcpPath {
 pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
     let mut settings = Vec::new();
     if let Some(window) = tuning.window {
-        let (send, receive) = (set_send_buffer(socket, window), set_recv_buffer(socket, window));
-        settings.push(setting("send_buffer", window, send, at_least));
-        settings.push(setting("receive_buffer", window, receive, at_least));
+        let granted = set_buffers(socket, window);
+        settings.push(setting("window", window, granted, Buffers::objection));
     }
     if let Some(mss) = tuning.mss {
         let granted = socket.set_tcp_mss(mss.get()).and_then(|()| socket.tcp_mss());
@@ -58,24 +57,37 @@ pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
     settings
 }
 
-fn set_send_buffer(socket: &Socket, window: NonZeroU32) -> io::Result<usize> {
-    socket.set_send_buffer_size(usize::try_from(window.get()).unwrap_or(usize::MAX))?;
-    socket.send_buffer_size()
+/// What the system keeps for each direction, which on Linux is twice what may be used.
+#[derive(Debug)]
+struct Buffers {
+    send: usize,
+    receive: usize,
 }
 
-fn set_recv_buffer(socket: &Socket, window: NonZeroU32) -> io::Result<usize> {
-    socket.set_recv_buffer_size(usize::try_from(window.get()).unwrap_or(usize::MAX))?;
-    socket.recv_buffer_size()
+impl Buffers {
+    fn objection(asked: NonZeroU32, granted: &Self) -> Option<&'static str> {
+        let asked = usize::try_from(asked.get()).unwrap_or(usize::MAX);
+        (granted.send.min(granted.receive) < asked)
+            .then_some("the system's limit is lower; on Linux see net.core.wmem_max and rmem_max")
+    }
+}
+
+impl fmt::Display for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "send {}, receive {}", self.send, self.receive)
+    }
+}
+
+fn set_buffers(socket: &Socket, window: NonZeroU32) -> io::Result<Buffers> {
+    let bytes = usize::try_from(window.get()).unwrap_or(usize::MAX);
+    socket.set_send_buffer_size(bytes)?;
+    socket.set_recv_buffer_size(bytes)?;
+    Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
 }
 
 fn set_congestion(socket: &Socket, congestion: &str) -> io::Result<String> {
     socket.set_tcp_congestion(congestion.as_bytes())?;
     socket.tcp_congestion().map(name)
-}
-
-fn at_least(asked: NonZeroU32, granted: &usize) -> Option<&'static str> {
-    (*granted < usize::try_from(asked.get()).unwrap_or(usize::MAX))
-        .then_some("the system's limit is lower; on Linux see net.core.wmem_max and rmem_max")
 }
 
 fn setting<A: ToString + Copy, G: ToString>(
@@ -108,8 +120,8 @@ mod tests {
             Tuning { window: NonZeroU32::new(65_536), no_delay: true, ..Tuning::default() };
         let settings = tune(&connected(), &tuning);
         let options: Vec<_> = settings.iter().map(|setting| setting.option.as_str()).collect();
-        assert_eq!(options, ["send_buffer", "receive_buffer", "no_delay"]);
-        assert_eq!(settings[2].granted.as_deref(), Some("true"));
+        assert_eq!(options, ["window", "no_delay"]);
+        assert_eq!(settings[1].granted.as_deref(), Some("true"));
         assert!(settings.iter().all(|setting| setting.refused.is_none()), "{settings:?}");
     }
 
