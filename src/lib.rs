@@ -1,5 +1,7 @@
 //! One perf server for every transport.
 
+#[doc(hidden)]
+pub mod cli;
 pub mod event;
 pub mod measure;
 mod micros;
