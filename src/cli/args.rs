@@ -6,6 +6,7 @@ use crate::spec::TestSpec;
 
 /// What the user wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 pub enum Command {
     /// Run a test against a server.
     Client(ClientArgs),

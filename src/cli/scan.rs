@@ -6,7 +6,7 @@
 use std::{ffi::OsString, iter::Peekable, vec::IntoIter};
 
 use super::{
-    table::{Known, Lookup, Table},
+    table::{Known, Lookup, Meaning, Table},
     values::shown,
 };
 
@@ -105,7 +105,10 @@ impl<'t> Scanner<'t> {
     fn option(&mut self, typed: String, known: &'t Known, value: Option<String>) {
         let token = match (known.takes_value, value) {
             (true, None) => self.with_next(typed, known),
-            (false, Some(value)) => Token::Excess { typed, value },
+            // That the option does not exist says more than that its value is too much.
+            (false, Some(value)) if !matches!(known.meaning, Meaning::Absent(_)) => {
+                Token::Excess { typed, value }
+            }
             (_, value) => Token::Option { typed, known, value },
         };
         self.tokens.push(token);

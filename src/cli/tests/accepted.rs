@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use clap::CommandFactory;
+
 use super::{super::*, TRANSPORTS, client, line, server, words};
 use crate::spec::{Direction, Limit, Rate};
 
@@ -177,6 +179,28 @@ fn a_comparison_takes_all_transports_unless_told() {
         (args.transports, args.report),
         (vec!["quic".to_owned(), "tcp".to_owned()], Report::Json)
     );
+}
+
+#[test]
+fn the_defaults_in_the_help_are_the_ones_in_force() {
+    let command = raw::Raw::command();
+    let mut seen = 0;
+    for (mode, plain) in
+        [("client", "client host"), ("server", "server"), ("compare", "compare host")]
+    {
+        for arg in command.find_subcommand(mode).unwrap().get_opts() {
+            let help = arg.get_help().unwrap().to_string();
+            let default =
+                help.split_once("[default: ").and_then(|(_, rest)| rest.strip_suffix(']'));
+            let Some(default) = default.filter(|text| !text.contains(' ') && *text != "all") else {
+                continue;
+            };
+            let given = format!("{plain} --{} {default}", arg.get_long().unwrap());
+            assert_eq!(line(&given), line(plain), "{given}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen}");
 }
 
 #[test]

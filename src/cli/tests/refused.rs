@@ -1,5 +1,3 @@
-use std::{ffi::OsString, os::unix::ffi::OsStringExt};
-
 use super::{super::*, TRANSPORTS, line, mistakes, words};
 
 /// Asserts that a line has exactly these mistakes, each told by how it starts.
@@ -158,6 +156,7 @@ fn options_of_iperf3_alone_are_never_ignored() {
         let start = format!("{name} is an option of iperf3 that polyperf does not have: ");
         assert_mistakes(&format!("-c host {option}"), &[&start]);
     }
+    assert_mistakes("-c host --timestamps=%T", &["--timestamps is an option of iperf3"]);
     assert_mistakes("-sD", &["-D is an option of iperf3"]);
     assert_mistakes(
         "-s --server-bitrate-limit 1G",
@@ -221,8 +220,11 @@ fn control_characters_are_shown_escaped() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn arguments_that_are_not_text_are_refused() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
     let args = ["polyperf", "client", "host"].map(OsString::from).into_iter();
     let exit = parse(args.chain([OsString::from_vec(vec![b'x', 0xff])]), &TRANSPORTS).unwrap_err();
     assert!(exit.text.contains("is not valid UTF-8"), "{}", exit.text);
