@@ -1,5 +1,7 @@
 //! One perf server for every transport.
 
+#[doc(hidden)]
+pub mod cli;
 pub mod client;
 mod control;
 pub mod engine;
@@ -7,6 +9,8 @@ pub mod event;
 pub mod measure;
 mod micros;
 pub mod outcome;
+#[doc(hidden)]
+pub mod program;
 pub mod protocol;
 pub mod registry;
 pub mod report;

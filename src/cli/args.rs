@@ -1,0 +1,208 @@
+//! What a command line comes to: checked values, ready to be turned into configurations.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use crate::spec::TestSpec;
+
+/// What the user wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a program has one of them")]
+pub enum Command {
+    /// Run a test against a server.
+    Client(ClientArgs),
+    /// Serve tests.
+    Server(ServerArgs),
+    /// Run the same test over several transports.
+    Compare(CompareArgs),
+}
+
+/// The options of `polyperf client`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientArgs {
+    /// The server.
+    pub target: Target,
+    /// The test.
+    pub spec: TestSpec,
+    /// Where the client's own sockets sit.
+    pub local: Local,
+    /// The local port of the first data stream; the n-th takes this plus n.
+    pub client_port: Option<u16>,
+    /// How long resolving, connecting and the server's first word may take; `None` leaves it to the
+    /// client's default.
+    pub connect_timeout: Option<Duration>,
+    /// How long to wait in a full server's queue; zero gives up at once.
+    pub queue_timeout: Duration,
+    /// The transport of the control connection.
+    pub control: String,
+    /// What is reported, and where.
+    pub output: Output,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// The options of `polyperf server`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerArgs {
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Where the server's sockets sit; without an address it listens on every one.
+    pub local: Local,
+    /// How many tests may run at once.
+    pub max_sessions: usize,
+    /// How many tests may wait for their turn.
+    pub max_queue: usize,
+    /// Whether to stop after the first test that was served.
+    pub one_off: bool,
+    /// How long to serve without any test before stopping; `None` serves on for ever.
+    pub idle_timeout: Option<Duration>,
+    /// The longest test.
+    pub max_duration: Duration,
+    /// The rate of all running tests together, in bits per second; `None` sets no limit.
+    pub max_rate: Option<u64>,
+    /// How each test is reported.
+    pub report: Report,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// The options of `polyperf compare`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompareArgs {
+    /// The server; `None` compares over this host's loopback, against a server of its own.
+    pub target: Option<Target>,
+    /// How long each transport runs in each direction.
+    pub duration: Duration,
+    /// Streams of each test.
+    pub streams: u16,
+    /// The transports, in the order in which they run.
+    pub transports: Vec<String>,
+    /// How the result is reported: as text or JSON.
+    pub report: Report,
+    /// Whether to show how far the comparison is.
+    pub progress: bool,
+}
+
+/// A server's address as the user wrote it, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// A name or an address; IPv6 without brackets, with a zone where it is link-local.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Where local sockets sit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Local {
+    /// The only address family to use; `None` uses both.
+    pub family: Option<Family>,
+    /// The local address; a link-local one always comes with a device.
+    pub bind: Option<IpAddr>,
+    /// The network device.
+    pub device: Option<String>,
+}
+
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// What a client reports, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The form of the report.
+    pub report: Report,
+    /// The unit of rates in text; `None` chooses one for each number.
+    pub unit: Option<Unit>,
+    /// The file that the report goes to; `None` is standard output.
+    pub file: Option<PathBuf>,
+    /// Whether to show how far the test is.
+    pub progress: bool,
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Report {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON document at the end.
+    Json,
+    /// One JSON document per line, as events happen.
+    JsonStream,
+    /// Comma-separated values.
+    Csv,
+}
+
+/// A fixed unit for rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit {
+    /// Whether rates are shown in bytes instead of bits.
+    pub bytes: bool,
+    /// The prefix.
+    pub prefix: Prefix,
+}
+
+/// The prefix of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    /// Kilo.
+    Kilo,
+    /// Mega.
+    Mega,
+    /// Giga.
+    Giga,
+    /// Tera.
+    Tera,
+}
+
+/// What is logged to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level that is shown.
+    pub level: LogLevel,
+    /// The form of each line.
+    pub format: LogFormat,
+}
+
+/// How severe a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is not as it was asked for.
+    Warn,
+    /// What happened.
+    Info,
+    /// How it happened.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON document per line.
+    Json,
+}
+
+impl LogLevel {
+    /// Returns the level's name, as `--log-level` takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

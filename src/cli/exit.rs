@@ -1,0 +1,115 @@
+//! Exit codes, and what is said on the way out.
+
+use std::fmt::Write;
+
+use crate::outcome::FailureCode;
+
+/// Why no command is run: the text to print, and the code to leave with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// Where the text belongs.
+    pub stream: Stream,
+    /// The exit code.
+    pub code: u8,
+    /// The text, with its last line ended.
+    pub text: String,
+}
+
+/// A stream to print to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output: the text is what the user asked for.
+    Stdout,
+    /// Standard error: the text says what is wrong.
+    Stderr,
+}
+
+/// The test ran to its end.
+pub const SUCCESS: u8 = 0;
+/// The test started, but failed or was cut short by an error.
+pub const FAILED: u8 = 1;
+/// The command line is wrong.
+pub const USAGE: u8 = 2;
+/// The server could not be reached.
+pub const CANNOT_CONNECT: u8 = 3;
+/// The server refused the test: busy, denied, draining or unsupported.
+pub const REFUSED: u8 = 4;
+/// The peer broke the protocol, or was lost before the test began.
+pub const PEER: u8 = 5;
+/// Local input or output failed.
+pub const LOCAL_IO: u8 = 6;
+/// The user interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// Returns the exit code of a failure that left no outcome.
+///
+/// A failure in the middle of a test leaves one; its code is [`FAILED`], whatever failed.
+#[must_use]
+pub fn code_for(code: &FailureCode) -> u8 {
+    match code {
+        FailureCode::Connect => CANNOT_CONNECT,
+        FailureCode::Busy
+        | FailureCode::Draining
+        | FailureCode::Denied
+        | FailureCode::Unsupported => REFUSED,
+        FailureCode::Protocol | FailureCode::PeerLost | FailureCode::Timeout => PEER,
+        FailureCode::Stalled | FailureCode::Stream | FailureCode::Internal => FAILED,
+        FailureCode::Cancelled => INTERRUPTED,
+    }
+}
+
+impl Exit {
+    /// Returns a text that was asked for.
+    pub(super) fn answer(text: String) -> Self {
+        Self { stream: Stream::Stdout, code: SUCCESS, text }
+    }
+
+    /// Returns the complaint about a wrong command line.
+    pub(super) fn usage(text: String) -> Self {
+        Self { stream: Stream::Stderr, code: USAGE, text }
+    }
+}
+
+/// Returns the section of a help text that lists the exit codes.
+pub(super) fn section() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for (code, meaning) in MEANINGS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {code:>3}  {meaning}");
+    }
+    text
+}
+
+const MEANINGS: [(u8, &str); 8] = [
+    (SUCCESS, "success"),
+    (FAILED, "the test started, but failed or was cut short by an error"),
+    (USAGE, "the command line is wrong"),
+    (CANNOT_CONNECT, "cannot connect"),
+    (REFUSED, "refused by the server: busy, denied, draining or unsupported"),
+    (PEER, "the peer broke the protocol, or was lost before the test began"),
+    (LOCAL_IO, "local input or output failed"),
+    (INTERRUPTED, "interrupted"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_leave_with_the_code_of_what_can_be_done_about_them() {
+        assert_eq!(code_for(&FailureCode::Connect), 3);
+        assert_eq!(code_for(&FailureCode::Busy), 4);
+        assert_eq!(code_for(&FailureCode::Unsupported), 4);
+        assert_eq!(code_for(&FailureCode::PeerLost), 5);
+        assert_eq!(code_for(&FailureCode::Stream), 1);
+        assert_eq!(code_for(&FailureCode::Cancelled), 130);
+    }
+
+    #[test]
+    fn help_lists_every_code_in_order() {
+        let text = section();
+        let codes: Vec<_> =
+            text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "130"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Options of iperf3 that polyperf does not have, and what to do instead.
+
+/// An option of iperf3 that polyperf does not have.
+#[derive(Debug)]
+pub(super) struct Absent {
+    pub(super) short: Option<char>,
+    pub(super) long: &'static str,
+    /// Whether the next word is its value.
+    pub(super) takes_value: bool,
+    /// What to do instead.
+    pub(super) remedy: &'static str,
+}
+
+/// Every such option.
+pub(super) const ABSENT: &[Absent] = &[
+    flag(Some('u'), "udp", "use --transport udp"),
+    flag(None, "sctp", "see --transport for what there is"),
+    flag(Some('m'), "mptcp", "see --transport for what there is"),
+    value(Some('X'), "xbind", "SCTP is not offered; use -B to bind"),
+    value(None, "nstreams", "SCTP is not offered; use -P for streams"),
+    flag(Some('V'), "verbose", "leave it out, or use -J for every detail"),
+    flag(Some('Z'), "zerocopy", "leave it out"),
+    flag(None, "skip-rx-copy", "leave it out"),
+    flag(None, "gsro", "leave it out"),
+    value(Some('S'), "tos", "leave it out: packets are not marked"),
+    value(None, "dscp", "leave it out: packets are not marked"),
+    value(Some('L'), "flowlabel", "leave it out"),
+    value(Some('F'), "file", "leave it out: the data is generated"),
+    value(Some('A'), "affinity", "start polyperf under taskset"),
+    value(Some('I'), "pidfile", "leave it to the service manager"),
+    flag(Some('D'), "daemon", "run it as a service, or in the background with &"),
+    value(None, "logfile", "send standard error to a file; a client's report goes there with -o"),
+    flag(None, "forceflush", "leave it out: --json-stream flushes each line"),
+    flag(None, "timestamps", "leave it out: --json-stream carries the time"),
+    flag(None, "json-stream-full-output", "use --json-stream; its last line is the full result"),
+    value(None, "rcv-timeout", "leave it out: a silent peer ends the test"),
+    value(None, "snd-timeout", "leave it out: a silent peer ends the test"),
+    value(None, "cntl-ka", "leave it out: a silent peer ends the test"),
+    value(None, "pacing-timer", "use -b RATE/BURST to set the grain"),
+    value(None, "fq-rate", "use -b RATE"),
+    flag(None, "no-fq-socket-pacing", "leave it out"),
+    flag(None, "udp-counters-64bit", "leave it out"),
+    flag(None, "repeating-payload", "leave it out"),
+    flag(None, "dont-fragment", "leave it out"),
+    value(None, "server-bitrate-limit", "use --max-rate of polyperf server"),
+    value(None, "server-max-duration", "use --max-duration of polyperf server"),
+    value(None, "username", "leave it out: there are no accounts"),
+    value(None, "rsa-public-key-path", "leave it out: there are no accounts"),
+    value(None, "rsa-private-key-path", "leave it out: there are no accounts"),
+    value(None, "authorized-users-path", "leave it out: there are no accounts"),
+    value(None, "time-skew-threshold", "leave it out: there are no accounts"),
+    flag(None, "use-pkcs1-padding", "leave it out: there are no accounts"),
+];
+
+const fn flag(short: Option<char>, long: &'static str, remedy: &'static str) -> Absent {
+    Absent { short, long, takes_value: false, remedy }
+}
+
+const fn value(short: Option<char>, long: &'static str, remedy: &'static str) -> Absent {
+    Absent { short, long, takes_value: true, remedy }
+}

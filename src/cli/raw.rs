@@ -1,0 +1,296 @@
+//! The options as clap knows them: names, groups and help. Every value is still text.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::exit;
+
+/// One perf server for every transport.
+#[derive(Debug, Parser)]
+#[command(
+    name = "polyperf",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    override_usage = TOP_USAGE,
+    after_help = after(TOP_EXAMPLES)
+)]
+pub(super) struct Raw {
+    #[command(subcommand)]
+    pub(super) command: RawCommand,
+    /// Print the version.
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RawCommand {
+    /// Run a test against a server.
+    Client(Box<RawClient>),
+    /// Serve tests, many at once, over every transport.
+    Server(Box<RawServer>),
+    /// Run the same test over several transports, in both directions.
+    Compare(Box<RawCompare>),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_override_self = true,
+    override_usage = "polyperf client HOST [OPTIONS]",
+    after_help = after(CLIENT_EXAMPLES)
+)]
+pub(super) struct RawClient {
+    /// The server: a name, an IPv4 or IPv6 address, with :PORT if need be.
+    #[arg(value_name = "HOST", required = true)]
+    pub(super) host: Option<String>,
+    #[command(flatten)]
+    pub(super) test: RawTest,
+    #[command(flatten)]
+    pub(super) streams: RawStreams,
+    #[command(flatten)]
+    pub(super) connection: RawConnection,
+    #[command(flatten)]
+    pub(super) local: RawLocal,
+    #[command(flatten)]
+    pub(super) output: RawOutput,
+    #[command(flatten)]
+    pub(super) log: RawLog,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Test")]
+pub(super) struct RawTest {
+    /// Transport of the data streams [default: tcp].
+    #[arg(long, value_name = "NAME")]
+    pub(super) transport: Option<String>,
+    /// Seconds to test; 0 is without end [default: 10].
+    #[arg(short, long, value_name = "SECS")]
+    pub(super) time: Option<String>,
+    /// Bytes to transfer, instead of a time.
+    #[arg(short = 'n', long, value_name = "N[KMGT]")]
+    pub(super) bytes: Option<String>,
+    /// Blocks to transfer, instead of a time.
+    #[arg(short = 'k', long, value_name = "N[KMGT]")]
+    pub(super) blockcount: Option<String>,
+    /// Seconds at the start to leave out of the totals.
+    #[arg(short = 'O', long, value_name = "SECS")]
+    pub(super) omit: Option<String>,
+    /// The server sends, the client receives.
+    #[arg(short = 'R', long)]
+    pub(super) reverse: bool,
+    /// Both ends send at once.
+    #[arg(long)]
+    pub(super) bidir: bool,
+    /// Seconds between reports; 0 reports only at the end [default: 1].
+    #[arg(short, long, value_name = "SECS")]
+    pub(super) interval: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Streams")]
+pub(super) struct RawStreams {
+    /// Streams in each direction that is in use [default: 1].
+    #[arg(short = 'P', long, value_name = "N")]
+    pub(super) parallel: Option<String>,
+    /// Bits per second of each stream, and blocks sent back to back; 0 is unlimited [default: 0].
+    #[arg(short, long, alias = "bandwidth", value_name = "RATE[KMGT][/BURST]")]
+    pub(super) bitrate: Option<String>,
+    /// Bytes in each write or message [default: the transport's own].
+    #[arg(short, long, value_name = "N[KM]")]
+    pub(super) length: Option<String>,
+    /// Bytes of socket buffer, or of the stream's window.
+    #[arg(short, long, value_name = "N[KMG]")]
+    pub(super) window: Option<String>,
+    /// Congestion control.
+    #[arg(short = 'C', long, alias = "linux-congestion", value_name = "NAME")]
+    pub(super) congestion: Option<String>,
+    /// Largest segment, in bytes.
+    #[arg(short = 'M', long, value_name = "N")]
+    pub(super) set_mss: Option<String>,
+    /// Send small segments at once.
+    #[arg(short = 'N', long)]
+    pub(super) no_delay: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct RawConnection {
+    /// Port of the server [default: 5201].
+    #[arg(short, long, value_name = "N")]
+    pub(super) port: Option<String>,
+    /// Local port of the first stream; the next ones follow.
+    #[arg(long, value_name = "N")]
+    pub(super) cport: Option<String>,
+    /// Milliseconds for resolving and connecting.
+    #[arg(long, value_name = "MS")]
+    pub(super) connect_timeout: Option<String>,
+    /// Seconds to wait in a full server's queue [default: 600].
+    #[arg(long, value_name = "SECS")]
+    pub(super) queue_timeout: Option<String>,
+    /// Transport of the control connection [default: tcp].
+    #[arg(long, value_name = "NAME")]
+    pub(super) control: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Addresses")]
+pub(super) struct RawLocal {
+    /// Local address, and device.
+    #[arg(short = 'B', long, value_name = "ADDR[%DEV]")]
+    pub(super) bind: Option<String>,
+    /// Local network device.
+    #[arg(long, value_name = "DEV")]
+    pub(super) bind_dev: Option<String>,
+    /// Use IPv4 only.
+    #[arg(short = '4', long)]
+    pub(super) version4: bool,
+    /// Use IPv6 only.
+    #[arg(short = '6', long)]
+    pub(super) version6: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Report")]
+pub(super) struct RawOutput {
+    /// Report one JSON document at the end.
+    #[arg(short = 'J', long)]
+    pub(super) json: bool,
+    /// Report one JSON document per line, as events happen.
+    #[arg(long)]
+    pub(super) json_stream: bool,
+    /// Report comma-separated values.
+    #[arg(long)]
+    pub(super) csv: bool,
+    /// Unit of rates: bits in k, m, g, t; bytes in K, M, G, T.
+    #[arg(short, long, value_name = "[kmgtKMGT]")]
+    pub(super) format: Option<String>,
+    /// Label in front of each line.
+    #[arg(short = 'T', long, value_name = "TEXT")]
+    pub(super) title: Option<String>,
+    /// Text to carry into the JSON report.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) extra_data: Option<String>,
+    /// Report what the server printed, too.
+    #[arg(long)]
+    pub(super) get_server_output: bool,
+    /// Write the report to a file, which is replaced at the end.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<String>,
+    /// Do not show how far the test is.
+    #[arg(long)]
+    pub(super) no_progress: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub(super) struct RawLog {
+    /// Least severe level: error, warn, info, debug or trace [default: warn; of a server, info].
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+    /// Form of the log: text or json [default: text].
+    #[arg(long, value_name = "FORM")]
+    pub(super) log_format: Option<String>,
+    /// As --log-level debug.
+    #[arg(short, long)]
+    pub(super) debug: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_override_self = true,
+    override_usage = "polyperf server [OPTIONS]",
+    after_help = after(SERVER_EXAMPLES)
+)]
+pub(super) struct RawServer {
+    /// Port to listen on; 0 takes a free one [default: 5201].
+    #[arg(short, long, value_name = "N", help_heading = "Addresses")]
+    pub(super) port: Option<String>,
+    #[command(flatten)]
+    pub(super) local: RawLocal,
+    #[command(flatten)]
+    pub(super) limits: RawLimits,
+    /// Report each test as a JSON document.
+    #[arg(short = 'J', long, help_heading = "Report")]
+    pub(super) json: bool,
+    /// Report one JSON document per line, as events happen.
+    #[arg(long, help_heading = "Report")]
+    pub(super) json_stream: bool,
+    #[command(flatten)]
+    pub(super) log: RawLog,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct RawLimits {
+    /// Tests that may run at once [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(super) max_sessions: Option<String>,
+    /// Tests that may wait for their turn; 0 lets none wait [default: 256].
+    #[arg(long, value_name = "N")]
+    pub(super) max_queue: Option<String>,
+    /// Longest test, in seconds [default: 86400].
+    #[arg(long, value_name = "SECS")]
+    pub(super) max_duration: Option<String>,
+    /// Bits per second of all tests together [default: no limit].
+    #[arg(long, value_name = "RATE[KMGT]")]
+    pub(super) max_rate: Option<String>,
+    /// Stop after one test.
+    #[arg(short = '1', long)]
+    pub(super) one_off: bool,
+    /// Stop after this many seconds without a test.
+    #[arg(long, value_name = "SECS")]
+    pub(super) idle_timeout: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_override_self = true,
+    override_usage = "polyperf compare [HOST] [OPTIONS]",
+    after_help = after(COMPARE_EXAMPLES)
+)]
+pub(super) struct RawCompare {
+    /// The server; without one, this host's loopback.
+    #[arg(value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// Port of the server [default: 5201].
+    #[arg(short, long, value_name = "N")]
+    pub(super) port: Option<String>,
+    /// Seconds for each direction of each transport [default: 3].
+    #[arg(short, long, value_name = "SECS")]
+    pub(super) time: Option<String>,
+    /// Streams of each test [default: 1].
+    #[arg(short = 'P', long, value_name = "N")]
+    pub(super) parallel: Option<String>,
+    /// Transports to compare, separated by commas [default: all].
+    #[arg(long, value_name = "NAMES")]
+    pub(super) transport: Option<String>,
+    /// Report one JSON document at the end.
+    #[arg(short = 'J', long)]
+    pub(super) json: bool,
+    /// Do not show how far the comparison is.
+    #[arg(long)]
+    pub(super) no_progress: bool,
+}
+
+fn after(examples: &str) -> String {
+    format!("Examples:\n{examples}\n{}", exit::section())
+}
+
+const TOP_USAGE: &str = "polyperf server [OPTIONS]
+       polyperf client HOST [OPTIONS]
+       polyperf compare [HOST] [OPTIONS]
+       polyperf -s | -c HOST [OPTIONS], as with iperf3";
+const TOP_EXAMPLES: &str = "  polyperf server
+  polyperf client HOST -t 10 -R
+  polyperf -c HOST -P 4 -J
+";
+const CLIENT_EXAMPLES: &str = "  polyperf client HOST -t 10 -R
+  polyperf client HOST -n 1G --json-stream
+  polyperf -c HOST -P 4 -J
+";
+const SERVER_EXAMPLES: &str = "  polyperf server
+  polyperf server -p 5202 --max-sessions 1
+  polyperf -s -1
+";
+const COMPARE_EXAMPLES: &str = "  polyperf compare
+  polyperf compare HOST --transport tcp,udp -t 5
+";

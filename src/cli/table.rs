@@ -1,0 +1,180 @@
+//! Every option that may be typed, whoever it belongs to.
+
+use clap::Command;
+
+use super::iperf3::ABSENT;
+
+/// A subcommand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Client,
+    Server,
+    Compare,
+}
+
+/// What an option means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// An option of these subcommands.
+    Ours(Vec<Mode>),
+    /// An option of iperf3 alone, with what to do instead.
+    Absent(&'static str),
+    /// iperf3's way to ask for a subcommand.
+    Select(Mode),
+    Help,
+    Version,
+}
+
+/// An option by all its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) short: Option<char>,
+    /// Long names; the first is the one that clap knows it by.
+    pub(super) long: Vec<String>,
+    pub(super) takes_value: bool,
+    pub(super) meaning: Meaning,
+}
+
+/// What a long name stands for.
+#[derive(Debug)]
+pub(super) enum Lookup<'a> {
+    Found(&'a Known),
+    /// The start of more than one name.
+    Ambiguous(Vec<&'a str>),
+    Unknown,
+}
+
+/// All options.
+#[derive(Debug)]
+pub(super) struct Table(Vec<Known>);
+
+impl Mode {
+    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Server, Self::Compare];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Compare => "compare",
+        }
+    }
+
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+impl Table {
+    /// Returns the options of `command` and its subcommands, and iperf3's.
+    pub(super) fn new(command: &Command) -> Self {
+        let mut table = Self(vec![
+            Known::new(Some('c'), "client", true, Meaning::Select(Mode::Client)),
+            Known::new(Some('s'), "server", false, Meaning::Select(Mode::Server)),
+            Known::new(Some('h'), "help", false, Meaning::Help),
+            Known::new(Some('v'), "version", false, Meaning::Version),
+        ]);
+        for mode in Mode::ALL {
+            if let Some(subcommand) = command.find_subcommand(mode.name()) {
+                subcommand.get_opts().for_each(|arg| table.add(mode, arg));
+            }
+        }
+        table.0.extend(ABSENT.iter().map(|absent| {
+            Known::new(
+                absent.short,
+                absent.long,
+                absent.takes_value,
+                Meaning::Absent(absent.remedy),
+            )
+        }));
+        table
+    }
+
+    pub(super) fn short(&self, letter: char) -> Option<&Known> {
+        self.0.iter().find(|known| known.short == Some(letter))
+    }
+
+    /// Finds a long name, or the only one that starts this way, as `getopt_long` does.
+    pub(super) fn long(&self, name: &str) -> Lookup<'_> {
+        let has = |known: &&Known| known.long.iter().any(|long| long == name);
+        if let Some(known) = self.0.iter().find(has) {
+            return Lookup::Found(known);
+        }
+        let starts = |known: &&Known| known.long.iter().any(|long| long.starts_with(name));
+        let candidates: Vec<_> = self.0.iter().filter(starts).collect();
+        match candidates.as_slice() {
+            [] => Lookup::Unknown,
+            [known] => Lookup::Found(known),
+            many => Lookup::Ambiguous(many.iter().map(|known| known.name()).collect()),
+        }
+    }
+
+    fn add(&mut self, mode: Mode, arg: &clap::Arg) {
+        let Some(long) = arg.get_long() else { return };
+        if let Some(known) = self.0.iter_mut().find(|known| known.name() == long) {
+            if let Meaning::Ours(modes) = &mut known.meaning {
+                modes.push(mode);
+            }
+            return;
+        }
+        let takes_value = arg.get_action().takes_values();
+        let mut known = Known::new(arg.get_short(), long, takes_value, Meaning::Ours(vec![mode]));
+        known.long.extend(arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned));
+        self.0.push(known);
+    }
+}
+
+impl Known {
+    fn new(short: Option<char>, long: &str, takes_value: bool, meaning: Meaning) -> Self {
+        Self { short, long: vec![long.to_owned()], takes_value, meaning }
+    }
+
+    /// Returns the name that clap knows it by.
+    pub(super) fn name(&self) -> &str {
+        self.long.first().map_or("", String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::{super::raw::Raw, *};
+
+    #[test]
+    fn no_letter_and_no_name_means_two_things() {
+        let table = Table::new(&Raw::command());
+        let mut seen = std::collections::HashSet::new();
+        for known in &table.0 {
+            let letter = known.short.map(String::from);
+            for name in known.long.iter().cloned().chain(letter) {
+                assert!(seen.insert(name.clone()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn subcommands_agree_on_letters_and_values_of_the_options_they_share() {
+        let command = Raw::command();
+        let table = Table::new(&command);
+        for subcommand in command.get_subcommands() {
+            for arg in subcommand.get_arguments().filter(|arg| !arg.is_positional()) {
+                let Lookup::Found(known) = table.long(arg.get_long().unwrap()) else {
+                    panic!("{arg}")
+                };
+                assert_eq!(
+                    (known.short, known.takes_value),
+                    (arg.get_short(), arg.get_action().takes_values())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_start_of_one_name_stands_for_it() {
+        let table = Table::new(&Raw::command());
+        assert!(matches!(table.long("rev"), Lookup::Found(known) if known.name() == "reverse"));
+        assert!(matches!(table.long("bind"), Lookup::Found(known) if known.name() == "bind"));
+        assert!(matches!(table.long("t"), Lookup::Ambiguous(_)));
+        assert!(matches!(table.long("nothing"), Lookup::Unknown));
+    }
+}

@@ -1,0 +1,228 @@
+use std::time::Duration;
+
+use clap::CommandFactory;
+
+use super::{super::*, TRANSPORTS, client, line, server, words};
+use crate::spec::{Direction, Limit, Rate};
+
+#[test]
+fn what_is_not_given_has_its_default() {
+    let args = client("client example.net");
+    assert_eq!(args.target, Target { host: "example.net".to_owned(), port: 5201 });
+    assert_eq!(args.spec.clone().into_fields(), crate::spec::SpecFields::default());
+    assert_eq!((args.connect_timeout, args.queue_timeout), (None, Duration::from_secs(600)));
+    assert_eq!((args.control.as_str(), args.local), ("tcp", Local::default()));
+    assert_eq!((args.output.report, args.output.progress), (Report::Text, true));
+    let args = server("server");
+    assert_eq!((args.port, args.max_sessions, args.max_queue), (5201, 64, 256));
+    assert_eq!((args.max_duration, args.max_rate), (Duration::from_secs(86_400), None));
+    assert_eq!(args.log, Log { level: LogLevel::Info, format: LogFormat::Text });
+}
+
+#[test]
+fn lines_of_iperf3_mean_what_they_mean_there() {
+    for text in [
+        "-s",
+        "-s -p 5202",
+        "-s -1",
+        "-s1",
+        "--server --one-off",
+        "-s -B 127.0.0.1 -J",
+        "-s -4",
+        "-s -d",
+        "-s --idle-timeout 30",
+        "-p 5202 -s",
+        "-c host",
+        "--client host",
+        "--client=host",
+        "-chost",
+        "-Rc host",
+        "-RNc host",
+        "-c host -R",
+        "-R -c host",
+        "-c host -t 30 -P 4",
+        "-c host -t30 -P4",
+        "-c host --time 30 --parallel 4",
+        "-c host --time=30",
+        "-c host -n 1G",
+        "-c host -k 100K",
+        "-c host -l 128K",
+        "-c host -b 100M",
+        "-c host -b 1G/10",
+        "-c host -b 0",
+        "-c host -i 0.5",
+        "-c host -i 0",
+        "-c host -O 2 -t 20",
+        "-c host -w 4M",
+        "-c host -C bbr",
+        "-c host -M 1400 -N",
+        "-c host -B 192.0.2.9 --cport 5000",
+        "-c host -B 192.0.2.9%eth0",
+        "-c host%eth0",
+        "-c host --bind-dev eth0",
+        "-c ::1 -6",
+        "-c 127.0.0.1 -4",
+        "-c fe80::1%eth0",
+        "-c host -J",
+        "-c host --json-stream",
+        "-c host -f M",
+        "-c host -fm",
+        "-c host -T label",
+        "-c host --bidir",
+        "-c host --extra-data x",
+        "-c host --get-server-output",
+        "-c host --connect-timeout 500",
+        "-c host -t 0",
+        "-c host --bandwidth 10M",
+        "-c host --rev",
+        "-t 5 -c host",
+        "-c host -t 5 -t 10",
+    ] {
+        assert!(line(text).is_ok(), "{text}: {:?}", line(text));
+    }
+}
+
+#[test]
+fn both_ways_of_calling_are_one() {
+    for options in
+        ["", "-R", "-t 30 -P 4 -J", "-n 1G -b 10M/5", "--bidir -O 1", "-4 -p 80 --title x"]
+    {
+        let named = line(&format!("client host {options}")).unwrap();
+        for text in [
+            format!("-c host {options}"),
+            format!("{options} -c host"),
+            format!("--client=host {options}"),
+            format!("{options} client host"),
+            format!("client {options} -- host"),
+        ] {
+            assert_eq!(line(&text).unwrap(), named, "{text}");
+        }
+    }
+    assert_eq!(line("-s -p 80").unwrap(), line("server -p 80").unwrap());
+}
+
+#[test]
+fn the_test_is_the_one_that_was_asked_for() {
+    let spec =
+        client("client host --transport udp -P 4 -R -n 1.5M -b 100M/10 -l 1K -i 0 -O 0.5").spec;
+    assert_eq!((spec.transport.as_str(), spec.streams, spec.block), ("udp", 4, 1024));
+    assert_eq!((spec.direction, spec.limit), (Direction::Reverse, Limit::Bytes(1_572_864)));
+    assert_eq!(spec.rate, Some(Rate { bits_per_second: 100_000_000, burst: Some(10) }));
+    assert_eq!((spec.interval, spec.omit), (None, Duration::from_millis(500)));
+    let tuning = client("client host -w 1M -M 1400 -N -C bbr").spec.tuning.clone();
+    assert_eq!(tuning.window.map(u32::from), Some(1 << 20));
+    assert_eq!((tuning.mss.map(u32::from), tuning.no_delay), (Some(1400), true));
+    assert_eq!(tuning.congestion.as_deref(), Some("bbr"));
+    assert_eq!(client("client host -t 0").spec.limit, Limit::Endless);
+    assert_eq!(client("client host -k 10").spec.limit, Limit::Blocks(10));
+    assert_eq!(client("client host -t 1 -t 2").spec.limit, Limit::Time(Duration::from_secs(2)));
+    assert_eq!(client("client host -b 0").spec.rate, None);
+}
+
+#[test]
+fn a_text_may_look_like_anything_if_it_is_attached() {
+    let Ok(Command::Client(args)) = words(&["client", "host", "--title=-J", "--extra-data", "a b"])
+    else {
+        panic!("a title of -J is a title");
+    };
+    assert_eq!(args.spec.title.as_deref(), Some("-J"));
+    assert_eq!(args.spec.extra_data.as_deref(), Some("a b"));
+}
+
+#[test]
+fn the_port_may_stand_behind_the_host() {
+    assert_eq!(client("client [::1]:80").target, Target { host: "::1".to_owned(), port: 80 });
+    assert_eq!(client("client host:80 -p 80").target.port, 80);
+    assert_eq!(client("client fe80::1%eth0").target.host, "fe80::1%eth0");
+    assert_eq!(client("client fe80::1%eth0").local.device, None);
+    assert_eq!(client("client host%eth0 --bind-dev eth0").local.device.as_deref(), Some("eth0"));
+    let local = client("client host -B fe80::2%eth1").local;
+    assert_eq!((local.bind, local.device.as_deref()), ("fe80::2".parse().ok(), Some("eth1")));
+}
+
+#[test]
+fn reports_and_logs_are_chosen() {
+    let args = client("client host --csv -o out.csv -f M --no-progress -d --log-format json");
+    assert_eq!(args.output.report, Report::Csv);
+    assert_eq!(args.output.unit, Some(Unit { bytes: true, prefix: Prefix::Mega }));
+    assert_eq!(args.output.file.as_deref(), Some(std::path::Path::new("out.csv")));
+    assert!(!args.output.progress);
+    assert_eq!(args.log, Log { level: LogLevel::Debug, format: LogFormat::Json });
+    assert_eq!(server("server --log-level trace").log.level, LogLevel::Trace);
+}
+
+#[test]
+fn a_server_is_limited_as_asked() {
+    let args = server(
+        "server -p 0 -B ::1 -6 --max-sessions 1 --max-queue 0 -1 --idle-timeout 90 --max-rate 1G --max-duration 1h",
+    );
+    assert_eq!((args.port, args.max_sessions, args.max_queue), (0, 1, 0));
+    assert_eq!((args.local.family, args.local.bind), (Some(Family::V6), "::1".parse().ok()));
+    assert_eq!((args.one_off, args.idle_timeout), (true, Some(Duration::from_secs(90))));
+    assert_eq!(
+        (args.max_rate, args.max_duration),
+        (Some(1_000_000_000), Duration::from_secs(3600))
+    );
+}
+
+#[test]
+fn a_comparison_takes_all_transports_unless_told() {
+    let Ok(Command::Compare(args)) = line("compare") else { panic!("HOST may be left out") };
+    assert_eq!((args.target, args.duration, args.streams), (None, Duration::from_secs(3), 1));
+    assert_eq!(args.transports, TRANSPORTS);
+    let Ok(Command::Compare(args)) = line("compare host -p 80 -t 5 -P 2 --transport quic,tcp -J")
+    else {
+        panic!("each option is one of compare");
+    };
+    assert_eq!(args.target, Some(Target { host: "host".to_owned(), port: 80 }));
+    assert_eq!(
+        (args.transports, args.report),
+        (vec!["quic".to_owned(), "tcp".to_owned()], Report::Json)
+    );
+}
+
+#[test]
+fn the_defaults_in_the_help_are_the_ones_in_force() {
+    let command = raw::Raw::command();
+    let mut seen = 0;
+    for (mode, plain) in
+        [("client", "client host"), ("server", "server"), ("compare", "compare host")]
+    {
+        for arg in command.find_subcommand(mode).unwrap().get_opts() {
+            let help = arg.get_help().unwrap().to_string();
+            let default =
+                help.split_once("[default: ").and_then(|(_, rest)| rest.strip_suffix(']'));
+            let Some(default) = default.filter(|text| !text.contains(' ') && *text != "all") else {
+                continue;
+            };
+            let given = format!("{plain} --{} {default}", arg.get_long().unwrap());
+            assert_eq!(line(&given), line(plain), "{given}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen}");
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for (text, part) in [
+        ("--help", "polyperf compare [HOST]"),
+        ("-h", "Exit codes:"),
+        ("help", "Exit codes:"),
+        ("help client", "--bidir"),
+        ("client --help", "--bidir"),
+        ("client -P 0 -h", "-c HOST -P 4 -J"),
+        ("-c host --help", "--get-server-output"),
+        ("server --help", "--max-sessions"),
+        ("-sh", "--max-sessions"),
+        ("compare --help", "130  interrupted"),
+        ("--version", env!("CARGO_PKG_VERSION")),
+        ("-v", "polyperf"),
+    ] {
+        let exit = line(text).unwrap_err();
+        assert_eq!((exit.stream, exit.code), (Stream::Stdout, exit::SUCCESS), "{text}");
+        assert!(exit.text.contains(part) && exit.text.ends_with('\n'), "{text}: {}", exit.text);
+    }
+    let exit = words(&[]).unwrap_err();
+    assert_eq!((exit.stream, exit.code), (Stream::Stderr, exit::USAGE));
+}

@@ -1,0 +1,46 @@
+//! Command lines as users type them.
+
+mod accepted;
+mod refused;
+mod soup;
+
+use std::ffi::OsString;
+
+use super::{ClientArgs, Command, Exit, ServerArgs, parse};
+
+const TRANSPORTS: [&str; 3] = ["tcp", "udp", "quic"];
+
+/// Parses a line, split at blanks.
+fn line(text: &str) -> Result<Command, Exit> {
+    words(&text.split_whitespace().collect::<Vec<_>>())
+}
+
+/// Parses words behind the program's name.
+fn words(words: &[&str]) -> Result<Command, Exit> {
+    parse(["polyperf"].iter().chain(words).map(OsString::from), &TRANSPORTS)
+}
+
+fn client(text: &str) -> ClientArgs {
+    match line(text) {
+        Ok(Command::Client(args)) => args,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn server(text: &str) -> ServerArgs {
+    match line(text) {
+        Ok(Command::Server(args)) => args,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+/// Returns the mistakes in a line.
+fn mistakes(text: &str) -> Vec<String> {
+    let exit = line(text).expect_err(text);
+    assert_eq!(
+        (exit.stream, exit.code),
+        (super::Stream::Stderr, super::exit::USAGE),
+        "{text}: {exit:?}"
+    );
+    exit.text.lines().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect()
+}

@@ -1,0 +1,243 @@
+use super::{super::*, TRANSPORTS, line, mistakes, words};
+
+/// Asserts that a line has exactly these mistakes, each told by how it starts.
+fn assert_mistakes(text: &str, starts: &[&str]) {
+    let found = mistakes(text);
+    let fits = found.len() == starts.len()
+        && starts.iter().all(|start| found.iter().any(|line| line.starts_with(start)));
+    assert!(fits, "{text}:\n{found:#?}");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    assert_mistakes(
+        "client -P 0 -t nan -R --bidir --frob --one-off -u -J --csv -p 70000 -i",
+        &[
+            "-P 0 is out of range: 1 to 128",
+            "-t nan is not a time in seconds: it is not finite",
+            "-R and --bidir exclude",
+            "--frob is not an option",
+            "--one-off belongs to polyperf server",
+            "-u is an option of iperf3 that polyperf does not have: use --transport udp",
+            "-J and --csv exclude",
+            "-p 70000 is out of range: 1 to 65535",
+            "-i lacks its value",
+            "HOST is missing",
+        ],
+    );
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_by_name() {
+    for option in [
+        "-t",
+        "-n",
+        "-k",
+        "-l",
+        "-P",
+        "-b",
+        "-i",
+        "-O",
+        "-w",
+        "-M",
+        "-p",
+        "--cport",
+        "--connect-timeout",
+        "--queue-timeout",
+    ] {
+        for value in ["nan", "inf", "-1", "ten", "1e999", "99999999999999999999999999"] {
+            assert_mistakes(
+                &format!("client host {option} {value}"),
+                &[&format!("{option} {value} ")],
+            );
+        }
+        let exit = words(&["client", "host", option, ""]).unwrap_err();
+        assert!(exit.text.starts_with(&format!("error: {option} \"\" is empty")), "{}", exit.text);
+    }
+    for option in ["-n", "-k", "-l", "-P", "-w", "-M", "-p", "--cport", "--connect-timeout"] {
+        assert_mistakes(&format!("client host {option} 0"), &[&format!("{option} 0 ")]);
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_range() {
+    assert_mistakes("client host -P 129", &["-P 129 is out of range: 1 to 128"]);
+    assert_mistakes("client host -P 70000", &["-P 70000 is out of range: 1 to 128"]);
+    assert_mistakes("client host -l 2M", &["-l 2M is out of range: 1 byte to 1 MiB"]);
+    assert_mistakes("client host -i 0.01", &["-i 0.01 is out of range: 0.1 to 3600 s"]);
+    assert_mistakes("client host -t 90000", &["-t 90000 is out of range"]);
+    assert_mistakes("client host -O 601", &["-O 601 is out of range: 0 to 600 s"]);
+    assert_mistakes("client host -w 1T", &["-w 1T is out of range"]);
+    assert_mistakes("client host -M 10", &["-M 10 is out of range: 88 to"]);
+    assert_mistakes("client host -b 1/1001", &["-b 1/1001 is out of range: 1 to 1000 blocks"]);
+    assert_mistakes("client host -b 0/10", &["-b 0/10 has a burst without a rate"]);
+    assert_mistakes("client host -C CUBIC", &["-C CUBIC is out of range: 1 to 32 of a-z"]);
+    assert_mistakes(
+        "client host -P 10 --cport 65530",
+        &["--cport 65530 leaves too few ports for 10"],
+    );
+    assert_mistakes(
+        "server --max-sessions 0 --max-rate 0",
+        &["--max-sessions 0 ", "--max-rate 0 "],
+    );
+    assert_mistakes(
+        "server --idle-timeout 0 --max-duration 0",
+        &["--idle-timeout 0 ", "--max-duration 0 "],
+    );
+    assert_mistakes("compare -t 0 -P 0", &["-t 0 ", "-P 0 "]);
+}
+
+#[test]
+fn options_that_exclude_each_other_are_refused() {
+    assert_mistakes("client host -t 1 -n 1K", &["-t and -n exclude"]);
+    assert_mistakes("client host -t 1 -n 1 -k 1", &["-t and -n and -k exclude"]);
+    assert_mistakes("client host -J --json-stream", &["-J and --json-stream exclude"]);
+    assert_mistakes("client host -4 -6", &["-4 and -6 exclude"]);
+    assert_mistakes("client host -46", &["-4 and -6 exclude"]);
+    assert_mistakes("client host -d --log-level info", &["-d and --log-level info exclude"]);
+    assert_mistakes("server -J --json-stream", &["-J and --json-stream exclude"]);
+    assert_mistakes("-s -c host", &["-c and -s exclude", "host is too much"]);
+}
+
+#[test]
+fn addresses_that_cannot_work_are_refused() {
+    assert_mistakes("client ::1 -4", &["HOST ::1 is an IPv6 address, but -4"]);
+    assert_mistakes("client 127.0.0.1 -6", &["HOST 127.0.0.1 is an IPv4 address, but -6"]);
+    assert_mistakes(
+        "client fe80::1",
+        &["HOST fe80::1 is link-local and lacks its zone: name the device"],
+    );
+    assert_mistakes("client host -B fe80::1", &["-B fe80::1 is link-local and lacks its zone"]);
+    assert_mistakes("client ::1 -B 127.0.0.1", &["-B 127.0.0.1 cannot reach ::1"]);
+    assert_mistakes("client host -B 127.0.0.1 -6", &["-B 127.0.0.1 is an IPv4 address, but -6"]);
+    assert_mistakes("client host -B lo%", &["-B lo% names no network device"]);
+    assert_mistakes("client host%eth0 --bind-dev eth1", &["eth1 and eth0 are two devices"]);
+    assert_mistakes("client host:80 -p 81", &["-p 81 is not the port 80 behind host"]);
+    assert_mistakes("client http://host", &["HOST http://host is a URL"]);
+    assert_mistakes("compare host%eth0", &["HOST host%eth0 names a device"]);
+    assert_mistakes("compare -p 80", &["-p 80 is of no use without HOST"]);
+}
+
+#[test]
+fn an_option_of_another_subcommand_is_shown_its_place() {
+    assert_mistakes(
+        "client host --one-off",
+        &["--one-off belongs to polyperf server: leave it out"],
+    );
+    assert_mistakes("-c host -1", &["-1 belongs to polyperf server"]);
+    assert_mistakes(
+        "server -R -t 5",
+        &["-R belongs to polyperf client", "-t belongs to polyperf client and polyperf compare"],
+    );
+    assert_mistakes(
+        "-s -i 1",
+        &["-i belongs to polyperf client: intervals are the client's choice"],
+    );
+    assert_mistakes("compare --bidir", &["--bidir belongs to polyperf client"]);
+    assert_mistakes("client -c host", &["-c is of no use here: write polyperf client HOST"]);
+    assert_mistakes("server -s", &["-s is of no use here: write polyperf server"]);
+}
+
+#[test]
+fn options_of_iperf3_alone_are_never_ignored() {
+    for option in [
+        "-u",
+        "-V",
+        "-Z",
+        "-S 8",
+        "-D",
+        "--sctp",
+        "--dscp ef",
+        "-F file",
+        "--logfile f",
+        "--fq-rate 1M",
+    ] {
+        let name = option.split(' ').next().unwrap();
+        let start = format!("{name} is an option of iperf3 that polyperf does not have: ");
+        assert_mistakes(&format!("-c host {option}"), &[&start]);
+    }
+    assert_mistakes("-c host --timestamps=%T", &["--timestamps is an option of iperf3"]);
+    assert_mistakes("-sD", &["-D is an option of iperf3"]);
+    assert_mistakes(
+        "-s --server-bitrate-limit 1G",
+        &["--server-bitrate-limit is an option of iperf3"],
+    );
+}
+
+#[test]
+fn unknown_names_are_refused_with_what_is_known() {
+    assert_mistakes("client host --tiem 5", &["--tiem is not an option: did you mean --time?"]);
+    assert_mistakes("client host -x", &["-x is not an option"]);
+    assert_mistakes("client host -Rx -J", &["-Rx is not an option"]);
+    assert_mistakes("client host --t 5", &["--t is the start of several options"]);
+    assert_mistakes(
+        "client host --transport kcp",
+        &["--transport kcp is not known: write tcp, udp, quic"],
+    );
+    assert_mistakes("client host --control kcp", &["--control kcp is not known"]);
+    assert_mistakes(
+        "compare --transport tcp,kcp",
+        &["--transport tcp,kcp has a name, kcp, that is not known"],
+    );
+    assert_mistakes("compare --transport tcp,tcp", &["--transport tcp,tcp has tcp twice"]);
+    assert_mistakes(
+        "server --log-level loud",
+        &["--log-level loud is not known: write error, warn"],
+    );
+    assert_mistakes("client host -f x", &["-f x is no unit"]);
+    assert_mistakes("client host -o -", &["-o - is no file"]);
+    assert_mistakes("clinet host", &["clinet is no command: write polyperf client HOST"]);
+    assert_mistakes("-t 5", &["a command is missing"]);
+}
+
+#[test]
+fn words_and_values_in_excess_or_missing_are_named() {
+    assert_mistakes("client", &["HOST is missing"]);
+    assert_mistakes("-c", &["HOST is missing"]);
+    assert_mistakes("-c -R", &["HOST is missing"]);
+    assert_mistakes("client one two", &["two is too much: name one HOST"]);
+    assert_mistakes("-c one -c two", &["two is too much"]);
+    assert_mistakes("server here", &["here is too much"]);
+    assert_mistakes("client host --reverse=yes", &["--reverse=yes is too much"]);
+    assert_mistakes("client host -T -J", &["-T lacks its value: write -T-J if -J is the value"]);
+    assert_mistakes(
+        "client host --title --json",
+        &["--title lacks its value: write --title=--json"],
+    );
+}
+
+#[test]
+fn control_characters_are_shown_escaped() {
+    for (args, part) in [
+        (vec!["client", "a\u{1b}[2Jb"], "HOST \"a\\u{1b}[2Jb\" is not a host"),
+        (vec!["client", "host", "-t", "\u{7}"], "-t \"\\u{7}\" is not a time"),
+        (vec!["client", "host", "--\u{1b}c"], "\"--\\u{1b}c\" is not an option"),
+        (vec!["client", "host", "--json=\n"], "--json=\"\\n\" is too much"),
+    ] {
+        let exit = words(&args).unwrap_err();
+        assert!(exit.text.contains(part), "{}", exit.text);
+        assert!(!exit.text.contains(['\u{1b}', '\u{7}']));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn arguments_that_are_not_text_are_refused() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
+    let args = ["polyperf", "client", "host"].map(OsString::from).into_iter();
+    let exit = parse(args.chain([OsString::from_vec(vec![b'x', 0xff])]), &TRANSPORTS).unwrap_err();
+    assert!(exit.text.contains("is not valid UTF-8"), "{}", exit.text);
+}
+
+#[test]
+fn every_complaint_ends_with_where_to_read_on() {
+    for (text, hint) in [
+        ("-c host -P 0", "see polyperf client --help\n"),
+        ("-s -p x", "see polyperf server --help\n"),
+        ("compare -t x", "see polyperf compare --help\n"),
+        ("nonsense", "see polyperf --help\n"),
+    ] {
+        assert!(line(text).unwrap_err().text.ends_with(hint), "{text}");
+    }
+}

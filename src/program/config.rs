@@ -1,0 +1,84 @@
+//! From what was asked for on the command line to what the library takes.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
+    sync::Arc,
+};
+
+use polyperf_transport::{HostSockets, Sockets};
+
+use crate::{
+    cli::{self, ClientArgs, Local, Report, ServerArgs},
+    client,
+    registry::Registry,
+    report, server,
+};
+
+pub(super) fn client(args: &ClientArgs) -> client::Config {
+    let default = client::Config::new(&args.target.host, args.spec.clone());
+    client::Config {
+        port: args.target.port,
+        family: args.local.family.map(|family| match family {
+            cli::Family::V4 => client::Family::V4,
+            cli::Family::V6 => client::Family::V6,
+        }),
+        bind: args.local.bind,
+        client_port: args.client_port,
+        connect_timeout: args.connect_timeout.unwrap_or(default.connect_timeout),
+        queue_timeout: args.queue_timeout,
+        transports: transports(&args.local),
+        control: args.control.clone(),
+        // Only the JSON document shows intervals after the event.
+        keep_intervals: args.output.report == Report::Json,
+        ..default
+    }
+}
+
+pub(super) fn server(args: &ServerArgs) -> server::Config {
+    server::Config {
+        listen: vec![SocketAddr::new(listen_ip(&args.local), args.port)],
+        transports: transports(&args.local),
+        max_sessions: NonZeroUsize::new(args.max_sessions).unwrap_or(NonZeroUsize::MIN),
+        max_queue: args.max_queue,
+        one_off: args.one_off,
+        idle_timeout: args.idle_timeout,
+        max_duration: args.max_duration,
+        max_rate: args.max_rate,
+        keep_intervals: args.report == Report::Json,
+        ..server::Config::default()
+    }
+}
+
+pub(super) fn report_format(report: Report) -> report::Format {
+    match report {
+        Report::Text => report::Format::Text,
+        Report::Json => report::Format::Json,
+        Report::JsonStream => report::Format::JsonStream,
+        Report::Csv => report::Format::Csv,
+    }
+}
+
+pub(super) fn report_unit(unit: cli::Unit) -> Option<report::Unit> {
+    let letter = match unit.prefix {
+        cli::Prefix::Kilo => "k",
+        cli::Prefix::Mega => "m",
+        cli::Prefix::Giga => "g",
+        cli::Prefix::Tera => "t",
+    };
+    let letter = if unit.bytes { letter.to_ascii_uppercase() } else { letter.to_owned() };
+    letter.parse().ok()
+}
+
+fn transports(local: &Local) -> Registry {
+    let v6_only = local.family == Some(cli::Family::V6);
+    let sockets = HostSockets::new().v6_only(v6_only).device(local.device.clone());
+    Registry::over(&(Arc::new(sockets) as Arc<dyn Sockets>))
+}
+
+fn listen_ip(local: &Local) -> IpAddr {
+    local.bind.unwrap_or(match local.family {
+        Some(cli::Family::V4) => Ipv4Addr::UNSPECIFIED.into(),
+        Some(cli::Family::V6) | None => Ipv6Addr::UNSPECIFIED.into(),
+    })
+}

@@ -1,0 +1,116 @@
+use std::{error::Error as _, io};
+
+use polyperf_transport::Error;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tracing::{info, warn};
+
+use super::{
+    complain, config, logging,
+    output::{Output, OutputError},
+    signals::Signals,
+};
+use crate::{
+    cli::{Report, ServerArgs, exit},
+    event::Event,
+    report::Options,
+    server::{Handle, Server, Stopped},
+};
+
+/// Serves until it is told to stop.
+pub(super) async fn run(args: ServerArgs) -> u8 {
+    logging::start(&args.log);
+    let server = match Server::bind(config::server(&args)).await {
+        Ok(server) => server,
+        Err(error) => {
+            complain(&explain(&error, args.port));
+            return exit::LOCAL_IO;
+        }
+    };
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("cannot listen for signals: {error}"));
+            return exit::LOCAL_IO;
+        }
+    };
+    let handle = server.handle();
+    let reporting = report(&args, &handle);
+    let stopped = server.run(told_to_drain(signals, handle)).await;
+    if let Some(reporting) = reporting {
+        reporting.abort();
+    }
+    match stopped {
+        Stopped::Told | Stopped::OneOff | Stopped::Idle => exit::SUCCESS,
+        Stopped::NoListeners => {
+            complain("every listener has failed; see the log");
+            exit::LOCAL_IO
+        }
+    }
+}
+
+/// Waits for the first signal. The second one cuts running tests short, the third leaves at once.
+async fn told_to_drain(mut signals: Signals, handle: Handle) {
+    let signal = signals.next().await;
+    info!(
+        running = handle.running(),
+        "{signal}: no new tests, the running ones go on; once more to cut them short"
+    );
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        warn!(running = handle.running(), "{signal}: running tests are cut short");
+        handle.stop();
+        signals.then_leave();
+    });
+}
+
+/// Writes the reports of all sessions to standard output, if a format for programs was asked for:
+/// the log is what people read.
+fn report(args: &ServerArgs, handle: &Handle) -> Option<tokio::task::JoinHandle<()>> {
+    if args.report == Report::Text {
+        return None;
+    }
+    let format = config::report_format(args.report);
+    let options = Options { format, sessions: true, ..Options::default() };
+    let events = handle.events();
+    match Output::open(options, None) {
+        Ok(output) => Some(tokio::spawn(write(events, output))),
+        Err(_) => None,
+    }
+}
+
+async fn write(mut events: Receiver<Event>, mut output: Output) {
+    loop {
+        match events.recv().await {
+            Ok(event) => match output.handle(&event) {
+                Ok(()) => {}
+                Err(OutputError::Closed) => {
+                    return warn!("nobody reads the reports any more; serving on");
+                }
+                Err(OutputError::Failed(error)) => {
+                    return warn!(error, "no more reports; serving on");
+                }
+            },
+            Err(RecvError::Lagged(missed)) => warn!(missed, "events are missing from the reports"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn explain(error: &Error, port: u16) -> String {
+    let Error::Listen { addr, source } = error else {
+        let source = error.source().map_or(String::new(), |source| format!(": {source}"));
+        return format!("{error}{source}");
+    };
+    let remedy = match source.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "; another program holds port {port} (iperf3 uses {} as well): stop it, or choose another with -p",
+            crate::client::DEFAULT_PORT
+        ),
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need privileges: choose another with -p".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "; -B takes an address of this host".to_owned(),
+        _ => String::new(),
+    };
+    format!("cannot listen on {addr}: {source}{remedy}")
+}

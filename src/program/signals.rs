@@ -1,0 +1,37 @@
+use std::{io, process};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::exit;
+
+/// What a terminal or a service manager sends to have a program stop.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one, and returns its name.
+    pub(super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "an interrupt (Ctrl-C)",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+
+    /// Leaves at once when the next one comes.
+    pub(super) fn then_leave(mut self) {
+        tokio::spawn(async move {
+            self.next().await;
+            process::exit(exit::INTERRUPTED.into());
+        });
+    }
+}
