@@ -111,14 +111,17 @@ impl SideSummary {
     #[must_use]
     pub fn total(&self, role: Role) -> Option<(u64, Duration)> {
         let duration = self.with_role(role).map(|flow| flow.duration).max()?;
-        Some((self.with_role(role).map(|flow| flow.bytes).sum(), duration))
+        // The other end's figures may be anything; a sum beyond measure is no reason to panic.
+        let bytes = self.with_role(role).map(|flow| flow.bytes).fold(0, u64::saturating_add);
+        Some((bytes, duration))
     }
 
     /// Returns the retransmissions of all flows on which this end sends; `None` if one is unknown.
     #[must_use]
     pub fn retransmits(&self) -> Option<u64> {
         self.total(Role::Sender)?;
-        self.with_role(Role::Sender).map(|flow| flow.retransmits).sum()
+        self.with_role(Role::Sender)
+            .try_fold(0, |sum: u64, flow| Some(sum.saturating_add(flow.retransmits?)))
     }
 }
 
