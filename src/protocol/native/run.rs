@@ -97,7 +97,7 @@ impl Run {
             // Whatever went wrong with the goodbye: both ends have everything.
             Input::GiveUp(_) if self.goodbye_at.is_some() => self.complete(core),
             Input::GiveUp(failure) => core.give_up(failure, now),
-            Input::Lost(reason) => self.lost(&reason, core),
+            Input::Lost(reason) => self.lost(&reason, core, now),
             Input::Sample(_) | Input::SendingDone(_) | Input::Done(_) | Input::StreamsOpen => {}
         }
     }
@@ -260,12 +260,15 @@ impl Run {
         }
     }
 
-    fn lost(&mut self, reason: &str, core: &mut Core) {
+    fn lost(&mut self, reason: &str, core: &mut Core, now: Duration) {
         if self.goodbye_at.is_some() {
             return self.complete(core);
         }
         let text = format!("the control connection was lost while {}: {reason}", self.state());
-        core.conclude(Ended::Failed(Failure::new(FailureCode::PeerLost, text)), self.theirs.take());
+        let failure = Failure::new(FailureCode::PeerLost, text);
+        // It may be only the half that we listen on, and the other end about to call it complete.
+        core.send(Message::Fail(failure.clone()), now);
+        core.conclude(Ended::Failed(failure), self.theirs.take());
     }
 
     /// Returns what has taken too long, if the test is running.
