@@ -1,6 +1,6 @@
 //! The other end is not trusted.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use polyperf::{
     measure::{FlowId, Role, SideSummary},
@@ -19,8 +19,8 @@ const NOW: Duration = Duration::ZERO;
 
 /// A machine in a certain state.
 enum Machine {
-    Client(Client),
-    Server(Server),
+    Client(Box<Client>),
+    Server(Box<Server>),
 }
 
 impl Machine {
@@ -29,8 +29,8 @@ impl Machine {
     }
 
     fn client_for(propose: Propose, inputs: impl IntoIterator<Item = Input>) -> Self {
-        let mut machine =
-            Self::Client(Client::new(propose, 60 * SECOND, Deadlines::default(), NOW));
+        let client = Client::new(propose, 60 * SECOND, Deadlines::default(), NOW);
+        let mut machine = Self::Client(Box::new(client));
         inputs.into_iter().for_each(|input| machine.handle(input));
         machine
     }
@@ -41,7 +41,7 @@ impl Machine {
             server.handle(input, NOW);
             server.admission(Admission::Grant(Box::new(agree(&test()))), NOW);
         }
-        Self::Server(server)
+        Self::Server(Box::new(server))
     }
 
     fn handle(&mut self, input: Input) {
@@ -124,7 +124,7 @@ fn client_states() -> Vec<(Vec<Input>, &'static str, &'static str)> {
 
 fn server_states() -> Vec<(Vec<Input>, &'static str, &'static str)> {
     let proposal = told(Message::Propose(Box::new(propose(&test()))));
-    let to = |more: &[Input]| [&[proposal.clone()], more].concat();
+    let to = |more: &[Input]| [slice::from_ref(&proposal), more].concat();
     let open = Input::StreamsOpen;
     let (running, stopping) = ("the test was running", "the test was stopping");
     let theirs = told(Message::Results(results([])));
@@ -132,7 +132,7 @@ fn server_states() -> Vec<(Vec<Input>, &'static str, &'static str)> {
     vec![
         (vec![], "its proposal was due", "propose ping fail"),
         (to(&[]), "streams were being opened", "ping fail"),
-        (to(&[open.clone()]), running, all),
+        (to(slice::from_ref(&open)), running, all),
         (to(&[open.clone(), stop(Side::Server)]), stopping, all),
         (
             to(&[open.clone(), stopped_by_peer(Side::Server)]),
@@ -190,7 +190,7 @@ fn a_server_that_still_thinks_about_a_proposal_takes_nothing_but_signs_of_life()
         server.handle(told(Message::Propose(Box::new(propose(&test())))), NOW);
         let name = message.name();
         server.handle(told(message), NOW);
-        let ended = Machine::Server(server).ended();
+        let ended = Machine::Server(Box::new(server)).ended();
         match name {
             "ping" => assert_eq!(ended, None),
             _ => assert!(matches!(ended, Some(Ended::Failed(_))), "{name}: {ended:?}"),

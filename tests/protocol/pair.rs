@@ -43,8 +43,8 @@ pub(crate) struct End {
 
 #[derive(Debug)]
 enum Machine {
-    Client(Client),
-    Server(Server),
+    Client(Box<Client>),
+    Server(Box<Server>),
 }
 
 /// What the world outside of both machines does.
@@ -99,8 +99,11 @@ impl Pair {
         let server = Server::new(welcome(), max_duration, deadlines, now);
         let limit = spec.duration().unwrap_or_default() + TEN_MINUTES + queue.min(TEN_MINUTES);
         Self {
-            client: End::new(Machine::Client(client), Driver::new(Side::Client, spec.clone())),
-            server: End::new(Machine::Server(server), Driver::new(Side::Server, spec)),
+            client: End::new(
+                Machine::Client(Box::new(client)),
+                Driver::new(Side::Client, spec.clone()),
+            ),
+            server: End::new(Machine::Server(Box::new(server)), Driver::new(Side::Server, spec)),
             paths: Default::default(),
             log: Vec::new(),
             now,
