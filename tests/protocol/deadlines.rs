@@ -69,6 +69,25 @@ fn a_stall_after_everything_was_sent_has_the_same_end_at_both_ends() {
 }
 
 #[test]
+fn the_results_of_a_stopped_test_are_due_soon() {
+    for limit in [Limit::Endless, Limit::Bytes(1 << 40), Limit::Time(3600 * SECOND)] {
+        let mut pair = Pair::new(spec(Direction::Forward, limit));
+        pair.server.driver.stuck = true;
+        let ended = both_failed(&pair.stop(Side::Client, 5 * SECOND).run(), FailureCode::Timeout);
+        assert!(ended < 16 * SECOND, "{ended:?}");
+    }
+}
+
+#[test]
+fn an_end_that_cannot_halt_does_not_hold_the_session() {
+    let mut pair = Pair::new(spec(Direction::Bidirectional, Limit::Endless));
+    pair.client.driver.stuck = true;
+    pair.server.driver.stuck = true;
+    let ended = both_failed(&pair.stop(Side::Server, 5 * SECOND).run(), FailureCode::Internal);
+    assert!(ended < 16 * SECOND, "{ended:?}");
+}
+
+#[test]
 fn a_low_rate_is_no_stall() {
     // A block in 40 seconds.
     let rate = Some(Rate { bits_per_second: 200, burst: None });

@@ -22,6 +22,8 @@ pub(crate) struct Path {
     ended: Option<Duration>,
     /// When it ceased to deliver.
     pub(crate) broken_at: Option<Duration>,
+    /// How much longer than a message everything takes.
+    pub(crate) delay: Duration,
 }
 
 /// What is due at a certain time.
@@ -48,6 +50,8 @@ pub(crate) struct Driver {
     pub(crate) conclusion: Option<(Duration, Ended, Option<Box<Results>>)>,
     /// Whether the senders go on after their time.
     pub(crate) stubborn: bool,
+    /// Whether it never comes to a result.
+    pub(crate) stuck: bool,
     spec: TestSpec,
     begun: Option<Duration>,
     ticks: u32,
@@ -68,7 +72,7 @@ impl Path {
 
     fn arrived(&self, now: Duration) -> u64 {
         let until = self.broken_at.map_or(now, |at| at.min(now));
-        self.sent(until.saturating_sub(LATENCY))
+        self.sent(until.saturating_sub(LATENCY + self.delay))
     }
 }
 
@@ -83,6 +87,7 @@ impl Driver {
             local: None,
             conclusion: None,
             stubborn: false,
+            stuck: false,
             spec,
             begun: None,
             ticks: 0,
@@ -159,7 +164,7 @@ impl Driver {
     /// Returns what to tell once the senders, the receivers, or both are done.
     pub(crate) fn look(&mut self, out: &Path, incoming: &Path, now: Duration) -> Vec<Input> {
         let mut news = Vec::new();
-        if self.begun.is_none() || self.local.is_some() {
+        if self.begun.is_none() || self.local.is_some() || self.stuck {
             return news;
         }
         let sent = self.sending_done(out, now);

@@ -11,6 +11,7 @@ use crate::{
     fixtures::{SECOND, patience, spec, timed},
     link::Fault,
     pair::{Pair, Script},
+    walk::Dice,
 };
 
 /// The tests to which everything happens.
@@ -23,13 +24,22 @@ fn tests() -> [TestSpec; 4] {
     ]
 }
 
+/// Returns a test whose bytes take as long as this to arrive, so that one end waits for the other.
+fn slow(spec: TestSpec, delay: Duration) -> Pair {
+    let mut pair = Pair::new(spec);
+    for path in &mut pair.paths {
+        path.delay = delay;
+    }
+    pair
+}
+
 /// Runs each test with `fault` at every message of either end.
 fn everywhere(fault: Fault, judge: impl Fn(&Pair, &str)) {
-    for test in tests() {
-        let clean = Pair::new(test.clone()).run();
+    for (test, delay) in tests().into_iter().flat_map(|test| DELAYS.map(|d| (test.clone(), d))) {
+        let clean = slow(test.clone(), delay).run();
         for from in [Side::Client, Side::Server] {
             for message in 0..clean.count(from) {
-                let pair = Pair::new(test.clone()).fault(from, message, fault).run();
+                let pair = slow(test.clone(), delay).fault(from, message, fault).run();
                 let what = format!("{fault:?}, message {message} of the {from:?}, {test:?}");
                 judge(&pair, &what);
             }
@@ -113,3 +123,37 @@ fn the_server_is_complete_without_the_goodbye() {
         both_complete(&pair, "no goodbye");
     }
 }
+
+#[test]
+fn whatever_goes_wrong_both_ends_conclude() {
+    for seed in 0..SEEDS {
+        let mut dice = Dice(seed);
+        let test = tests()[dice.roll(4)].clone();
+        let mut pair = slow(test, DELAYS[dice.roll(2)]);
+        for _ in 0..=dice.roll(4) {
+            let from = [Side::Client, Side::Server][dice.roll(2)];
+            let by = Duration::from_millis(dice.roll(30_000) as u64);
+            let faults = [
+                Fault::Lost,
+                Fault::Late(by),
+                Fault::Overtaken(by),
+                Fault::Repeated,
+                Fault::Cut,
+                Fault::Ended,
+            ];
+            pair = pair.fault(from, dice.roll(12), faults[dice.roll(6)]);
+            if dice.roll(3) == 0 {
+                pair = pair.stop(from, by / 8);
+            }
+            if dice.roll(4) == 0 {
+                pair.paths[dice.roll(2)].broken_at = Some(by / 8);
+            }
+            pair.end(from).driver.stuck = dice.roll(10) == 0;
+        }
+        pair.run();
+    }
+}
+
+/// At once, and late enough for signs of life between the end of the test and its results.
+const DELAYS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(6500)];
+const SEEDS: u64 = 2000;

@@ -112,9 +112,7 @@ impl Run {
             return self.complete(core);
         }
         if self.results_at().is_some_and(|at| now >= at) {
-            let waited = now.saturating_sub(self.waits_since());
-            let text = format!("the other end did not tell its results within {waited:.0?}");
-            return core.give_up(Failure::new(FailureCode::Timeout, text), now);
+            return core.give_up(self.without_results(now), now);
         }
         if let Some(failure) = self.overdue(now) {
             self.stop(Ended::Failed(failure), core, now);
@@ -294,10 +292,23 @@ impl Run {
     }
 
     /// Returns when the other end's results must be there: some time after ours were ready, and
-    /// after the last sign that it still had something to receive.
+    /// after the last sign that it still had something to receive. Once the test is stopped, ours
+    /// are due as well.
     fn results_at(&self) -> Option<Duration> {
-        let waiting = self.ours.is_some() && self.theirs.is_none();
+        let waiting = match &self.ours {
+            Some(_) => self.theirs.is_none(),
+            None => self.stopped.is_some(),
+        };
         waiting.then(|| self.waits_since() + self.results)
+    }
+
+    fn without_results(&self, now: Duration) -> Failure {
+        let waited = now.saturating_sub(self.waits_since());
+        let (code, who) = match &self.ours {
+            Some(_) => (FailureCode::Timeout, "the other end did not tell its"),
+            None => (FailureCode::Internal, "this end did not come to its"),
+        };
+        Failure::new(code, format!("{who} results within {waited:.0?}"))
     }
 
     /// Returns since when the other end's results have been due. Signs that something moves put it
