@@ -231,6 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn a_report_too_long_for_a_frame_stays_behind() {
+        let mut encoder = Encoder::default();
+        let mut results = Results::new(crate::measure::SideSummary::default());
+        results.output = Some("x".repeat(MAX_FRAME));
+        let frame = encoder.encode(&Message::Results(Box::new(results.clone())));
+        results.output = None;
+        let mut decoder = Decoder::new();
+        decoder.feed(&frame);
+        assert_eq!(decoder.next(), Ok(Some(Message::Results(Box::new(results)))));
+    }
+
+    #[test]
     fn bodies_that_are_no_message_are_refused() {
         let deep = [b"{\"type\":\"stop\",\"data\":".as_slice(), &b"[".repeat(10_000)].concat();
         let bodies: [&[u8]; 8] = [
