@@ -29,7 +29,7 @@ impl Pairing {
     /// Takes what the other end counted. A sample of an interval that is already out, or that would
     /// take the order back, is dropped: late news never rolls a report back.
     pub fn remote(&mut self, sample: Sample) {
-        let newest = self.remote.back().map_or(self.next, |last| last.index + 1);
+        let newest = self.remote.back().map_or(self.next, |last| last.index.saturating_add(1));
         if sample.index >= newest && self.remote.len() < MAX_AHEAD {
             self.remote.push_back(sample);
         }
@@ -66,7 +66,7 @@ impl Pairing {
 
     fn take(&mut self, matched: bool) -> Option<Interval> {
         let (_, local) = self.local.pop_front()?;
-        self.next = local.index + 1;
+        self.next = local.index.saturating_add(1);
         Some(Interval { local, remote: if matched { self.remote.pop_front() } else { None } })
     }
 }

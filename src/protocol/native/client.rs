@@ -1,6 +1,8 @@
-use std::time::Duration;
+use std::{mem, time::Duration};
 
-use super::{Action, Agree, Deadlines, Input, Message, Propose, Welcome, live::Core, run::Run};
+use super::{
+    Action, Agree, Busy, Deadlines, Input, Message, Propose, Token, Welcome, live::Core, run::Run,
+};
 use crate::{
     outcome::{Ended, Failure, FailureCode, Side},
     spec::{SpecFields, TestSpec},
@@ -31,13 +33,15 @@ enum State {
     /// In the server's queue.
     Queued {
         by: Duration,
+        retry_after: Option<Duration>,
     },
-    /// Opening streams; the server may see the last of them before we do.
+    /// Opening streams; the server may see the last of them before we do, and start, and be done.
     Opening {
         by: Duration,
         spec: Box<TestSpec>,
         open: bool,
         started: bool,
+        early: Vec<Message>,
     },
     Running(Box<Run>),
 }
@@ -87,7 +91,7 @@ impl Client {
             State::Running(run) => run.check(&mut self.core, now),
             State::Greeting { by }
             | State::Proposing { by }
-            | State::Queued { by }
+            | State::Queued { by, .. }
             | State::Opening { by, .. } => {
                 if now >= *by {
                     self.too_late(now);
@@ -115,7 +119,9 @@ impl Client {
         let own = match &self.state {
             State::Running(run) => run.deadline(),
             State::Greeting { by } => return Some(*by),
-            State::Proposing { by } | State::Queued { by } | State::Opening { by, .. } => Some(*by),
+            State::Proposing { by } | State::Queued { by, .. } | State::Opening { by, .. } => {
+                Some(*by)
+            }
         };
         Some(own.map_or(self.core.deadline(), |own| own.min(self.core.deadline())))
     }
@@ -130,10 +136,7 @@ impl Client {
         match (&mut self.state, message) {
             (State::Greeting { .. }, Message::Welcome(welcome)) => self.greeted(welcome, now),
             (State::Proposing { .. } | State::Queued { .. }, Message::Busy(busy)) => {
-                if let State::Proposing { .. } = self.state {
-                    self.state = State::Queued { by: now + self.queue };
-                }
-                self.core.push(Action::Queued(busy));
+                self.queued(busy, now);
             }
             (State::Proposing { .. } | State::Queued { .. }, Message::Agree(agree)) => {
                 self.agreed(agree, now);
@@ -142,7 +145,17 @@ impl Client {
                 *started = true;
                 self.start(now);
             }
-            (_, Message::Ping { .. }) => {}
+            (State::Opening { started: true, early, .. }, message)
+                if is_of_a_run(&message) && early.len() < MAX_EARLY_MESSAGES =>
+            {
+                early.push(message);
+            }
+            // A report or two less is better than no test.
+            (State::Opening { started: true, .. }, Message::Progress(_)) => {}
+            (
+                State::Proposing { .. } | State::Queued { .. } | State::Opening { .. },
+                Message::Ping { .. },
+            ) => {}
             (_, Message::Fail(failure)) => self.core.conclude(Ended::Failed(failure), None),
             (_, other) => {
                 let state = self.state();
@@ -164,10 +177,21 @@ impl Client {
         self.state = State::Proposing { by: now + self.core.deadlines.answer };
     }
 
+    fn queued(&mut self, busy: Busy, now: Duration) {
+        let by = match self.state {
+            State::Queued { by, .. } => by,
+            // The server should have refused, and may be too old to know that.
+            _ if self.propose.no_queue => now,
+            _ => now + self.queue,
+        };
+        self.state = State::Queued { by, retry_after: busy.retry_after };
+        self.core.push(Action::Queued(busy));
+    }
+
     fn agreed(&mut self, agree: Box<Agree>, now: Duration) {
-        if let Err(difference) = acceptable(&self.propose.spec, &agree.spec) {
-            let text =
-                format!("the server agreed to another test than was asked for: {difference}");
+        let token = Token::parse(agree.token.as_bytes()).ok_or("a token that is none");
+        if let Err(text) = token.map_err(str::to_owned).and_then(|_| self.acceptable(&agree.spec)) {
+            let text = format!("the other end sent `agree` with {text}");
             return self.core.give_up(Failure::new(FailureCode::Protocol, text), now);
         }
         self.state = State::Opening {
@@ -175,33 +199,73 @@ impl Client {
             spec: Box::new(agree.spec.clone()),
             open: false,
             started: false,
+            early: Vec::new(),
         };
         self.core.push(Action::Open(agree));
     }
 
     fn start(&mut self, now: Duration) {
-        if let State::Opening { spec, open: true, started: true, .. } = &self.state {
-            let run = Run::new(Side::Client, spec, None, &self.core, now);
-            self.state = State::Running(Box::new(run));
-            self.core.push(Action::Begin);
+        let State::Opening { spec, open: true, started: true, early, .. } = &mut self.state else {
+            return;
+        };
+        let early = mem::take(early);
+        let mut run = Run::new(Side::Client, spec, None, &self.core, now);
+        self.core.push(Action::Begin);
+        for message in early {
+            if !self.core.is_over() {
+                run.handle(Input::Message(message), &mut self.core, now);
+            }
         }
+        self.state = State::Running(Box::new(run));
     }
 
     fn too_late(&mut self, now: Duration) {
-        let (code, text) = match &self.state {
-            State::Queued { .. } => {
-                (FailureCode::Busy, format!("the server had no room within {:?}", self.queue))
+        let Deadlines { answer, streams, .. } = self.core.deadlines;
+        let failure = match &self.state {
+            State::Queued { retry_after, .. } => {
+                let waited = if self.propose.no_queue { Duration::ZERO } else { self.queue };
+                let text = format!("the server had no room within {waited:?}");
+                Failure { retry_after: *retry_after, ..Failure::new(FailureCode::Busy, text) }
             }
-            _ => (
-                FailureCode::Timeout,
-                format!(
-                    "the server did not answer within {:?} while {}",
-                    self.core.deadlines.answer,
-                    self.state()
-                ),
-            ),
+            State::Opening { open: false, .. } => {
+                let text = format!("not all streams could be opened within {streams:?}");
+                Failure::new(FailureCode::Timeout, text)
+            }
+            State::Opening { .. } => {
+                let text = format!("the server did not start the test within {streams:?}");
+                Failure::new(FailureCode::Timeout, text)
+            }
+            _ => {
+                let state = self.state();
+                let text = format!("the server did not answer within {answer:?} while {state}");
+                Failure::new(FailureCode::Timeout, text)
+            }
         };
-        self.core.give_up(Failure::new(code, text), now);
+        self.core.give_up(failure, now);
+    }
+
+    /// Checks that the server changed nothing but what it may fill in or lower: block and rate.
+    fn acceptable(&self, agreed: &TestSpec) -> Result<(), String> {
+        let asked = &self.propose.spec;
+        let rate_ok = match (asked.rate, agreed.rate) {
+            (Some(asked), Some(agreed)) => agreed.bits_per_second <= asked.bits_per_second,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let checks = [
+            ("transport", asked.transport == agreed.transport),
+            ("direction", asked.direction == agreed.direction),
+            ("number of streams", asked.streams == agreed.streams),
+            ("limit", asked.limit == agreed.limit),
+            ("omitted time", asked.omit == agreed.omit),
+            ("block", asked.block == 0 || asked.block == agreed.block),
+            ("rate", rate_ok),
+        ];
+        if let Some((field, _)) = checks.iter().find(|(_, same)| !same) {
+            return Err(format!("another {field} than was asked for"));
+        }
+        let rest = SpecFields { block: agreed.block, rate: agreed.rate, ..(**asked).clone() };
+        if rest == **agreed { Ok(()) } else { Err("other settings than were asked for".to_owned()) }
     }
 
     fn state(&self) -> &'static str {
@@ -216,26 +280,9 @@ impl Client {
     }
 }
 
-/// Checks that the server changed nothing but what it may fill in or lower: block, rate, settings.
-fn acceptable(asked: &TestSpec, agreed: &TestSpec) -> Result<(), String> {
-    let rate_ok = match (asked.rate, agreed.rate) {
-        (Some(asked), Some(agreed)) => agreed.bits_per_second <= asked.bits_per_second,
-        (Some(_), None) => false,
-        (None, _) => true,
-    };
-    if !rate_ok {
-        return Err("its rate is higher".to_owned());
-    }
-    let comparable = SpecFields {
-        block: if asked.block == 0 { agreed.block } else { asked.block },
-        rate: agreed.rate,
-        ..asked.clone().into_fields()
-    };
-    let agreed = agreed.clone().into_fields();
-    if comparable == agreed {
-        return Ok(());
-    }
-    Err(format!("asked {comparable:?}, agreed {agreed:?}"))
+/// Returns whether a server sends this to a client once it has started the test.
+fn is_of_a_run(message: &Message) -> bool {
+    matches!(message, Message::Progress(_) | Message::Sent(_) | Message::Stop(_))
 }
 
 fn too_early(ended: Ended) -> Failure {
@@ -247,3 +294,6 @@ fn too_early(ended: Ended) -> Failure {
         Ended::Complete => Failure::new(FailureCode::Internal, "complete before it began"),
     }
 }
+
+/// How many messages of a test that the server has started are kept until our streams are open.
+const MAX_EARLY_MESSAGES: usize = 16;

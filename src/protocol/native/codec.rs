@@ -1,4 +1,6 @@
-use super::Message;
+use std::ops::Range;
+
+use super::{Message, Results};
 
 /// The longest frame body before a test is agreed on.
 pub const MAX_EARLY: usize = 64 << 10;
@@ -18,6 +20,9 @@ pub struct Encoder {
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
+    /// How much of the buffer has been read. It goes once no whole frame is left, so that many
+    /// small frames cost no more than one large.
+    read: usize,
     limit: usize,
     next: u32,
 }
@@ -47,14 +52,20 @@ pub enum FrameError {
 }
 
 impl Encoder {
-    /// Returns the frame of `message`.
+    /// Returns the frame of `message`. A report that is too long for a frame stays behind, so that
+    /// the figures arrive.
     ///
     /// # Panics
     ///
     /// Never: no message contains what JSON cannot say.
     pub fn encode(&mut self, message: &Message) -> Vec<u8> {
-        let mut frame = vec![0; HEADER];
-        serde_json::to_writer(&mut frame, message).expect("messages have string keys only");
+        let mut frame = body(message);
+        if frame.len() > HEADER + MAX_FRAME
+            && let Message::Results(results) = message
+        {
+            let summary = results.summary.clone();
+            frame = body(&Message::Results(Box::new(Results::new(summary))));
+        }
         let length = u32::try_from(frame.len() - HEADER).unwrap_or(u32::MAX);
         frame[..4].copy_from_slice(&length.to_be_bytes());
         frame[4..8].copy_from_slice(&self.next.to_be_bytes());
@@ -67,7 +78,7 @@ impl Decoder {
     /// Returns a decoder for a connection's first frames.
     #[must_use]
     pub fn new() -> Self {
-        Self { buffer: Vec::new(), limit: MAX_EARLY, next: 0 }
+        Self { buffer: Vec::new(), read: 0, limit: MAX_EARLY, next: 0 }
     }
 
     /// Permits frames of up to [`MAX_FRAME`] from now on: the peer has a session.
@@ -85,38 +96,47 @@ impl Decoder {
     /// # Errors
     ///
     /// [`FrameError`] if the bytes cannot be frames; there is no way to go on after that.
+    #[allow(clippy::should_implement_trait, reason = "an iterator would end where more is to come")]
     pub fn next(&mut self) -> Result<Option<Message>, FrameError> {
-        while let Some((number, end)) = self.frame()? {
-            let repeated = number < self.next;
-            let message = if repeated { None } else { Some(parse(&self.buffer[HEADER..end])) };
-            self.buffer.drain(..end);
-            if self.buffer.is_empty() {
-                self.buffer.shrink_to(KEEP);
-            }
+        while let Some((number, body)) = self.frame()? {
             if number > self.next {
                 return Err(FrameError::Gap { expected: self.next, got: number });
             }
-            if let Some(message) = message {
-                self.next += 1;
-                return message.map(Some);
+            self.read = body.end;
+            if number == self.next {
+                self.next = self.next.wrapping_add(1);
+                return parse(&self.buffer[body]).map(Some);
             }
+        }
+        self.buffer.drain(..self.read);
+        self.read = 0;
+        if self.buffer.is_empty() {
+            self.buffer.shrink_to(KEEP);
         }
         Ok(None)
     }
 
-    /// Returns the number of the next frame and where it ends, if it is there whole.
-    fn frame(&self) -> Result<Option<(u32, usize)>, FrameError> {
+    /// Returns how many bytes are kept: never more than were fed.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Returns the number of the next frame and where its body is, if it is there whole.
+    fn frame(&self) -> Result<Option<(u32, Range<usize>)>, FrameError> {
         let Some(length) = self.word(0) else { return Ok(None) };
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         if size == 0 || size > self.limit {
             return Err(FrameError::Length { length, limit: self.limit });
         }
         let Some(number) = self.word(4) else { return Ok(None) };
-        let end = HEADER + size;
-        Ok((self.buffer.len() >= end).then_some((number, end)))
+        let start = self.read + HEADER;
+        let end = start + size;
+        Ok((self.buffer.len() >= end).then_some((number, start..end)))
     }
 
-    fn word(&self, at: usize) -> Option<u32> {
+    fn word(&self, offset: usize) -> Option<u32> {
+        let at = self.read + offset;
         Some(u32::from_be_bytes(self.buffer.get(at..at + 4)?.try_into().ok()?))
     }
 }
@@ -125,6 +145,12 @@ impl Default for Decoder {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn body(message: &Message) -> Vec<u8> {
+    let mut frame = vec![0; HEADER];
+    serde_json::to_writer(&mut frame, message).expect("messages have string keys only");
+    frame
 }
 
 fn parse(body: &[u8]) -> Result<Message, FrameError> {
@@ -202,6 +228,18 @@ mod tests {
         assert_eq!(decoder.next(), Ok(None));
         decoder.feed(&frame(3, body));
         assert_eq!(decoder.next(), Err(FrameError::Gap { expected: 2, got: 3 }));
+    }
+
+    #[test]
+    fn a_report_too_long_for_a_frame_stays_behind() {
+        let mut encoder = Encoder::default();
+        let mut results = Results::new(crate::measure::SideSummary::default());
+        results.output = Some("x".repeat(MAX_FRAME));
+        let frame = encoder.encode(&Message::Results(Box::new(results.clone())));
+        results.output = None;
+        let mut decoder = Decoder::new();
+        decoder.feed(&frame);
+        assert_eq!(decoder.next(), Ok(Some(Message::Results(Box::new(results)))));
     }
 
     #[test]

@@ -18,10 +18,10 @@ pub struct Deadlines {
     pub grace: Duration,
     /// How long a running test may go without a byte.
     pub stall: Duration,
-    /// For the other end's results, once ours are ready.
+    /// For the other end's results, once ours are ready and it has nothing to receive any more.
     pub results: Duration,
-    /// For the other end's goodbye. Longer than `results`: who waits for a goodbye waits for
-    /// somebody who may still be waiting for results.
+    /// For the other end's goodbye. Longer than `results` and `silence`: who waits for a goodbye
+    /// waits for somebody who may still be waiting for results, and would say if he gave up.
     pub goodbye: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Default for Deadlines {
             grace: Duration::from_millis(500),
             stall: Duration::from_secs(60),
             results: Duration::from_secs(10),
-            goodbye: Duration::from_secs(15),
+            goodbye: Duration::from_secs(25),
         }
     }
 }

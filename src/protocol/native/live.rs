@@ -11,13 +11,16 @@ pub(super) struct Core {
     heard: Duration,
     spoke: Duration,
     received: u64,
+    /// Whether silence of the other end is a reason to give up.
+    listening: bool,
     over: bool,
 }
 
 impl Core {
     pub(super) fn new(deadlines: Deadlines, now: Duration) -> Self {
         let actions = VecDeque::new();
-        Self { deadlines, actions, heard: now, spoke: now, received: 0, over: false }
+        let (heard, spoke) = (now, now);
+        Self { deadlines, actions, heard, spoke, received: 0, listening: true, over: false }
     }
 
     pub(super) fn push(&mut self, action: Action) {
@@ -60,13 +63,18 @@ impl Core {
         self.received = bytes;
     }
 
+    /// Expects nothing further from the other end, which may have left by now.
+    pub(super) fn stop_listening(&mut self) {
+        self.listening = false;
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
     /// Gives a sign of life if it is time, and gives up if the other end gave none for too long.
     pub(super) fn check(&mut self, now: Duration, state: &str) {
-        if now >= self.heard + self.deadlines.silence {
+        if self.lost_at().is_some_and(|at| now >= at) {
             let text = format!(
                 "the other end has been silent for {:?} while {state}",
                 self.deadlines.silence
@@ -78,7 +86,12 @@ impl Core {
     }
 
     pub(super) fn deadline(&self) -> Duration {
-        (self.heard + self.deadlines.silence).min(self.spoke + self.deadlines.keepalive)
+        let speak_at = self.spoke + self.deadlines.keepalive;
+        self.lost_at().map_or(speak_at, |lost_at| lost_at.min(speak_at))
+    }
+
+    fn lost_at(&self) -> Option<Duration> {
+        self.listening.then(|| self.heard + self.deadlines.silence)
     }
 }
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use super::{Action, Input, Message, Results, live::Core};
+use super::{Action, Input, Message, Results, Sent, live::Core};
 use crate::{
-    measure::Sample,
+    measure::{FlowId, FlowSample, Role, Sample},
     outcome::{Ended, Failure, FailureCode, Side},
     spec::TestSpec,
 };
@@ -10,7 +10,8 @@ use crate::{
 /// A test from its start to its end: the same for both ends, but for who tells results first.
 ///
 /// The client does. So a client that is complete knows that its server has both results; and a
-/// server that waits for the goodbye knows that its client will say if they did not arrive.
+/// server that waits for the goodbye knows that its client will say if they did not arrive. Only
+/// the goodbye itself may be lost, and whatever happens to it, the server is complete as well.
 #[derive(Debug)]
 pub(super) struct Run {
     side: Side,
@@ -20,8 +21,10 @@ pub(super) struct Run {
     /// When the server ends even a test without end.
     expires_at: Option<Duration>,
     stall: Duration,
+    /// How long the other end's results may take after the last sign that something moves.
     results: Duration,
     timed: bool,
+    flows: u16,
     /// When bytes were last seen to arrive, at either end.
     moved_at: Duration,
     received_here: u64,
@@ -30,6 +33,7 @@ pub(super) struct Run {
     heard_sent: bool,
     close_books_at: Option<Duration>,
     stopped: Option<Ended>,
+    heard_stop: bool,
     done_at: Option<Duration>,
     ours: Option<Box<Results>>,
     theirs: Option<Box<Results>>,
@@ -44,14 +48,19 @@ impl Run {
         core: &Core,
         now: Duration,
     ) -> Self {
+        let timed = spec.duration().is_some();
+        let stall = core.deadlines.stall.max(spec.block_time() * BLOCKS_PER_STALL);
+        // Where a count ends the test, the other end may still be receiving, and gives up first.
+        let patience = if timed { Duration::ZERO } else { stall };
         Self {
             side,
             started: now,
             overrun_at: spec.duration().map(|duration| now + duration + core.deadlines.overrun),
             expires_at: max.map(|max| now + max),
-            stall: core.deadlines.stall.max(spec.block_time() * BLOCKS_PER_STALL),
-            results: core.deadlines.results,
-            timed: spec.duration().is_some(),
+            stall,
+            results: patience + core.deadlines.results,
+            timed,
+            flows: spec.flows(),
             moved_at: now,
             received_here: 0,
             received_there: 0,
@@ -59,6 +68,7 @@ impl Run {
             heard_sent: false,
             close_books_at: None,
             stopped: None,
+            heard_stop: false,
             done_at: None,
             ours: None,
             theirs: None,
@@ -74,16 +84,20 @@ impl Run {
             }
             Input::Received(bytes) => {
                 core.received(bytes);
-                Self::note(&mut self.received_here, bytes, &mut self.moved_at, now);
+                let more = bytes > self.received_here;
+                self.received_here = bytes.max(self.received_here);
+                self.moved(more, now);
             }
-            Input::SendingDone(sent) if !self.told_sent => {
+            Input::SendingDone(sent) if !self.told_sent && self.ours.is_none() => {
                 self.told_sent = true;
                 core.send(Message::Sent(sent), now);
             }
             Input::Done(results) if self.done_at.is_none() => self.done(results, core, now),
             Input::Stop(ended) => self.stop(ended, core, now),
+            // Whatever went wrong with the goodbye: both ends have everything.
+            Input::GiveUp(_) if self.goodbye_at.is_some() => self.complete(core),
             Input::GiveUp(failure) => core.give_up(failure, now),
-            Input::Lost(reason) => self.lost(&reason, core),
+            Input::Lost(reason) => self.lost(&reason, core, now),
             Input::Sample(_) | Input::SendingDone(_) | Input::Done(_) | Input::StreamsOpen => {}
         }
     }
@@ -98,8 +112,7 @@ impl Run {
             return self.complete(core);
         }
         if self.results_at().is_some_and(|at| now >= at) {
-            let text = format!("the other end did not tell its results within {:?}", self.results);
-            return core.give_up(Failure::new(FailureCode::Timeout, text), now);
+            return core.give_up(self.without_results(now), now);
         }
         if let Some(failure) = self.overdue(now) {
             self.stop(Ended::Failed(failure), core, now);
@@ -126,20 +139,31 @@ impl Run {
     fn hear(&mut self, message: Message, core: &mut Core, now: Duration) {
         match message {
             Message::Ping { received } => {
-                Self::note(&mut self.received_there, received, &mut self.moved_at, now);
+                let more = received > self.received_there;
+                self.received_there = received.max(self.received_there);
+                self.moved(more, now);
             }
-            Message::Progress(sample) if self.theirs.is_none() => self.progress(sample, core, now),
-            Message::Sent(sent) if !self.heard_sent => {
-                self.heard_sent = true;
-                if self.timed {
-                    self.close_books_at = Some(now + core.deadlines.grace);
-                }
-                core.push(Action::Expect(sent));
+            Message::Progress(sample)
+                if self.theirs.is_none() && self.knows(sample.flows.iter().map(|f| f.flow)) =>
+            {
+                self.progress(sample, core, now);
             }
-            Message::Stop(ended) if ended != Ended::Complete => {
-                self.stopped_by_peer(ended, core, now)
+            Message::Sent(sent)
+                if !self.heard_sent
+                    && self.theirs.is_none()
+                    && self.knows(sent.iter().map(|sent| sent.flow)) =>
+            {
+                self.sent(sent, core, now);
             }
-            Message::Results(results) if self.theirs.is_none() => self.results(results, core, now),
+            Message::Stop(ended) if !self.heard_stop && self.may_be_told(&ended) => {
+                self.stopped_by_peer(ended, core, now);
+            }
+            Message::Results(results)
+                if self.theirs.is_none()
+                    && self.knows(results.summary.flows.iter().map(|flow| flow.flow)) =>
+            {
+                self.results(results, core, now);
+            }
             Message::Bye if self.side == Side::Server && self.goodbye_at.is_some() => {
                 self.complete(core)
             }
@@ -151,10 +175,21 @@ impl Run {
     }
 
     fn progress(&mut self, sample: Sample, core: &mut Core, now: Duration) {
-        if sample.flows.iter().any(|flow| flow.bytes > 0) {
-            self.moved_at = now;
-        }
+        // What is sent moves nothing: it may be sent into the void.
+        let arrived = |flow: &FlowSample| flow.role == Role::Receiver && flow.bytes > 0;
+        self.moved(sample.flows.iter().any(arrived), now);
         core.push(Action::Progress(sample));
+    }
+
+    fn sent(&mut self, sent: Vec<Sent>, core: &mut Core, now: Duration) {
+        self.heard_sent = true;
+        if self.ours.is_some() {
+            return;
+        }
+        if self.timed && self.stopped.is_none() {
+            self.close_books_at = Some(now + core.deadlines.grace);
+        }
+        core.push(Action::Expect(sent));
     }
 
     fn done(&mut self, results: Box<Results>, core: &mut Core, now: Duration) {
@@ -184,6 +219,7 @@ impl Run {
         if let (Side::Server, Some(ours), Some(_)) = (self.side, &self.ours, &self.theirs) {
             core.send(Message::Results(ours.clone()), now);
             self.goodbye_at = Some(now + core.deadlines.goodbye);
+            core.stop_listening();
         }
     }
 
@@ -192,37 +228,45 @@ impl Run {
     }
 
     fn stop(&mut self, ended: Ended, core: &mut Core, now: Duration) {
-        if self.is_running() {
-            core.send(Message::Stop(ended.clone()), now);
-            self.halt(ended, core);
+        if self.stopped.is_some() || self.goodbye_at.is_some() {
+            return;
         }
+        if ended == Ended::Complete {
+            let text = "a running test was told to be complete";
+            return core.give_up(Failure::new(FailureCode::Internal, text), now);
+        }
+        core.send(Message::Stop(ended.clone()), now);
+        self.halt(ended, core, now);
     }
 
     /// Where both ends stop at once, the server's word holds for both.
     fn stopped_by_peer(&mut self, ended: Ended, core: &mut Core, now: Duration) {
-        if self.stopped.is_some() && self.side == Side::Server {
-            return;
+        self.heard_stop = true;
+        if self.stopped.is_none() || self.side == Side::Client {
+            self.halt(ended, core, now);
         }
-        if self.ours.is_some() {
-            self.moved_at = now;
-        }
-        self.halt(ended, core);
     }
 
-    fn halt(&mut self, ended: Ended, core: &mut Core) {
-        self.stopped = Some(ended);
+    fn halt(&mut self, ended: Ended, core: &mut Core, now: Duration) {
+        let first = self.stopped.replace(ended).is_none();
         self.close_books_at = None;
-        if self.ours.is_none() {
+        self.moved_at = now;
+        // Nobody has anything to receive any more.
+        self.results = core.deadlines.results;
+        if first && self.ours.is_none() {
             core.push(Action::Halt);
         }
     }
 
-    fn lost(&mut self, reason: &str, core: &mut Core) {
+    fn lost(&mut self, reason: &str, core: &mut Core, now: Duration) {
         if self.goodbye_at.is_some() {
             return self.complete(core);
         }
         let text = format!("the control connection was lost while {}: {reason}", self.state());
-        core.conclude(Ended::Failed(Failure::new(FailureCode::PeerLost, text)), self.theirs.take());
+        let failure = Failure::new(FailureCode::PeerLost, text);
+        // It may be only the half that we listen on, and the other end about to call it complete.
+        core.send(Message::Fail(failure.clone()), now);
+        core.conclude(Ended::Failed(failure), self.theirs.take());
     }
 
     /// Returns what has taken too long, if the test is running.
@@ -248,20 +292,56 @@ impl Run {
     }
 
     /// Returns when the other end's results must be there: some time after ours were ready, and
-    /// after the last sign that it still had something to receive.
+    /// after the last sign that it still had something to receive. Once the test is stopped, ours
+    /// are due as well.
     fn results_at(&self) -> Option<Duration> {
-        let waiting = self.theirs.is_none();
-        self.done_at.filter(|_| waiting).map(|done| done.max(self.moved_at) + self.results)
+        let waiting = match &self.ours {
+            Some(_) => self.theirs.is_none(),
+            None => self.stopped.is_some(),
+        };
+        waiting.then(|| self.waits_since() + self.results)
+    }
+
+    fn without_results(&self, now: Duration) -> Failure {
+        let waited = now.saturating_sub(self.waits_since());
+        let (code, who) = match &self.ours {
+            Some(_) => (FailureCode::Timeout, "the other end did not tell its"),
+            None => (FailureCode::Internal, "this end did not come to its"),
+        };
+        Failure::new(code, format!("{who} results within {waited:.0?}"))
+    }
+
+    /// Returns since when the other end's results have been due. Signs that something moves put it
+    /// off, but no further than to where the server ends every test: they are the other end's word.
+    fn waits_since(&self) -> Duration {
+        let done = self.done_at.unwrap_or(self.started);
+        let moved = self.expires_at.map_or(self.moved_at, |at| self.moved_at.min(at));
+        done.max(moved)
+    }
+
+    /// Returns whether these are flows of this test, and not more than it has.
+    fn knows(&self, flows: impl ExactSizeIterator<Item = FlowId>) -> bool {
+        let known = 1..=self.flows;
+        flows.len() <= usize::from(self.flows) && flows.into_iter().all(|f| known.contains(&f.0))
+    }
+
+    /// Returns whether the other end may stop the test like this.
+    fn may_be_told(&self, ended: &Ended) -> bool {
+        match ended {
+            Ended::Complete => false,
+            Ended::Stopped { by, .. } => *by != self.side,
+            Ended::Failed(_) => true,
+        }
     }
 
     fn is_running(&self) -> bool {
         self.ours.is_none() && self.stopped.is_none()
     }
 
-    fn note(known: &mut u64, told: u64, moved_at: &mut Duration, now: Duration) {
-        if told > *known {
-            *known = told;
-            *moved_at = now;
+    /// Remembers that something arrived, at either end. Once the test is stopped it counts no more.
+    fn moved(&mut self, arrived: bool, now: Duration) {
+        if arrived && self.stopped.is_none() {
+            self.moved_at = now;
         }
     }
 }
