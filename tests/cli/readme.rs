@@ -1,0 +1,85 @@
+//! Every command that the README shows does what it says.
+
+use crate::program::{Server, polyperf, run};
+
+/// Returns the commands of the README's console blocks.
+fn commands() -> Vec<Vec<String>> {
+    let mut inside = false;
+    let mut commands = Vec::new();
+    for line in include_str!("../../README.md").lines() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+        } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
+            commands.push(command.split_whitespace().map(str::to_owned).collect());
+        }
+    }
+    commands
+}
+
+fn of_polyperf() -> Vec<Vec<String>> {
+    let own = commands().into_iter().filter(|command| command[0] == "polyperf");
+    own.map(|command| command[1..].to_vec()).collect()
+}
+
+#[test]
+fn every_client_command_runs_as_it_stands() {
+    let server = Server::start(&[]);
+    let port = server.port.to_string();
+    let clients: Vec<_> = of_polyperf()
+        .into_iter()
+        .filter(|args| args[0] == "client" || args[0] == "-c")
+        .filter(|args| args.last().is_none_or(|last| last != "--help"))
+        .collect();
+    assert!(clients.len() >= 6, "{clients:?}");
+    for args in clients {
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(["-p", &port]).collect();
+        let ended = run(&args);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn every_server_command_serves() {
+    let servers: Vec<_> =
+        of_polyperf().into_iter().filter(|args| args[0] == "server" || args[0] == "-s").collect();
+    assert!(servers.len() >= 3, "{servers:?}");
+    for args in servers {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut command = polyperf(&args);
+        command.args(["-p", "0", "--log-format", "json"]).stdout(std::process::Stdio::null());
+        let server = Server::spawn(&mut command);
+        let ended = server.client(&["-n", "64K"]);
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn the_main_command_compares_every_transport() {
+    let main = commands().into_iter().find(|command| command.contains(&"compare".to_owned()));
+    let main = main.expect("the README shows the main command");
+    let at = main.iter().position(|word| word == "--").expect("its arguments follow --");
+    let args: Vec<&str> = main[at + 1..].iter().map(String::as_str).chain(["-t", "0.3"]).collect();
+    let ended = run(&args);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    for name in polyperf::Registry::standard().names() {
+        assert!(ended.out.contains(name), "{name} is missing in {}", ended.out);
+    }
+}
+
+#[test]
+fn the_commands_of_development_are_those_that_a_change_must_pass() {
+    let ci = include_str!("../../.ci/run");
+    for command in commands().iter().map(|command| command.join(" ")) {
+        let word = |n: usize| command.split(' ').nth(n).unwrap_or_default();
+        if word(0) == "cargo" && matches!(word(1), "fmt" | "clippy" | "test") {
+            assert!(ci.contains(&format!("cargo {}", word(1))), "{command} is not in .ci/run");
+        }
+        if word(1) == "bench" {
+            let bench = format!("benches/{}.rs", word(3));
+            assert!(
+                std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&bench).exists(),
+                "{bench}"
+            );
+        }
+    }
+}
