@@ -1,6 +1,7 @@
 //! One perf server for every transport.
 
 pub mod client;
+pub mod compare;
 mod control;
 pub mod engine;
 pub mod event;
