@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod cli;
 pub mod client;
+pub mod compare;
 mod control;
 pub mod engine;
 pub mod event;

@@ -53,14 +53,14 @@ pub(super) const BYTES: usize = 11;
 /// Width of a round-trip time.
 pub(super) const RTT: usize = 9;
 /// What stands for a figure that is not known.
-pub(super) const UNKNOWN: &str = "-";
+pub(crate) const UNKNOWN: &str = "-";
 
 /// Returns the width of a rate. A chosen unit may be far too small for the rate, and needs room.
 pub(super) fn rate_width(unit: Option<Unit>) -> usize {
     if unit.is_some() { 20 } else { 14 }
 }
 
-pub(super) fn rate(bits_per_second: Option<f64>, unit: Option<Unit>) -> String {
+pub(crate) fn rate(bits_per_second: Option<f64>, unit: Option<Unit>) -> String {
     let Some(rate) = bits_per_second else { return UNKNOWN.to_owned() };
     let width = rate_width(unit);
     match unit.map(|unit| unit.show(rate)) {
@@ -80,11 +80,11 @@ pub(super) fn bytes(count: Option<u64>) -> String {
 
 /// Returns a count in at most five characters.
 #[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
-pub(super) fn count(count: Option<u64>) -> String {
+pub(crate) fn count(count: Option<u64>) -> String {
     count.map_or(UNKNOWN.to_owned(), |n| fit(n.to_string(), 5, || format!("{:.0e}", n as f64)))
 }
 
-pub(super) fn rtt(rtt: Option<Duration>) -> String {
+pub(crate) fn rtt(rtt: Option<Duration>) -> String {
     rtt.map_or(UNKNOWN.to_owned(), |rtt| format!("{} ms", millis(rtt)))
 }
 

@@ -6,11 +6,11 @@
 mod closing;
 mod csv;
 mod document;
-mod figure;
+pub(crate) mod figure;
 mod iperf3;
 mod json;
 mod row;
-mod safe;
+pub(crate) mod safe;
 mod stream;
 mod table;
 pub mod text;
@@ -99,6 +99,6 @@ impl<W: Write> Reporter<W> {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

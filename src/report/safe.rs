@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 /// Returns `text` on one line, with everything escaped that a terminal would act on.
-pub(super) fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
@@ -34,7 +34,7 @@ pub(super) fn cell(text: &str) -> String {
 
 /// Returns a JSON text of the same value, without the characters on which a terminal would act and
 /// which JSON would let pass.
-pub(super) fn json(text: String) -> String {
+pub(crate) fn json(text: String) -> String {
     let unsafe_here = |c: char| acts(c) && c != '\n';
     if !text.contains(unsafe_here) {
         return text;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Returns the outcome of a test of two seconds, as its client tells it.
-pub(super) fn outcome(direction: Direction, streams: u16) -> Outcome {
+pub(crate) fn outcome(direction: Direction, streams: u16) -> Outcome {
     outcome_of(info(direction, streams))
 }
 
@@ -48,7 +48,7 @@ pub(super) fn seen_by_server(client: &Outcome) -> Outcome {
 }
 
 /// Returns the same test, whose other end has said nothing.
-pub(super) fn without_remote(mut outcome: Outcome) -> Outcome {
+pub(crate) fn without_remote(mut outcome: Outcome) -> Outcome {
     outcome.remote = None;
     for interval in &mut outcome.intervals {
         Arc::make_mut(interval).remote = None;
@@ -57,7 +57,7 @@ pub(super) fn without_remote(mut outcome: Outcome) -> Outcome {
 }
 
 /// Returns a test that ended before any time had passed.
-pub(super) fn of_no_time() -> Outcome {
+pub(crate) fn of_no_time() -> Outcome {
     let mut outcome = outcome(Direction::Bidirectional, 1);
     for interval in &mut outcome.intervals {
         let interval = Arc::make_mut(interval);
@@ -75,7 +75,7 @@ pub(super) fn of_no_time() -> Outcome {
 }
 
 /// Returns a test whose other end, and whose user, put into every string what harms a reader.
-pub(super) fn hostile() -> Outcome {
+pub(crate) fn hostile() -> Outcome {
     let evil = || HOSTILE.to_owned();
     let mut outcome = without_remote(outcome(Direction::Forward, 1));
     let mut info = changed(info(Direction::Forward, 1), |fields| {
@@ -104,7 +104,7 @@ pub(super) fn hostile() -> Outcome {
 }
 
 /// A formula, an escape sequence, a line of its own, and text that runs backwards.
-pub(super) const HOSTILE: &str = "=cmd()\u{1b}[2J\u{9b}0m\r\nfake line\u{202e}evil";
+pub(crate) const HOSTILE: &str = "=cmd()\u{1b}[2J\u{9b}0m\r\nfake line\u{202e}evil";
 
 /// Returns the events of a test that came to `outcome`.
 pub(super) fn events(outcome: &Outcome) -> Vec<Event> {

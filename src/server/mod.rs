@@ -54,7 +54,8 @@ impl Server {
 
     /// Binds every transport to every address of `config`.
     ///
-    /// Where an address asks for port 0, the first transport picks it and the others share it.
+    /// Where an address asks for port 0, the first transport picks it and the others share it, as
+    /// far as they can: one that finds it taken picks another.
     ///
     /// # Errors
     ///
@@ -62,12 +63,19 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let mut listeners = Vec::new();
         let mut ports = Vec::new();
-        for &addr in &config.listen {
-            let mut addr = addr;
+        for &at in &config.listen {
+            let mut addr = at;
             for transport in config.transports.iter() {
-                let listener = listen(transport.as_ref(), addr).await?;
-                addr = listener.local_addr();
-                ports.push((transport.name(), addr));
+                let listener = match listen(transport.as_ref(), addr).await {
+                    Err(Error::Listen { source, .. }) if at.port() == 0 && is_taken(&source) => {
+                        listen(transport.as_ref(), at).await?
+                    }
+                    result => result?,
+                };
+                if addr.port() == 0 {
+                    addr = listener.local_addr();
+                }
+                ports.push((transport.name(), listener.local_addr()));
                 listeners.push((transport.name(), listener));
             }
         }
@@ -149,6 +157,10 @@ async fn listen(
         }
         result => result,
     }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
