@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use polyperf_transport::{Delivery, Stream};
+use polyperf_transport::{Delivery, Stream, Tuning};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -62,6 +62,9 @@ struct Attach {
 impl ServerSession {
     pub(super) fn new(shared: Arc<Shared>, stream: Stream, pending: PendingGuard) -> Self {
         let (local, peer) = (stream.local, stream.peer);
+        // Messages are small and often go out in pairs: the second must not wait until the first is
+        // acknowledged. A transport that has no such wait says so, which is as good.
+        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
         let session = Session::new(Control::new(stream));
         let config = &shared.config;
         let welcome = welcome(&shared, local);

@@ -1,0 +1,134 @@
+//! What the benchmarks share: a server in a process of its own, and what `/proc` says of a process.
+
+use std::{
+    error::Error,
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A child process, ended when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts `command`, and waits for the first line of its output that `ready` takes.
+    pub(crate) fn start<T>(
+        command: &mut Command,
+        ready: impl Fn(&str) -> Option<T>,
+    ) -> Result<(Self, T)> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut process = Self(child);
+        let output = process.0.stdout.take().ok_or("no standard output")?;
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next().transpose()? {
+            if let Some(found) = ready(&line) {
+                // What it says later is of no interest, but it must not block on saying it.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok((process, found));
+            }
+        }
+        Err(format!("{command:?} ended before it was ready").into())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts this program once more, as a server.
+pub(crate) fn start_server() -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    Process::start(command.arg("serve"), |line| line.parse().ok())
+}
+
+/// Serves on a free port, whose address is printed first, until the process is ended.
+pub(crate) fn serve() -> Result<()> {
+    runtime()?.block_on(async {
+        let server = polyperf::Server::builder().listen("127.0.0.1:0".parse()?).bind().await?;
+        let (_, addr) = server.local_addrs()[0];
+        println!("{addr}");
+        std::io::stdout().flush()?;
+        server.run(std::future::pending()).await;
+        Ok(())
+    })
+}
+
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Holdings {
+    pub(crate) rss_kb: u64,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: usize,
+}
+
+impl Holdings {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let figure = |key: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let word = line.and_then(|line| line.split_whitespace().next());
+            Ok(word.ok_or_else(|| format!("no {key} in the status of {pid}"))?.parse()?)
+        };
+        Ok(Self {
+            rss_kb: figure("VmRSS:")?,
+            threads: figure("Threads:")?,
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+        })
+    }
+}
+
+/// Returns the processor time of a process: its own, and that of its children that have ended.
+pub(crate) fn cpu_of(pid: u32) -> Result<(Duration, Duration)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The program's name comes before, in parentheses, and may contain anything.
+    let fields: Vec<_> = stat
+        .rsplit_once(')')
+        .ok_or("no name")?
+        .1
+        .split_whitespace()
+        .map(str::parse::<u32>)
+        .collect();
+    let ticks = |index: usize| match fields.get(index) {
+        Some(Ok(ticks)) => Ok(*ticks),
+        _ => Err(format!("no field {index} in the stat of {pid}")),
+    };
+    let sum = |a, b| Ok::<_, String>(TICK * (ticks(a)? + ticks(b)?));
+    Ok((sum(UTIME, STIME)?, sum(CUTIME, CSTIME)?))
+}
+
+/// Returns the middle one; of an even number, the upper one of the two. `None` of nothing.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    percentile(values, 50)
+}
+
+pub(crate) fn percentile(values: &[f64], percent: usize) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied()
+}
+
+/// The kernel's unit of processor time towards programs.
+const TICK: Duration = Duration::from_millis(10);
+/// Fields of `/proc/PID/stat`, counted from the one after the name.
+const UTIME: usize = 11;
+const STIME: usize = 12;
+const CUTIME: usize = 13;
+const CSTIME: usize = 14;
