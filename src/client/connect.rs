@@ -111,7 +111,11 @@ async fn open_control(
         sent.map_err(|source| polyperf_transport::Error::Connect { addr, source })?;
         Ok(Control::new(stream))
     };
-    open.await.map_err(|error: polyperf_transport::Error| chain(&error))
+    open.await.map_err(|error| match error {
+        // The address stands before the reason; saying it twice tells no more.
+        polyperf_transport::Error::Connect { addr, source } => format!("{addr}: {source}"),
+        other => format!("{addr}: {}", chain(&other)),
+    })
 }
 
 async fn open_flow(

@@ -1,7 +1,94 @@
-use super::complain;
-use crate::cli::{CompareArgs, exit};
+use std::io::Write as _;
 
-pub(super) async fn run(_: CompareArgs) -> u8 {
-    complain("not wired yet");
-    exit::LOCAL_IO
+use super::{complain, progress::Steps, signals::Signals};
+use crate::{
+    cli::{CompareArgs, Report, exit},
+    compare::{self, Comparison, Config, Run},
+    outcome::{Ended, FailureCode},
+    registry::Registry,
+    spec::{Limit, SpecErrors},
+};
+
+/// Runs every transport in turn, and shows what came of each.
+pub(super) async fn run(args: CompareArgs) -> u8 {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("cannot listen for signals: {error}"));
+            return exit::LOCAL_IO;
+        }
+    };
+    let steps = Steps::new(args.progress, args.duration);
+    let stop = async {
+        let signal = signals.next().await;
+        signals.then_leave();
+        format!("the user sent {signal}")
+    };
+    let comparison = compare::run(&config(&args), |step| steps.show(step), stop).await;
+    steps.finish();
+    match comparison {
+        Ok(comparison) => show(&args, &comparison),
+        Err(errors) => refused(&errors),
+    }
+}
+
+fn config(args: &CompareArgs) -> Config {
+    let mut config = match &args.target {
+        Some(target) => Config::against(&target.host, target.port),
+        None => Config::in_process(),
+    };
+    let wanted = |name: &String| config.transports.get(name).cloned();
+    let chosen = args.transports.iter().filter_map(wanted);
+    config.transports = chosen.fold(Registry::empty(), Registry::with);
+    config.test.limit = Limit::Time(args.duration);
+    config.test.streams = args.streams;
+    config
+}
+
+fn show(args: &CompareArgs, comparison: &Comparison) -> u8 {
+    let text = match args.report {
+        Report::Json => match compare::json::render(comparison) {
+            Ok(json) => json + "\n",
+            Err(error) => {
+                complain(&format!("cannot write the comparison: {error}"));
+                return exit::LOCAL_IO;
+            }
+        },
+        Report::Text | Report::JsonStream | Report::Csv => compare::table::render(comparison),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write the comparison: {error}"));
+            exit::LOCAL_IO
+        }
+        _ => code(comparison),
+    }
+}
+
+/// A comparison with a failure in it has failed; one that is nothing else says which failure.
+fn code(comparison: &Comparison) -> u8 {
+    if comparison.stopped.is_some() {
+        return exit::INTERRUPTED;
+    }
+    let runs = || comparison.rows.iter().flat_map(|row| [&row.forward, &row.reverse]);
+    let complete = runs().all(|run| run.outcome().is_some_and(|o| o.ended == Ended::Complete));
+    if complete {
+        return exit::SUCCESS;
+    }
+    let nothing = runs().all(|run| run.outcome().is_none());
+    let first = runs().find_map(|run| match run {
+        Run::Failed { failure } => Some(failure.code),
+        _ => None,
+    });
+    match first {
+        Some(code) if nothing => exit::code_for(&code),
+        _ => exit::FAILED,
+    }
+}
+
+fn refused(errors: &SpecErrors) -> u8 {
+    for error in errors.iter() {
+        complain(&error.to_string());
+    }
+    exit::code_for(&FailureCode::Unsupported)
 }

@@ -3,10 +3,11 @@ use std::{io, io::IsTerminal as _, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    compare::Step,
     event::Event,
     measure::{Role, bits_per_second},
     outcome::TestInfo,
-    spec::Limit,
+    spec::{Direction, Limit},
     units::BitRate,
 };
 
@@ -20,8 +21,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Returns a bar that shows itself only if both streams are a terminal and it is `wanted`.
     pub(super) fn new(wanted: bool) -> Self {
-        let terminal = io::stderr().is_terminal() && io::stdout().is_terminal();
-        Self { wanted: wanted && terminal, bar: ProgressBar::hidden() }
+        Self { wanted: wanted && on_terminal(), bar: ProgressBar::hidden() }
     }
 
     /// Lets `print` write to the terminal without the bar in between.
@@ -50,6 +50,47 @@ impl Progress {
     }
 }
 
+/// A bar over the tests of a comparison.
+#[derive(Debug)]
+pub(super) struct Steps {
+    bar: ProgressBar,
+}
+
+impl Steps {
+    /// Returns a bar over tests of this length each, on a terminal and if it is `wanted`.
+    pub(super) fn new(wanted: bool, each: Duration) -> Self {
+        if !wanted || !on_terminal() {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let bar = ProgressBar::new(0);
+        bar.set_message(format!("{} s each", each.as_secs_f64()));
+        bar.set_style(style("{wide_bar} {pos}/{len} {elapsed} {msg}"));
+        bar.enable_steady_tick(TICK);
+        Self { bar }
+    }
+
+    /// Shows that a test begins.
+    pub(super) fn show(&self, step: Step) {
+        self.bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
+        self.bar.set_position(u64::try_from(step.index).unwrap_or(0).saturating_sub(1));
+        let way = if step.direction == Direction::Reverse { "down" } else { "up" };
+        self.bar.set_message(format!("{} {way}", step.transport));
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn on_terminal() -> bool {
+    io::stderr().is_terminal() && io::stdout().is_terminal()
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn bar(info: &TestInfo) -> ProgressBar {
     let bar = match info.spec.limit {
         Limit::Time(_) => ProgressBar::new(millis(info.spec.duration().unwrap_or_default())),
@@ -61,11 +102,12 @@ fn bar(info: &TestInfo) -> ProgressBar {
         Limit::Endless => "{spinner} {elapsed} {msg}",
         _ => "{wide_bar} {percent:>3}% {elapsed} {msg}",
     };
-    let style = ProgressStyle::with_template(template);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(250));
+    bar.set_style(style(template));
+    bar.enable_steady_tick(TICK);
     bar
 }
+
+const TICK: Duration = Duration::from_millis(250);
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
