@@ -1,4 +1,5 @@
-//! One perf server for every transport.
+#![doc = include_str!("../README.md")]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 #[doc(hidden)]
 pub mod cli;

@@ -1,5 +1,7 @@
 //! Comparisons, from the first transport to the last, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use std::{future, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf::{

@@ -1,5 +1,7 @@
 //! The examples run, and show what they promise.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use std::{env, path::PathBuf, process::Command, sync::Arc};
 
 use polyperf::{Registry, transport::Transport};

@@ -5,7 +5,7 @@ use crate::spec::Rate;
 /// Says when the next burst may be sent, so that the rate is met.
 ///
 /// Bytes have due times that follow from the rate alone, so a late wake-up is made up for and does
-/// not lower the rate. What a blocked sender may make up for is bounded: beyond [`CATCH_UP`] the
+/// not lower the rate. What a blocked sender may make up for is bounded: beyond 100 ms the
 /// schedule slips.
 #[derive(Debug)]
 pub struct Pacer {

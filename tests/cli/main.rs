@@ -1,5 +1,7 @@
 //! The program as its users have it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 mod endings;
 mod output;
 mod program;

@@ -9,9 +9,9 @@ use std::{
 };
 
 /// A `polyperf server` on a free port, killed when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
 }
@@ -25,33 +25,33 @@ struct Log {
 
 /// A program that has ended: its exit code, and what it printed.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Returns a command that runs polyperf with these arguments.
-pub fn polyperf(args: &[&str]) -> Command {
+pub(crate) fn polyperf(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyperf"));
     command.args(args).stdin(Stdio::null()).env_remove("NO_COLOR");
     command
 }
 
 /// Runs polyperf to its end.
-pub fn run(args: &[&str]) -> Ended {
+pub(crate) fn run(args: &[&str]) -> Ended {
     polyperf(args).output().unwrap().into()
 }
 
 impl Server {
     /// Starts a server with these arguments, and waits until it listens.
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = polyperf(&["server", "-p", "0", "--log-format", "json"]);
         Self::spawn(command.args(args).stdout(Stdio::null()))
     }
 
     /// Starts a server by this command, which logs as JSON, and waits until it listens.
-    pub fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut first = String::new();
@@ -67,28 +67,28 @@ impl Server {
     }
 
     /// Runs a client against this server to its end.
-    pub fn client(&self, args: &[&str]) -> Ended {
+    pub(crate) fn client(&self, args: &[&str]) -> Ended {
         self.command(args).output().unwrap().into()
     }
 
     /// Starts a client against this server.
-    pub fn start_client(&self, args: &[&str]) -> Child {
+    pub(crate) fn start_client(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = polyperf(&["client", "127.0.0.1", "-p"]);
         command.arg(self.port.to_string()).args(args);
         command
     }
 
     /// Sends the server a signal.
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         kill(&self.child, signal);
     }
 
     /// Waits until the server has logged a line with this message.
-    pub fn wait_for(&self, message: &str) -> serde_json::Value {
+    pub(crate) fn wait_for(&self, message: &str) -> serde_json::Value {
         let said = |line: &serde_json::Value| {
             line["message"].as_str().is_some_and(|text| text.contains(message))
         };
@@ -100,13 +100,13 @@ impl Server {
     }
 
     /// Waits until the server has ended, and returns how, and its log.
-    pub fn wait(mut self) -> (ExitStatus, Vec<serde_json::Value>) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, Vec<serde_json::Value>) {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         (status, std::mem::take(&mut self.log.lines.lock().unwrap()))
     }
 
-    pub fn stdout(&mut self) -> String {
+    pub(crate) fn stdout(&mut self) -> String {
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         text
@@ -131,7 +131,7 @@ impl From<Output> for Ended {
 }
 
 /// Sends a program a signal.
-pub fn kill(child: &Child, signal: i32) {
+pub(crate) fn kill(child: &Child, signal: i32) {
     let id = i32::try_from(child.id()).unwrap();
     // SAFETY: a child that was not waited for keeps its number, so no other program is hit.
     assert_eq!(unsafe { libc::kill(id, signal) }, 0);
