@@ -1,5 +1,7 @@
 //! A test that is watched while it runs: what a dashboard would do.
 
+#![allow(clippy::print_stdout, reason = "showing figures is what it is for")]
+
 use std::time::Duration;
 
 use polyperf::{Client, Server, event::Event, measure::Role, outcome::Side};

@@ -57,9 +57,8 @@ impl SendHalf for Half<dyn SendHalf> {
         }
         // A record that the path took only a part of is what the caller sends the rest of next.
         let bytes = &chunk.bytes[..chunk.bytes.len().min(self.1)];
-        let sent = ready!(self.0.poll_send(cx, Chunk { bytes, ..chunk }))?;
-        self.1 -= sent;
-        Poll::Ready(Ok(sent))
+        let sent = self.0.poll_send(cx, Chunk { bytes, ..chunk });
+        sent.map_ok(|sent| { self.1 -= sent; sent })
     }
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Polled<()> { self.0.poll_finish(cx) }
     fn batch(&self) -> NonZeroUsize { NonZeroUsize::MIN }
@@ -75,14 +74,14 @@ impl RecvHalf for Half<dyn RecvHalf> {
             self.1 = 1_usize.checked_shl(power[0].into()).ok_or(io::ErrorKind::InvalidData)?;
         }
         let len = buf.len().min(self.1);
-        let received = ready!(self.0.poll_recv(cx, &mut buf[..len]))?;
-        self.1 -= received.map_or(0, |received| received.len);
-        Poll::Ready(Ok(received))
+        let received = self.0.poll_recv(cx, &mut buf[..len]);
+        received.map_ok(|got| { self.1 -= got.map_or(0, |got| got.len); got })
     }
     fn block_for(&mut self, limit: Option<Duration>) { self.0.block_for(limit) }
 }
 
 #[tokio::main]
+#[allow(clippy::print_stdout, reason = "showing figures is what it is for")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let framed = Arc::new(Framed(Arc::clone(Registry::standard().get("tcp").ok_or("no TCP")?)));
     let local = Server::builder().listen("127.0.0.1:0".parse()?);

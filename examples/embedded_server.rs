@@ -1,5 +1,7 @@
 //! A server inside another program: it serves one test and shows what came of it.
 
+#![allow(clippy::print_stdout, reason = "showing figures is what it is for")]
+
 use polyperf::{Client, Server, event::Event, outcome::Side};
 
 #[tokio::main]

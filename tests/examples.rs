@@ -49,16 +49,19 @@ fn a_protocol_of_ones_own_takes_less_than_a_hundred_lines() {
 /// Runs an example to its end, and returns what it printed.
 fn run(example: &str) -> String {
     let path = built(example);
-    let output = Command::new(&path).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {}: {error}", path.display()));
+    let output = Command::new(&path).output().unwrap_or_else(|error| {
+        // `cargo test` builds them; asked for this test alone, it does not.
+        panic!("cannot run {}: {error}; try `cargo build --examples` first", path.display())
+    });
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example}: {}: {errors}", output.status);
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("examples print text")
 }
 
 /// Returns where cargo put an example: `<profile>/examples`, beside the `<profile>/deps` in which
 /// this test is.
 fn built(example: &str) -> PathBuf {
-    let profile = env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+    let test = env::current_exe().expect("a running program has a file");
+    let profile = test.ancestors().nth(2).expect("cargo puts tests into a folder of a folder");
     profile.join("examples").join(format!("{example}{}", env::consts::EXE_SUFFIX))
 }

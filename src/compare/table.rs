@@ -110,7 +110,7 @@ fn cost(cpu: CpuCost) -> String {
     }
 }
 
-/// Returns a block as it was likely asked for: in whole powers of two where it is one.
+/// Returns the length of a block: exact where it is odd, as messages are that fill a packet.
 fn block(bytes: u32) -> String {
     if bytes.is_multiple_of(1024) {
         Bytes(u64::from(bytes)).to_string()
