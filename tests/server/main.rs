@@ -1,0 +1,13 @@
+//! Server and client end to end, through the library's public interface.
+#![allow(missing_docs, reason = "tests")]
+
+mod aborted;
+mod accepting;
+mod admission;
+mod breaking;
+mod ending;
+mod figures;
+mod hostile_clients;
+mod hostile_servers;
+mod over_tcp;
+mod support;
