@@ -67,6 +67,10 @@ pub(super) async fn flows(
     let token = token.ok_or_else(|| {
         Failure::new(FailureCode::Protocol, "the server's token is not 24 characters of a-z2-7")
     })?;
+    if agree.spec.block == 0 {
+        let text = "the server left the length of a block open";
+        return Err(Failure::new(FailureCode::Protocol, text));
+    }
     let connection = transport.connect(&peer).await.map_err(|error| failure(chain(&error)))?;
     let opening = (1..=agree.spec.flows())
         .map(|number| open_flow(connection.as_ref(), token, FlowId(number), &agree.spec));

@@ -10,4 +10,5 @@ mod figures;
 mod hostile_clients;
 mod hostile_servers;
 mod over_tcp;
+mod raw;
 mod support;

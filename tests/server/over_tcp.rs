@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use polyperf::{
     Client, Server,
     client::{self, Config, Family},
+    event::Event,
     measure::Role,
     outcome::{Ended, FailureCode},
     spec::{Limit, SpecFields, TestSpec},
@@ -12,7 +13,7 @@ use polyperf::{
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use crate::support::{
-    Serving, assert_adds_up, bytes, finished, position, soon, spawn, tcp_client, tcp_server,
+    Serving, assert_adds_up, bytes, finished, next, position, soon, spawn, tcp_client, tcp_server,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +28,7 @@ async fn fifty_clients_at_once_and_one_that_waits() {
     let last = tcp_client(&server).bytes(1_000_000).build().unwrap();
     let mut events = last.events();
     let last = tokio::spawn(async move { last.run().await });
-    assert_eq!(crate::support::next(&mut events, position).await, 1);
+    assert_eq!(next(&mut events, position).await, 1);
     let mut theirs = Vec::new();
     for _ in 0..51 {
         theirs.push(server.event(finished).await);
@@ -168,16 +169,31 @@ async fn a_server_that_dies_in_the_middle_leaves_what_was_counted() {
     // A runtime that is shut down takes its server with it, as a kill would.
     for reverse in [false, true] {
         let doomed = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let mut server = doomed.spawn(tcp_server(|s| s)).await.unwrap();
-        let client = tcp_client(&server).spec(|spec| spec.limit = Limit::Endless);
-        let running = spawn(if reverse { client.reverse() } else { client });
-        server.event(crate::support::connected).await;
+        let server = doomed.spawn(tcp_server(|s| s)).await.unwrap();
+        let client = tcp_client(&server)
+            .interval(Some(Duration::from_millis(100)))
+            .spec(|spec| spec.limit = Limit::Endless);
+        let client = if reverse { client.reverse() } else { client }.build().unwrap();
+        let mut events = client.events();
+        let running = tokio::spawn(async move { client.run().await });
+        next(&mut events, moved).await;
         doomed.shutdown_background();
         let outcome = soon(running).await.unwrap().unwrap();
         let Ended::Failed(failure) = &outcome.ended else { panic!("{:?}", outcome.ended) };
         assert_eq!(failure.code, FailureCode::PeerLost, "{failure}");
         assert!(outcome.remote.is_none());
         let role = if reverse { Role::Receiver } else { Role::Sender };
-        let _ = bytes(&outcome.local, role);
+        assert!(bytes(&outcome.local, role) > 0);
+        assert!(failure.message.contains("control connection was lost"), "{failure}");
+    }
+}
+
+/// Picks an interval in which something was moved.
+fn moved(event: Event) -> Option<()> {
+    match event {
+        Event::Interval(event) => {
+            event.interval.local.flows.iter().any(|f| f.bytes > 0).then_some(())
+        }
+        _ => None,
     }
 }
