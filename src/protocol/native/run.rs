@@ -221,7 +221,11 @@ impl Run {
         if self.goodbye_at.is_some() {
             return self.complete(core);
         }
-        let text = format!("the control connection was lost while {}: {reason}", self.state());
+        let mut text = format!("the control connection was lost while {}: {reason}", self.state());
+        // What broke first may be the streams: the two together say that the peer is gone.
+        if let Some(Ended::Failed(first)) = &self.stopped {
+            text.push_str(&format!("; before that: {first}"));
+        }
         core.conclude(Ended::Failed(Failure::new(FailureCode::PeerLost, text)), self.theirs.take());
     }
 
