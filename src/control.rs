@@ -37,6 +37,17 @@ pub(crate) enum Heard {
     Lost(String),
 }
 
+/// What a server's first byte says of the protocol that it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstByte {
+    /// The length of a frame of ours, none of which is as long as 16 MiB.
+    Native,
+    /// A state of iperf3's.
+    Iperf3,
+    /// Neither.
+    Unknown,
+}
+
 impl Control {
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
@@ -57,14 +68,17 @@ impl Control {
         self.decoder.allow_large();
     }
 
-    /// Waits for the server's first byte, and returns whether it opens a frame of this protocol.
-    /// iperf3's servers open with a state byte, none of which is zero.
-    pub(crate) async fn is_native(&mut self) -> Result<bool, String> {
+    /// Waits for the server's first byte, and returns which protocol it opens.
+    pub(crate) async fn dialect(&mut self) -> Result<FirstByte, String> {
         let mut first = [0];
         match poll_fn(|cx| self.recv.poll_recv(cx, &mut first)).await {
             Ok(Some(_)) => {
                 self.decoder.feed(&first);
-                Ok(first == [0])
+                Ok(match first[0] {
+                    0 => FirstByte::Native,
+                    IPERF3_PARAMS | IPERF3_DENIED | IPERF3_ERROR => FirstByte::Iperf3,
+                    _ => FirstByte::Unknown,
+                })
             }
             Ok(None) => Err("closed by the other end".to_owned()),
             Err(error) => Err(error.to_string()),
@@ -95,10 +109,14 @@ impl Control {
     /// Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Heard {
         poll_fn(|cx| {
-            if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-                return Poll::Ready(Heard::Lost(error.to_string()));
+            let flushed = self.poll_flush(cx);
+            match (self.poll_next(cx), flushed) {
+                // What came before the connection broke may say why it did.
+                (Poll::Pending | Poll::Ready(Heard::Lost(_)), Poll::Ready(Err(error))) => {
+                    Poll::Ready(Heard::Lost(error.to_string()))
+                }
+                (heard, _) => heard,
             }
-            self.poll_next(cx)
         })
         .await
     }
@@ -136,7 +154,7 @@ impl Control {
             self.written += ready!(self.send.poll_send(cx, chunk))?;
         }
         self.out.clear();
-        self.out.shrink_to(MAX_NEWS);
+        self.out.shrink_to(KEEP);
         self.written = 0;
         Poll::Ready(Ok(()))
     }
@@ -173,7 +191,13 @@ pub(crate) struct HelloError {
     source: Option<io::Error>,
 }
 
-const READ: usize = 16 << 10;
+/// iperf3's `PARAM_EXCHANGE`, `ACCESS_DENIED` and `SERVER_ERROR`: its servers open with one of them.
+const IPERF3_PARAMS: u8 = 9;
+const IPERF3_DENIED: u8 = 0xff;
+const IPERF3_ERROR: u8 = 0xfe;
+const READ: usize = 4 << 10;
+/// What an idle connection keeps of a long queue.
+const KEEP: usize = 4 << 10;
 /// Beyond so many unsent bytes, progress is left out.
 const MAX_NEWS: usize = 256 << 10;
 /// Beyond so many unsent bytes, the peer counts as lost.

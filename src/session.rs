@@ -1,7 +1,7 @@
 //! What the two ends of a running test have in common: a control connection, the flows, and a
 //! record of what was counted.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -9,9 +9,10 @@ use crate::{
     control::{Control, Heard},
     engine::{Clock, Drive, Flow, Test, TestEvent},
     event::{Bus, Event, IntervalEvent},
-    measure::{Interval, Pairing, Sample, SideSummary},
-    outcome::{Ended, Failure, FailureCode, FlowInfo, Outcome, TestInfo},
-    protocol::native::{Action, Input, Results},
+    measure::{FlowId, Interval, Pairing, Role, Sample, SideSummary},
+    outcome::{Ended, Failure, FailureCode, FlowInfo, Outcome, Side, TestInfo},
+    protocol::native::{Action, Input, Message, Results},
+    spec::TestSpec,
 };
 
 /// A control connection and the test that it controls, once that has begun.
@@ -69,7 +70,7 @@ impl Session {
             let event = tokio::select! {
                 biased;
                 event = next_event(&mut self.test) => event,
-                heard = self.control.next() => return Some(heard.into()),
+                heard = self.control.next() => return Some(self.heard(heard)),
                 () = sleep_until(until.map(|until| self.clock.at(until))) => {
                     if deadline.is_some_and(|deadline| self.now() >= deadline) {
                         return None;
@@ -166,6 +167,30 @@ impl Session {
         self.control.close(limit).await;
     }
 
+    /// Stops the flows and waits until they have, within a bound: one may sit in a system call.
+    pub(crate) async fn stop_flows(&mut self) {
+        if let Some(test) = &mut self.test {
+            test.halt();
+            let _ = tokio::time::timeout(STOPPING, test.stopped()).await;
+        }
+    }
+
+    fn heard(&self, heard: Heard) -> Input {
+        match heard {
+            Heard::Lost(reason) => Input::Lost(reason),
+            Heard::Garbage(what) => protocol_failure(&what),
+            Heard::Message(message) => {
+                let checked = self.record.as_ref().map_or(Ok(()), |Record { info, .. }| {
+                    check_figures(&message, &info.spec, info.side.other())
+                });
+                match checked {
+                    Ok(()) => Input::Message(message),
+                    Err(what) => protocol_failure(&what),
+                }
+            }
+        }
+    }
+
     fn summary(&self) -> SideSummary {
         self.test.as_ref().map(Test::summary).unwrap_or_default()
     }
@@ -208,17 +233,40 @@ impl Record {
     }
 }
 
-impl From<Heard> for Input {
-    fn from(heard: Heard) -> Self {
-        match heard {
-            Heard::Message(message) => Self::Message(message),
-            Heard::Lost(reason) => Self::Lost(reason),
-            Heard::Garbage(what) => {
-                let text = format!("the other end does not follow the control protocol: {what}");
-                Self::GiveUp(Failure::new(FailureCode::Protocol, text))
-            }
+/// Checks that the figures of `side` are about its own flows, each of them once: whatever shows or
+/// adds them up may rely on that.
+fn check_figures(message: &Message, spec: &TestSpec, side: Side) -> Result<(), String> {
+    let told: Vec<(FlowId, Role)> = match message {
+        Message::Progress(sample) => sample.flows.iter().map(|f| (f.flow, f.role)).collect(),
+        Message::Results(results) => {
+            results.summary.flows.iter().map(|f| (f.flow, f.role)).collect()
+        }
+        Message::Sent(sent) => sent.iter().map(|sent| (sent.flow, Role::Sender)).collect(),
+        _ => return Ok(()),
+    };
+    let only_sent = matches!(message, Message::Sent(_));
+    let due =
+        (1..=spec.flows()).filter_map(|flow| Some((FlowId(flow), spec.role(side, FlowId(flow))?)));
+    let mut due: BTreeMap<_, _> =
+        due.filter(|(_, role)| !only_sent || *role == Role::Sender).collect();
+    for (flow, role) in told {
+        if due.remove(&flow) != Some(role) {
+            return Err(format!(
+                "its `{}` tells of stream {} what it cannot",
+                message.name(),
+                flow.0
+            ));
         }
     }
+    match due.keys().next() {
+        Some(flow) => Err(format!("its `{}` says nothing of stream {}", message.name(), flow.0)),
+        None => Ok(()),
+    }
+}
+
+fn protocol_failure(what: &str) -> Input {
+    let text = format!("the other end does not follow the control protocol: {what}");
+    Input::GiveUp(Failure::new(FailureCode::Protocol, text))
 }
 
 /// Returns what is to be told of each flow.
@@ -253,5 +301,7 @@ pub(crate) async fn sleep_until(at: Option<Instant>) {
 
 /// How long an interval waits for what the other end counted.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long flows may take to notice that they are to stop.
+const STOPPING: Duration = Duration::from_millis(500);
 /// The most intervals that are kept for an outcome: a day of seconds.
 const MAX_KEPT: usize = 86_400;

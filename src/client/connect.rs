@@ -64,7 +64,13 @@ pub(super) async fn flows(
         )
     };
     let token = Token::parse(agree.token.as_bytes());
-    let token = token.ok_or_else(|| failure("the server's token is not one".to_owned()))?;
+    let token = token.ok_or_else(|| {
+        Failure::new(FailureCode::Protocol, "the server's token is not 24 characters of a-z2-7")
+    })?;
+    if agree.spec.block == 0 {
+        let text = "the server left the length of a block open";
+        return Err(Failure::new(FailureCode::Protocol, text));
+    }
     let connection = transport.connect(&peer).await.map_err(|error| failure(chain(&error)))?;
     let opening = (1..=agree.spec.flows())
         .map(|number| open_flow(connection.as_ref(), token, FlowId(number), &agree.spec));
@@ -98,14 +104,15 @@ async fn open_control(
     addr: SocketAddr,
 ) -> Result<Control, String> {
     let open = async {
-        let tuning = Tuning { no_delay: true, ..Tuning::default() };
         let peer = Peer {
             addr,
             name: Some(config.host.clone()),
             local: local(config, addr, 0),
-            tuning: tuning.clone(),
+            tuning: Tuning::default(),
         };
         let mut stream = transport.connect(&peer).await?.open().await?;
+        // Asked of the open stream, where a transport that has no such delay may say so.
+        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
         let hello = Hello::Control(Token::from_bits(rand::random())).encode();
         let sent = send_all(stream.send.as_mut(), &hello).await;
         sent.map_err(|source| polyperf_transport::Error::Connect { addr, source })?;

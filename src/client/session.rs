@@ -5,6 +5,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{Config, connect};
 use crate::{
+    control::FirstByte,
     engine::Flow,
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
@@ -26,11 +27,11 @@ pub(super) async fn run(
         control = connect::control(config, deadline) => control?,
         reason = &mut stop => return Err(cancelled(&reason)),
     };
-    let native = tokio::select! {
-        native = tokio::time::timeout_at(deadline, control.is_native()) => native,
+    let dialect = tokio::select! {
+        dialect = tokio::time::timeout_at(deadline, control.dialect()) => dialect,
         reason = &mut stop => return Err(cancelled(&reason)),
     };
-    check_dialect(config, native)?;
+    check_dialect(config, dialect)?;
     let (local, peer) = (control.local, control.peer);
     let propose = Propose {
         host: crate::engine::host_info(),
@@ -199,12 +200,16 @@ fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure
 
 fn check_dialect(
     config: &Config,
-    native: Result<Result<bool, String>, tokio::time::error::Elapsed>,
+    dialect: Result<Result<FirstByte, String>, tokio::time::error::Elapsed>,
 ) -> Result<(), Failure> {
     let at = format!("the server at {} port {}", config.host, config.port);
-    match native {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => {
+    match dialect {
+        Ok(Ok(FirstByte::Native)) => Ok(()),
+        Ok(Ok(FirstByte::Unknown)) => {
+            let text = format!("{at} is neither polyperf nor iperf3; is the port right?");
+            Err(Failure::new(FailureCode::Protocol, text))
+        }
+        Ok(Ok(FirstByte::Iperf3)) => {
             let text =
                 format!("{at} speaks iperf3's protocol, which this client does not; use iperf3 -c");
             Err(Failure::new(FailureCode::Unsupported, text))

@@ -132,6 +132,14 @@ impl Test {
         self.stage.signals.advance(Phase::Halt);
     }
 
+    /// Waits until every flow has ended.
+    pub(crate) async fn stopped(&mut self) {
+        while !self.all_ended() {
+            let end = self.ends.recv().await;
+            self.ended.extend(end);
+        }
+    }
+
     /// Returns when the test began.
     pub(crate) fn epoch(&self) -> Instant {
         self.stage.clock.at(Duration::ZERO)

@@ -102,6 +102,8 @@ impl Admission {
             state.queue.pop_back();
             return Err(self.busy(waiting - 1, retry_after));
         }
+        drop(state);
+        self.changed.send_replace(());
         let changed = self.changed.subscribe();
         Ok(Ticket { admission: Arc::clone(self), number, changed })
     }

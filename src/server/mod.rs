@@ -109,8 +109,12 @@ impl Server {
         shared.hurry(Urgency::Drain);
         wait_for_tests(&shared).await;
         // Clients that are owed a last message are still being told; aborting would cut it off.
-        let farewell = async { while accepting.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        if !all_end_within(&mut accepting, FAREWELL).await {
+            // Who waits for a goodbye that does not come still has an outcome to tell.
+            shared.hurry(Urgency::Stop);
+            all_end_within(&mut accepting, 3 * FAREWELL).await;
+        }
+        accepting.shutdown().await;
         stopped
     }
 }
@@ -121,7 +125,7 @@ impl Handle {
         self.shared.hurry(Urgency::Drain);
     }
 
-    /// Cuts running tests short; [`Server::run`] returns within a second or so.
+    /// Cuts running tests short; [`Server::run`] returns within a few seconds.
     pub fn stop(&self) {
         self.shared.hurry(Urgency::Stop);
     }
@@ -208,9 +212,15 @@ async fn wait_for_tests(shared: &Shared) {
     };
     let told_to_stop = async {
         let _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop).await;
-        tokio::time::sleep(FAREWELL).await;
+        tokio::time::sleep(2 * FAREWELL).await;
     };
     tokio::select! { () = over => {} () = told_to_stop => {} }
+}
+
+/// Waits until every task has ended, for `limit` at most, and returns whether they have.
+async fn all_end_within(tasks: &mut JoinSet<()>, limit: Duration) -> bool {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    tokio::time::timeout(limit, all).await.is_ok()
 }
 
 /// How long a last message may take.

@@ -1,7 +1,7 @@
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use polyperf_transport::{Delivery, Stream, Tuning};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
         Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine,
         Token, TransportInfo, Welcome,
     },
-    session::{Session, flow_infos, unix_time},
+    session::{Session, flow_infos, sleep_until, unix_time},
     spec::TestSpec,
 };
 
@@ -69,7 +69,8 @@ impl ServerSession {
         let config = &shared.config;
         let welcome = welcome(&shared, local);
         let deadlines = config.deadlines.clone();
-        let machine = Machine::new(welcome, config.max_duration, deadlines, session.now());
+        let longest = config.max_duration.min(LONGEST);
+        let machine = Machine::new(welcome, longest, deadlines, session.now());
         let name = shared.next_name();
         Self {
             session,
@@ -92,7 +93,7 @@ impl ServerSession {
     /// Serves the client until its test is over, in one way or another.
     pub(super) async fn run(mut self) {
         let mut urgency = self.shared.urgency();
-        let mut stopping = false;
+        let mut stop_by = None;
         debug!(session = %self.name, peer = %self.peer, "client connected");
         loop {
             while let Some(action) = self.machine.poll() {
@@ -106,11 +107,15 @@ impl ServerSession {
                 input = self.session.next(deadline) => self.told(input),
                 () = moved(&mut self.ticket), if self.is_waiting() => self.place(),
                 stream = arrival(&mut self.attach) => self.arrived(stream),
-                _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if !stopping => {
+                _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
                     let reason = "the server was told to stop".to_owned();
                     let ended = Ended::Stopped { by: Side::Server, reason };
                     self.machine.handle(Input::Stop(ended), self.session.now());
-                    stopping = true;
+                    stop_by = Some(Instant::now() + super::FAREWELL);
+                }
+                () = sleep_until(stop_by) => {
+                    let reason = "it did not answer before the server stopped".to_owned();
+                    self.machine.handle(Input::Lost(reason), self.session.now());
                 }
             }
             self.machine.check(self.attached.len(), self.session.now());
@@ -244,7 +249,6 @@ impl ServerSession {
     }
 
     async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
-        self.ticket = None;
         self.attach = None;
         let limit = self.shared.config.deadlines.answer.min(super::FAREWELL);
         match self.session.finish(ended.clone(), results) {
@@ -255,6 +259,9 @@ impl ServerSession {
             }
             None => self.never_began(ended),
         }
+        // Last of all: whoever is next must not start while this test still moves bytes.
+        self.session.stop_flows().await;
+        self.ticket = None;
         self.session.close(limit).await;
     }
 
@@ -357,6 +364,8 @@ async fn arrival(attach: &mut Option<Attach>) -> Option<(FlowId, Stream)> {
     }
 }
 
+/// Nothing runs longer, whatever the configuration says: the sum with any clock's time must exist.
+const LONGEST: Duration = Duration::from_secs(1 << 32);
 /// The most of a report that is sent to a client.
 const MAX_OUTPUT: usize = 512 << 10;
 /// A client's clock and buffers may be ahead of ours by so much.

@@ -262,7 +262,11 @@ impl Run {
         if self.goodbye_at.is_some() {
             return self.complete(core);
         }
-        let text = format!("the control connection was lost while {}: {reason}", self.state());
+        let mut text = format!("the control connection was lost while {}: {reason}", self.state());
+        // What broke first may be the streams: the two together say that the peer is gone.
+        if let Some(Ended::Failed(first)) = &self.stopped {
+            text.push_str(&format!("; before that: {first}"));
+        }
         let failure = Failure::new(FailureCode::PeerLost, text);
         // It may be only the half that we listen on, and the other end about to call it complete.
         core.send(Message::Fail(failure.clone()), now);

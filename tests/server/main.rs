@@ -1,0 +1,16 @@
+//! Server and client end to end, through the library's public interface.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+#![allow(missing_docs, reason = "tests")]
+
+mod aborted;
+mod accepting;
+mod admission;
+mod breaking;
+mod ending;
+mod figures;
+mod hostile_clients;
+mod hostile_servers;
+mod over_tcp;
+mod raw;
+mod support;
