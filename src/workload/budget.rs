@@ -4,9 +4,11 @@ use crate::spec::Limit;
 
 /// What the flows of one direction may still send between them, where a count ends the test.
 ///
-/// Shared by the flows' threads. What one of them claims and cannot send, it gives back.
+/// Shared by the flows' threads, which claim block by block. What each is sure to get is claimed
+/// for it at the start, so that the first thread to run leaves something to the others.
 #[derive(Debug)]
 pub struct Budget {
+    count: u64,
     left: AtomicU64,
     unit: Unit,
 }
@@ -26,7 +28,17 @@ impl Budget {
             Limit::Blocks(count) => (count, Unit::Blocks),
             Limit::Time(_) | Limit::Endless => return None,
         };
-        Some(Self { left: AtomicU64::new(count), unit })
+        Some(Self { count, left: AtomicU64::new(count), unit })
+    }
+
+    /// Claims what one of so many flows is sure to get: a block, or its share if that is less.
+    pub fn reserve(&self, block: usize, flows: u16) -> usize {
+        let share = self.count / u64::from(flows.max(1));
+        match self.unit {
+            Unit::Bytes => self.claim(usize::try_from(share).unwrap_or(block).min(block)),
+            Unit::Blocks if share > 0 => self.claim(block),
+            Unit::Blocks => 0,
+        }
     }
 
     /// Claims up to a block, and returns its length; 0 if nothing is left.
@@ -62,6 +74,17 @@ mod tests {
     fn blocks_are_claimed_whole() {
         let budget = Budget::new(Limit::Blocks(2)).unwrap();
         assert_eq!([(); 3].map(|()| budget.claim(1000)), [1000, 1000, 0]);
+    }
+
+    #[test]
+    fn every_flow_is_sure_of_something() {
+        let budget = Budget::new(Limit::Bytes(1000)).unwrap();
+        assert_eq!([(); 4].map(|()| budget.reserve(600, 4)), [250; 4]);
+        let budget = Budget::new(Limit::Bytes(10_000)).unwrap();
+        assert_eq!([(); 4].map(|()| budget.reserve(600, 4)), [600; 4]);
+        assert_eq!(budget.claim(10_000), 7600);
+        let budget = Budget::new(Limit::Blocks(3)).unwrap();
+        assert_eq!(budget.reserve(600, 4), 0, "there are not enough blocks to go round");
     }
 
     #[test]

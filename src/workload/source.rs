@@ -10,6 +10,8 @@ pub struct Source {
     omit: Duration,
     end: Option<Duration>,
     budget: Option<Arc<Budget>>,
+    /// What is this flow's, whatever the others claim.
+    reserved: usize,
     pacer: Option<Pacer>,
     /// What is left of a block that the transport took only in part.
     unsent: usize,
@@ -31,10 +33,12 @@ impl Source {
     /// `block` bytes. Flows of one direction share `budget`.
     #[must_use]
     pub fn new(spec: &TestSpec, block: usize, budget: Option<Arc<Budget>>) -> Self {
+        let reserve = |budget: &Arc<Budget>| budget.reserve(block, spec.streams);
         Self {
             block,
             omit: spec.omit,
             end: spec.duration(),
+            reserved: budget.as_ref().map_or(0, reserve),
             budget,
             pacer: spec.rate.map(|rate| Pacer::new(rate, Duration::ZERO)),
             unsent: 0,
@@ -56,6 +60,7 @@ impl Source {
         }
         self.unsent = match &self.budget {
             // What is sent before the count begins is not counted.
+            Some(_) if now >= self.omit && self.reserved > 0 => std::mem::take(&mut self.reserved),
             Some(budget) if now >= self.omit => budget.claim(self.block),
             _ => self.block,
         };
