@@ -1,7 +1,7 @@
 //! What clients leave behind that vanish at any moment: nothing. Alone in its program, since it
 //! counts the descriptors and threads of the whole process.
 #![cfg(target_os = "linux")]
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test may fail")]
 
 use std::{net::SocketAddr, time::Duration};
 

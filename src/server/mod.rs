@@ -47,7 +47,6 @@ pub enum Stopped {
 
 impl Server {
     /// Returns a builder with every default.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }

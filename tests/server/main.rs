@@ -1,5 +1,5 @@
 //! Server and client end to end, through the library's public interface.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test may fail")]
 
 mod aborted;
 mod accepting;

@@ -95,10 +95,6 @@ impl World {
         Self { network, memory }
     }
 
-    pub(crate) fn over(network: Network, memory: Arc<dyn Transport>) -> Self {
-        Self { network, memory }
-    }
-
     pub(crate) async fn serve(
         &self,
         set: impl FnOnce(server::Builder) -> server::Builder,
