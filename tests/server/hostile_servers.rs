@@ -233,7 +233,6 @@ async fn a_server_that_is_killed_is_said_to_be_lost_whichever_end_breaks_first()
             match &outcome.ended {
                 Ended::Failed(failure) => {
                     assert_eq!(failure.code, FailureCode::PeerLost, "{failure}");
-                    println!("{failure}");
                 }
                 other => panic!("{other:?}"),
             }

@@ -1,7 +1,6 @@
 //! Server and client end to end, through the library's public interface.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
-#![allow(missing_docs, reason = "tests")]
 
 mod aborted;
 mod accepting;

@@ -95,10 +95,6 @@ impl World {
         Self { network, memory }
     }
 
-    pub(crate) fn over(network: Network, memory: Arc<dyn Transport>) -> Self {
-        Self { network, memory }
-    }
-
     pub(crate) async fn serve(
         &self,
         set: impl FnOnce(server::Builder) -> server::Builder,
@@ -217,7 +213,9 @@ pub(crate) fn assert_adds_up(client: &Outcome, server: &Outcome) {
         let sent = client.flow(info.flow, Role::Sender).unwrap();
         let received = client.flow(info.flow, Role::Receiver).unwrap();
         assert_eq!(all(sent), all(received), "flow {}", info.flow.0);
-        assert!(received.bytes > 0, "flow {} carried nothing", info.flow.0);
+        // A count is shared by the streams as they come: a late one may find nothing left.
+        let timed = client.info.spec.duration().is_some();
+        assert!(!timed || received.bytes > 0, "flow {} carried nothing", info.flow.0);
         assert_eq!((&sent.error, &received.error), (&None, &None));
     }
 }
