@@ -260,8 +260,9 @@ fn payload(len: usize) -> Vec<u8> {
     payload
 }
 
-/// How long a half may sit in a system call, and so how late it notices that the test is over.
-const BLOCK_LIMIT: Duration = Duration::from_millis(50);
+/// How long a half may sit in a system call: how late it notices that the test is over, and how late
+/// bytes are counted that come too slowly to fill the buffer.
+const BLOCK_LIMIT: Duration = Duration::from_millis(10);
 const BATCHES_PER_TURN: u32 = 8;
 const STACK: usize = 256 << 10;
 const PAYLOAD_SEED: u64 = 0x706f_6c79;

@@ -55,34 +55,43 @@ pub(crate) fn settle(
         changes.push(format!("the server limits this test to {shown} in total"));
     }
     let block = match spec.block {
-        0 => default_block(delivery, each),
+        0 => default_block(&spec, delivery, each),
         block => block,
     };
     (spec.settled(block, each), changes)
 }
 
-/// A block that keeps the system calls few, and a paced flow smooth: no longer than some 5 ms of
-/// its rate.
-fn default_block(delivery: Delivery, rate: Option<Rate>) -> u32 {
+/// A block that keeps the system calls few, a paced flow smooth (no longer than some 5 ms of its
+/// rate), and a small test small.
+fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32 {
+    let longest = if spec.flows() == 1 { LONE_BLOCK } else { BLOCK };
+    let smooth = rate.map(|rate| rate.bits_per_second / 8 / 200);
+    let share = match spec.limit {
+        Limit::Bytes(bytes) => Some(bytes.div_ceil(u64::from(spec.streams))),
+        Limit::Time(_) | Limit::Blocks(_) | Limit::Endless => None,
+    };
     match delivery {
-        Delivery::Bytes => rate.map_or(BLOCK, |rate| {
-            let smooth = rate.bits_per_second / 8 / 200;
-            u32::try_from(smooth).unwrap_or(BLOCK).clamp(MIN_PACED_BLOCK, BLOCK)
-        }),
+        Delivery::Bytes => {
+            let block = [smooth, share].into_iter().flatten().fold(longest.into(), u64::min);
+            u32::try_from(block).unwrap_or(longest).max(MIN_BLOCK)
+        }
         Delivery::Messages { max } => u32::try_from(max.get()).unwrap_or(MAX_BLOCK).min(MESSAGE),
     }
 }
 
-/// iperf3's default for TCP.
-const BLOCK: u32 = 128 << 10;
-const MIN_PACED_BLOCK: u32 = 1460;
+/// A flow that has the machine to itself gains by few, long system calls; docs/performance.md has
+/// the figures.
+const LONE_BLOCK: u32 = 1 << 20;
+/// The buffers of several flows must share the processors' caches.
+const BLOCK: u32 = 256 << 10;
+const MIN_BLOCK: u32 = 1460;
 /// What fits into an Ethernet frame below IPv6 and UDP.
 const MESSAGE: u32 = 1448;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::SpecFields;
+    use crate::spec::{Direction, SpecFields};
 
     fn spec(fields: SpecFields) -> TestSpec {
         TestSpec::try_from(fields).unwrap()
@@ -112,11 +121,37 @@ mod tests {
         assert_eq!(changes.len(), 1);
     }
 
+    fn block(fields: SpecFields) -> u32 {
+        settle(spec(fields), None, Delivery::Bytes).0.block
+    }
+
     #[test]
     fn slow_flows_get_small_blocks() {
-        let rate = |bits_per_second| Some(Rate { bits_per_second, burst: None });
-        assert_eq!(default_block(Delivery::Bytes, None), BLOCK);
-        assert_eq!(default_block(Delivery::Bytes, rate(64_000)), MIN_PACED_BLOCK);
-        assert_eq!(default_block(Delivery::Bytes, rate(10_000_000_000)), BLOCK);
+        let paced = |bits_per_second| {
+            let rate = Some(Rate { bits_per_second, burst: None });
+            block(SpecFields { rate, ..SpecFields::default() })
+        };
+        assert_eq!(paced(64_000), MIN_BLOCK);
+        assert_eq!(paced(10_000_000), 6250);
+        assert_eq!(paced(100_000_000_000), LONE_BLOCK);
+    }
+
+    #[test]
+    fn a_lone_flow_gets_long_blocks() {
+        let flows =
+            |streams, direction| block(SpecFields { streams, direction, ..SpecFields::default() });
+        assert_eq!(flows(1, Direction::Reverse), LONE_BLOCK);
+        assert_eq!(flows(1, Direction::Bidirectional), BLOCK);
+        assert_eq!(flows(4, Direction::Forward), BLOCK);
+    }
+
+    #[test]
+    fn blocks_are_no_longer_than_a_streams_share_of_the_bytes() {
+        let share = |bytes, streams| {
+            block(SpecFields { streams, limit: Limit::Bytes(bytes), ..SpecFields::default() })
+        };
+        assert_eq!(share(1024, 1), MIN_BLOCK);
+        assert_eq!(share(100_000, 4), 25_000);
+        assert_eq!(share(1 << 30, 1), LONE_BLOCK);
     }
 }

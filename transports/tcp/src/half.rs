@@ -63,8 +63,11 @@ impl RecvHalf for TcpRecv {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<Option<Received>>> {
+        // A blocked call waits until the buffer is full, or its time is up: otherwise it would return
+        // for every few segments, and half the receiver's time would go into waking up.
+        let fill = if self.io.blocks() { libc::MSG_WAITALL } else { 0 };
         let len = ready!(self.io.poll(cx, Watched::poll_read_ready, |socket, flags| {
-            socket.recv_with_flags(uninit(buf), flags)
+            socket.recv_with_flags(uninit(buf), flags | fill)
         }))?;
         Poll::Ready(Ok((len > 0).then(|| Received::whole(len))))
     }
@@ -132,6 +135,10 @@ impl Io {
                 return Poll::Ready(result);
             }
         }
+    }
+
+    fn blocks(&self) -> bool {
+        matches!(self.wait, Wait::Block)
     }
 
     fn block_for(
