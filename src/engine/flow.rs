@@ -94,6 +94,7 @@ async fn send(
     counters: &Counters,
 ) -> io::Result<()> {
     let payload = payload(block.get());
+    let payload = payload.bytes();
     let bell = stage.signals.bell();
     let halted = || stage.signals.reached(Phase::Halt);
     let mut pause = Pause::default();
@@ -127,12 +128,13 @@ async fn receive(
     block: NonZeroUsize,
     counters: &Counters,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; block.get()];
+    let mut buffer = Buffer::new(block.get());
     let bell = stage.signals.bell();
     let over = || stage.signals.reached(Phase::Close) || counters.is_full();
     let mut pause = Pause::default();
     while !over() {
-        let Some(received) = bell.until(over, |cx| half.poll_recv(cx, &mut buffer)).await else {
+        let Some(received) = bell.until(over, |cx| half.poll_recv(cx, buffer.bytes_mut())).await
+        else {
             break;
         };
         match received {
@@ -254,15 +256,42 @@ impl Drop for Report {
 }
 
 /// Returns bytes that do not compress. The same for every flow: nobody reads them.
-fn payload(len: usize) -> Vec<u8> {
-    let mut payload = vec![0; len];
-    SmallRng::seed_from_u64(PAYLOAD_SEED).fill_bytes(&mut payload);
+fn payload(len: usize) -> Buffer {
+    let mut payload = Buffer::new(len);
+    SmallRng::seed_from_u64(PAYLOAD_SEED).fill_bytes(payload.bytes_mut());
     payload
+}
+
+/// Bytes that begin on a page.
+///
+/// The kernel copies to and from them with one instruction, whose speed depends on alignment: where
+/// an allocator happened to put them decided over half of the goodput.
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Buffer {
+    fn new(len: usize) -> Self {
+        let bytes = vec![0; len + PAGE];
+        let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
+        Self { bytes, start, len }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.len]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + self.len]
+    }
 }
 
 /// How long a half may sit in a system call: how late it notices that the test is over, and how late
 /// bytes are counted that come too slowly to fill the buffer.
 const BLOCK_LIMIT: Duration = Duration::from_millis(10);
+const PAGE: usize = 4096;
 const BATCHES_PER_TURN: u32 = 8;
 const STACK: usize = 256 << 10;
 const PAYLOAD_SEED: u64 = 0x706f_6c79;
