@@ -108,7 +108,7 @@ struct Latency {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.role {
-        Some(Role::Serve) => serve().map(|()| true),
+        Some(Role::Serve) => serve(64).map(|()| true),
         None => run(&args),
     };
     match result {

@@ -136,7 +136,7 @@ struct Comparison {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.role {
-        Some(Role::Serve) => serve().map(|()| true),
+        Some(Role::Serve) => serve(64).map(|()| true),
         Some(Role::Client { server, case }) => client(*server, case).map(|()| true),
         None => compare_all(&args),
     };

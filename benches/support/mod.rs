@@ -54,10 +54,12 @@ pub(crate) fn start_server() -> Result<(Process, SocketAddr)> {
     Process::start(command.arg("serve"), |line| line.parse().ok())
 }
 
-/// Serves on a free port, whose address is printed first, until the process is ended.
-pub(crate) fn serve() -> Result<()> {
+/// Serves so many tests at a time on a free port, whose address is printed first, until the process
+/// is ended.
+pub(crate) fn serve(max_sessions: usize) -> Result<()> {
     runtime()?.block_on(async {
-        let server = polyperf::Server::builder().listen("127.0.0.1:0".parse()?).bind().await?;
+        let builder = polyperf::Server::builder().max_sessions(max_sessions);
+        let server = builder.listen("127.0.0.1:0".parse()?).bind().await?;
         let (_, addr) = server.local_addrs()[0];
         println!("{addr}");
         std::io::stdout().flush()?;
