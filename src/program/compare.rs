@@ -48,7 +48,7 @@ fn config(args: &CompareArgs) -> Config {
 fn show(args: &CompareArgs, comparison: &Comparison) -> u8 {
     let text = match args.report {
         Report::Json => match compare::json::render(comparison) {
-            Ok(json) => json + "\n",
+            Ok(json) => json,
             Err(error) => {
                 complain(&format!("cannot write the comparison: {error}"));
                 return exit::LOCAL_IO;

@@ -2,7 +2,6 @@
 
 mod csv;
 mod json;
-mod schema;
 mod text;
 
 use std::{io, sync::Arc, time::Duration};
