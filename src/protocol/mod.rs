@@ -1,3 +1,4 @@
 //! The control protocol. Pure: messages and time go in, actions come out.
 
+pub mod iperf3;
 pub mod native;
