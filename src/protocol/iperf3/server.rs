@@ -1,8 +1,8 @@
 use std::{mem, time::Duration};
 
 use super::{
-    Action, BadResults, Deadlines, ErrorCode, Expect, FrameError, Input, Message, Refusal,
-    Results, State, core::Core, running::Running,
+    Action, BadResults, Deadlines, ErrorCode, Expect, FrameError, Input, Message, Refusal, Results,
+    State, core::Core, running::Running,
 };
 use crate::{
     outcome::{Ended, Failure, FailureCode, Side},
