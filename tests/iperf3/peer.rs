@@ -50,6 +50,11 @@ impl Lone {
         self
     }
 
+    pub(crate) fn check(&mut self, now: Duration) {
+        self.machine.check(0, now);
+        self.act();
+    }
+
     pub(crate) fn failure(&self) -> &Failure {
         let Some(Ended::Failed(failure)) = &self.ended else { panic!("{:?}", self.ended) };
         failure

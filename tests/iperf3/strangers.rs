@@ -9,7 +9,7 @@ use polyperf::{
 };
 
 use crate::{
-    pair::{results, timed},
+    pair::{SECOND, results, timed},
     peer::{Lone, client},
 };
 
@@ -48,6 +48,19 @@ fn a_whole_session_of_3_12_is_answered_to_the_byte() {
     assert_eq!(server.said[5..], [&ours[..], &[14]].concat());
     server.hear(&[16]);
     assert_eq!(server.ended, Some(Ended::Complete));
+}
+
+#[test]
+fn what_is_still_on_its_way_is_received_where_a_count_ends_a_test() {
+    let params = b"\0\0\0\x14{\"time\":0,\"num\":100}";
+    let mut server = Lone::server(&one_stream());
+    server.hear(params).hear(&[4, 4]).tell(Input::Received(99));
+    assert_eq!(server.said, [9, 10, 1, 2]);
+    server.tell(Input::Received(100));
+    assert_eq!(server.said, [9, 10, 1, 2, 13]);
+    let mut server = Lone::server(&one_stream());
+    server.hear(params).hear(&[4]).check(SECOND * 8 / 5);
+    assert_eq!(server.said, [9, 10, 1, 2, 13]);
 }
 
 #[test]

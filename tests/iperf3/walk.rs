@@ -141,9 +141,10 @@ fn odd(dice: &mut Dice, side: Side, spec: &TestSpec) -> Input {
         7 if dice.roll(50) == 0 => Input::GiveUp(failure()),
         8 if dice.roll(50) == 0 => Input::Lost("the walk has it so".to_owned()),
         9 if dice.roll(50) == 0 => Input::Garbage(FrameError::State(99)),
-        10 if dice.roll(20) == 0 => {
-            Input::Message(Message::Error { code: dice.roll(400) as i32 - 50, errno: 0 })
-        }
+        10 if dice.roll(20) == 0 => Input::Message(Message::Error {
+            code: i32::try_from(dice.roll(400)).unwrap() - 50,
+            errno: 0,
+        }),
         11 if dice.roll(10) == 0 => {
             Input::Message(Message::State(State::ALL[dice.roll(State::ALL.len())]))
         }
