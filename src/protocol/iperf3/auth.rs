@@ -147,6 +147,8 @@ impl Gate {
         now: Duration,
         crypto: Crypto<'_>,
     ) -> Result<String, Denied> {
+        // Tokens know whole seconds, and iperf3 compares these.
+        let now = Duration::from_secs(now.as_secs());
         self.seen.retain(|_, until| now <= *until);
         let encrypted = token.and_then(SealedToken::bytes).unwrap_or_default();
         let plain = (crypto.decrypt)(&encrypted).unwrap_or_default();
@@ -191,7 +193,7 @@ fn is_entry(line: &str) -> bool {
 fn entry(line: &str) -> Option<(String, Digest)> {
     let (user, hex) = line.trim_end().split_once(',')?;
     let hex = hex.trim().as_bytes();
-    if user.is_empty() || hex.len() != 64 || !hex.is_ascii() {
+    if user.is_empty() || hex.len() != 64 || !hex.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let mut digest = [0; 32];
@@ -295,12 +297,19 @@ mod tests {
     fn a_known_user_is_let_in_once_for_each_token() {
         let (mut gate, token) = (gate(), sealed("mario", "rossi", NOW));
         assert_eq!(admit(&mut gate, Some(&token), NOW), Ok("mario".to_owned()));
-        assert_eq!(admit(&mut gate, Some(&token), NOW + SKEW), Err(Denied));
+        let latest = NOW + SKEW + Duration::from_millis(999);
+        assert_eq!(admit(&mut gate, Some(&token), latest), Err(Denied));
         let broken = SealedToken::new(format!(" {}", token.as_str()));
         assert_eq!(admit(&mut gate, Some(&broken), NOW), Err(Denied));
         let next = sealed("mario", "rossi", NOW + SKEW * 3);
         assert!(admit(&mut gate, Some(&next), NOW + SKEW * 3).is_ok());
         assert_eq!(gate.seen.len(), 1);
+    }
+
+    #[test]
+    fn a_token_is_fresh_to_the_last_of_its_seconds() {
+        let latest = NOW + SKEW + Duration::from_millis(999);
+        assert!(admit(&mut gate(), Some(&sealed("mario", "rossi", NOW)), latest).is_ok());
     }
 
     #[test]
@@ -324,8 +333,9 @@ mod tests {
     #[test]
     fn every_wrong_line_of_a_users_file_is_named() {
         let hex = "0f".repeat(32);
-        let file = format!("#c\na,{hex}\nb\n,{hex}\nc,{hex}0\nd,{hex} \n");
-        assert_eq!(Users::parse(&file).unwrap_err(), [3, 4, 5]);
+        let plus = "+f".repeat(32);
+        let file = format!("#c\na,{hex}\nb\n,{hex}\nc,{hex}0\nd,{hex} \ne,{plus}\n");
+        assert_eq!(Users::parse(&file).unwrap_err(), [3, 4, 5, 7]);
     }
 
     #[test]

@@ -2,12 +2,9 @@ use std::{mem, time::Duration};
 
 use super::{
     Action, Deadlines, ErrorCode, Expect, FrameError, Input, Message, Params, Results, State,
-    core::Core, running::Running,
+    core::Core, end::End, running::Running,
 };
-use crate::{
-    outcome::{Ended, Failure, FailureCode, Side},
-    spec::{Limit, TestSpec},
-};
+use crate::outcome::{Ended, Failure, FailureCode, Side};
 
 /// The client's side of iperf3's protocol, from behind the cookie to the goodbye.
 ///
@@ -32,19 +29,6 @@ enum Phase {
     Running { running: Running, end: End },
     /// The server was told that the test is over.
     Ending(Ending),
-}
-
-/// What ends a running test.
-#[derive(Debug)]
-struct End {
-    /// When time is up, if it ends the test.
-    at: Option<Duration>,
-    /// When what is omitted is over.
-    counts_from: Duration,
-    /// How many bytes this end wants to receive, if a count ends the test.
-    wanted: Option<u64>,
-    /// Bytes received in the omitted time.
-    omitted: u64,
 }
 
 /// From the end of the test to the goodbye.
@@ -391,30 +375,5 @@ impl Client {
             Phase::Ending(Ending { theirs: None, .. }) => "its results were due",
             Phase::Ending(_) => "its leave was due",
         }
-    }
-}
-
-impl End {
-    fn new(spec: &TestSpec, now: Duration) -> Self {
-        let wanted = match spec.limit {
-            Limit::Bytes(bytes) => Some(bytes),
-            Limit::Blocks(blocks) => Some(blocks.saturating_mul(u64::from(spec.block))),
-            Limit::Time(_) | Limit::Endless => None,
-        };
-        Self {
-            at: spec.duration().map(|duration| now + duration),
-            counts_from: now + spec.omit,
-            wanted: wanted.filter(|_| spec.server_sends()),
-            omitted: 0,
-        }
-    }
-
-    /// Returns whether as much has been received as is wanted.
-    fn is_reached(&mut self, received: u64, now: Duration) -> bool {
-        if now < self.counts_from {
-            self.omitted = received;
-            return false;
-        }
-        self.wanted.is_some_and(|wanted| received.saturating_sub(self.omitted) >= wanted)
     }
 }

@@ -17,6 +17,8 @@ pub struct Deadlines {
     /// How long the word that explains a failed stream may take: who leaves closes everything at
     /// once, and the streams may be seen to end before the control connection.
     pub verdict: Duration,
+    /// How long what is still on its way may take once a client has sent as much as it was to send.
+    pub grace: Duration,
     /// For the exchange of results.
     pub results: Duration,
     /// For the client's goodbye, or the server's leave to say it.
@@ -32,6 +34,7 @@ impl Default for Deadlines {
             overrun: Duration::from_secs(40),
             stall: Duration::from_secs(120),
             verdict: Duration::from_secs(1),
+            grace: Duration::from_millis(500),
             results: Duration::from_secs(10),
             goodbye: Duration::from_secs(10),
         }

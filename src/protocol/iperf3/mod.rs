@@ -9,11 +9,13 @@ mod client;
 mod cookie;
 mod core;
 mod deadlines;
+mod end;
 mod error;
 mod fields;
 mod frame;
 mod params;
 mod results;
+mod run;
 mod running;
 mod server;
 mod state;
@@ -77,7 +79,8 @@ pub enum Action {
     Begin,
     /// Stop sending and receiving, and tell what it came to ([`Input::Done`]).
     Halt,
-    /// It is over: how it ended, and what the other end counted. Close the connection behind what
-    /// was sent, and read it to its end before, so that nothing of that is lost.
+    /// It is over: how it ended, and what the other end counted. Send what is still to be sent, end
+    /// this half of the connection, and read the other to its end for a moment before closing: a
+    /// connection that is closed with bytes unread is reset, and takes the last word with it.
     Conclude(Ended, Option<Box<Results>>),
 }

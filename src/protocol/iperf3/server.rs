@@ -1,8 +1,8 @@
 use std::{mem, time::Duration};
 
 use super::{
-    Action, BadResults, Deadlines, ErrorCode, Expect, FrameError, Input, Message, Refusal,
-    Results, State, core::Core, running::Running,
+    Action, BadResults, Deadlines, ErrorCode, Expect, FrameError, Input, Message, Refusal, Results,
+    State, core::Core, run::Run, running::Running,
 };
 use crate::{
     outcome::{Ended, Failure, FailureCode, Side},
@@ -42,7 +42,7 @@ enum Phase {
     /// The client opens its streams.
     Opening { by: Duration, spec: Box<TestSpec> },
     /// Bytes move.
-    Running { running: Running, ends: Duration, spec: Box<TestSpec>, ours: Option<Box<Results>> },
+    Running(Run),
     /// The client has ended the test.
     Exchanging(Exchange),
     /// Both ends have everything; the client's goodbye is due.
@@ -79,13 +79,16 @@ impl Server {
             Input::Garbage(error) => self.garbage(&error),
             Input::StreamsOpen => self.begin(now),
             Input::Sample(sample) => {
-                if let Phase::Running { running, .. } = &mut self.phase {
-                    running.sampled(&sample, now);
+                if let Phase::Running(run) = &mut self.phase {
+                    run.running.sampled(&sample, now);
                 }
             }
             Input::Received(bytes) => {
-                if let Phase::Running { running, .. } = &mut self.phase {
-                    running.received(bytes, now);
+                if let Phase::Running(run) = &mut self.phase {
+                    run.running.received(bytes, now);
+                    if run.is_drained(bytes) {
+                        self.exchange(now);
+                    }
                 }
             }
             Input::Done(results) => self.done(results, now),
@@ -129,7 +132,7 @@ impl Server {
                 let text = format!("{attached} of {wanted} streams were opened within {within:?}");
                 self.give_up(Refusal::new(ErrorCode::StreamAccept, text));
             }
-            Phase::Running { .. } => self.overdue(now),
+            Phase::Running(_) => self.overdue(now),
             Phase::Exchanging(exchange) => {
                 let who = if exchange.ours.is_some() { "the client did" } else { "this end did" };
                 let text =
@@ -167,7 +170,7 @@ impl Server {
             | Phase::Admitting { by }
             | Phase::Opening { by, .. }
             | Phase::Leaving { by, .. } => *by,
-            Phase::Running { running, ends, .. } => running.deadline().min(*ends),
+            Phase::Running(run) => run.deadline(),
             Phase::Exchanging(exchange) => exchange.by,
         })
     }
@@ -182,7 +185,12 @@ impl Server {
             (_, Message::State(State::IperfDone)) => {
                 self.client_left("the client left before the results were exchanged");
             }
-            (Phase::Running { .. }, Message::State(State::TestEnd)) => self.exchange(now),
+            (Phase::Running(run), Message::State(State::TestEnd)) => {
+                let grace = self.core.deadlines.grace;
+                if !run.drains(now, grace) {
+                    self.exchange(now);
+                }
+            }
             // Said twice, it is as true as before.
             (Phase::Exchanging(_) | Phase::Leaving { .. }, Message::State(State::TestEnd)) => {}
             (Phase::Asking { .. }, Message::Params(params)) => {
@@ -225,14 +233,15 @@ impl Server {
         self.core.send(State::TestRunning);
         self.core.push(Action::Begin);
         let running = Running::new(&spec, &self.core.deadlines, now);
-        self.phase = Phase::Running { running, ends: now + lasts, spec, ours: None };
+        let ends = now + lasts;
+        self.phase = Phase::Running(Run { running, ends, spec, ours: None, drained_by: None });
     }
 
     fn exchange(&mut self, now: Duration) {
         let by = now + self.core.deadlines.results;
-        let Phase::Running { running, spec, ours, .. } = &mut self.phase else { return };
-        let (spec, ours) = (spec.clone(), ours.take());
-        let ended = running.unexplained().map_or(Ended::Complete, Ended::Failed);
+        let Phase::Running(run) = &mut self.phase else { return };
+        let (spec, ours) = (run.spec.clone(), run.ours.take());
+        let ended = run.running.unexplained().map_or(Ended::Complete, Ended::Failed);
         if ours.is_none() {
             self.core.push(Action::Halt);
         }
@@ -242,7 +251,7 @@ impl Server {
 
     fn done(&mut self, results: Box<Results>, now: Duration) {
         match &mut self.phase {
-            Phase::Running { ours, .. } => drop(ours.get_or_insert(results)),
+            Phase::Running(run) => drop(run.ours.get_or_insert(results)),
             Phase::Exchanging(exchange) => {
                 exchange.ours.get_or_insert(results);
                 self.answer(now);
@@ -280,16 +289,19 @@ impl Server {
     }
 
     fn overdue(&mut self, now: Duration) {
-        let Phase::Running { running, ends, .. } = &mut self.phase else { return };
-        if let Some(failure) = running.verdict(now) {
+        let Phase::Running(run) = &mut self.phase else { return };
+        if run.drained_by.is_some_and(|by| now >= by) {
+            return self.exchange(now);
+        }
+        if let Some(failure) = run.running.verdict(now) {
             return self.give_up(failure.into());
         }
-        if now >= *ends {
-            let ran = now.saturating_sub(running.started);
+        if now >= run.ends {
+            let ran = now.saturating_sub(run.running.started);
             let text = format!("the client did not end the test after {ran:.0?}");
             return self.give_up(Refusal::new(ErrorCode::DurationExpired, text));
         }
-        if let Some(failure) = running.stalled(now) {
+        if let Some(failure) = run.running.stalled(now) {
             self.give_up(Refusal { code: ErrorCode::NoMessage, failure });
         }
     }
@@ -299,11 +311,11 @@ impl Server {
         match (&mut self.phase, ended) {
             // The end is near, and bounded.
             (Phase::Exchanging(_) | Phase::Leaving { .. }, _) => {}
-            (Phase::Running { running, .. }, Ended::Failed(failure)) if is_of_stream(&failure) => {
-                running.fail(failure, by);
+            (Phase::Running(run), Ended::Failed(failure)) if is_of_stream(&failure) => {
+                run.running.fail(failure, by);
             }
             (_, Ended::Failed(failure)) => self.give_up(failure.into()),
-            (Phase::Running { .. }, ended @ Ended::Stopped { .. }) => {
+            (Phase::Running(_), ended @ Ended::Stopped { .. }) => {
                 self.core.send(State::ServerTerminate);
                 self.core.conclude(ended, None);
             }
@@ -325,7 +337,7 @@ impl Server {
             return self.complete();
         }
         let unexplained = match &mut self.phase {
-            Phase::Running { running, .. } => running.unexplained(),
+            Phase::Running(run) => run.running.unexplained(),
             _ => None,
         };
         let failure = unexplained.unwrap_or_else(|| {
@@ -376,7 +388,7 @@ impl Server {
             Phase::Asking { .. } => "its parameters were due",
             Phase::Admitting { .. } => "the test waited to be admitted",
             Phase::Opening { .. } => "streams were being opened",
-            Phase::Running { .. } => "the test was running",
+            Phase::Running(_) => "the test was running",
             Phase::Exchanging(_) => "its results were due",
             Phase::Leaving { .. } => "its goodbye was due",
         }

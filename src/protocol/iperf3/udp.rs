@@ -200,6 +200,17 @@ mod tests {
     }
 
     #[test]
+    fn every_word_is_described() {
+        let description = include_str!("../../../docs/iperf3.md");
+        for connect in Connect::ALL {
+            for [a, b, c, d] in [connect.word(), connect.reply()] {
+                let bytes = format!("`{a:02X} {b:02X} {c:02X} {d:02X}`");
+                assert!(description.contains(&bytes), "{bytes}");
+            }
+        }
+    }
+
+    #[test]
     fn only_the_four_words_open_a_stream() {
         for connect in Connect::ALL {
             assert_eq!(Connect::parse(&connect.word()), Some(connect));

@@ -205,6 +205,14 @@ fn every_parameter_of_any_type_is_taken_passed_over_or_refused() {
 }
 
 #[test]
+fn every_parameter_is_described() {
+    let description = include_str!("../../../../docs/iperf3.md");
+    for key in super::read::KEYS {
+        assert!(description.contains(&format!("`{key}`")), "{key}");
+    }
+}
+
+#[test]
 fn what_is_no_object_is_refused() {
     let deep = [b"{\"title\":".as_slice(), &b"[".repeat(8000)].concat();
     let texts: [&[u8]; 11] = [

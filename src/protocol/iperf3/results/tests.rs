@@ -144,3 +144,10 @@ fn figures_of_every_dialect_come_from_these_and_make_these() {
     assert_eq!((again.streams[0].retransmits, again.streams[1].retransmits), (None, Some(7)));
     assert_eq!(again.cpu, results().cpu);
 }
+
+#[test]
+fn fewer_streams_than_the_test_has_are_accepted() {
+    let spec = spec(Direction::Forward, 4);
+    assert_eq!(results().check(&spec), Ok(()));
+    assert_eq!(results().summary(&spec, Side::Client).flows.len(), 2);
+}
