@@ -19,6 +19,7 @@ pub mod report;
 pub mod server;
 mod session;
 pub mod spec;
+mod trial;
 pub mod units;
 pub mod workload;
 

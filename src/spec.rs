@@ -147,6 +147,12 @@ impl TestSpec {
         self
     }
 
+    /// Returns the same test with another end.
+    pub(crate) fn with_limit(mut self, limit: Limit) -> Self {
+        self.0.limit = limit;
+        self
+    }
+
     /// Returns what `side` does on this stream; `None` if the test has no such stream.
     #[must_use]
     pub fn role(&self, side: Side, flow: FlowId) -> Option<Role> {

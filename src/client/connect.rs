@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Config, Family};
 use crate::{
-    control::{Control, send_all},
+    control::{Wire, send_all},
     engine::Flow,
     measure::FlowId,
     outcome::{Failure, FailureCode, Side},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Reaches the server's control port, and sends the hello.
-pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Control, Failure> {
+pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Wire, Failure> {
     let transport = transport(config, &config.control)?;
     if transport.delivery() != Delivery::Bytes {
         let text = format!(
@@ -35,7 +35,7 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Contro
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addrs.len() - index).unwrap_or(1);
         match tokio::time::timeout(share, open_control(transport.as_ref(), config, addr)).await {
-            Ok(Ok(control)) => return Ok(control),
+            Ok(Ok(wire)) => return Ok(wire),
             Ok(Err(error)) => failures.push(error),
             Err(_) => failures.push(format!("{addr}: no answer within {share:.1?}")),
         }
@@ -102,7 +102,7 @@ async fn open_control(
     transport: &dyn Transport,
     config: &Config,
     addr: SocketAddr,
-) -> Result<Control, String> {
+) -> Result<Wire, String> {
     let open = async {
         let peer = Peer {
             addr,
@@ -116,7 +116,7 @@ async fn open_control(
         let hello = Hello::Control(Token::from_bits(rand::random())).encode();
         let sent = send_all(stream.send.as_mut(), &hello).await;
         sent.map_err(|source| polyperf_transport::Error::Connect { addr, source })?;
-        Ok(Control::new(stream))
+        Ok(Wire::new(stream))
     };
     open.await.map_err(|error| match error {
         // The address stands before the reason; saying it twice tells no more.

@@ -5,12 +5,13 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{Config, connect};
 use crate::{
-    control::FirstByte,
+    control::{Control, FirstByte},
     engine::Flow,
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
-    session::{Session, flow_infos, unix_time},
+    session::Session,
+    trial::{flow_infos, unix_time},
 };
 
 /// Runs one test from the first connection to the last goodbye.
@@ -39,7 +40,7 @@ pub(super) async fn run(
         no_queue: config.queue_timeout.is_zero(),
     };
     let local_host = propose.host.clone();
-    let session = Session::new(control);
+    let session = Session::new(Control::new(control));
     let machine =
         Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
     let test = ClientSession {

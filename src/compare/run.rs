@@ -10,8 +10,8 @@ use crate::{
     outcome::{Failure, FailureCode},
     registry::Registry,
     server::Server,
-    session::unix_time,
     spec::{Direction, SpecErrors, SpecFields, TestSpec},
+    trial::unix_time,
 };
 
 /// Runs the test with each transport in each direction, one after another.

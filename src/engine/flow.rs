@@ -49,6 +49,8 @@ pub(crate) struct FlowEnd {
 pub(crate) struct Stage {
     pub(crate) clock: Clock,
     pub(crate) drive: Drive,
+    /// Whether a sender says that it is done by closing its direction.
+    pub(crate) finish: bool,
     pub(crate) signals: Arc<Signals>,
     pub(crate) ends: mpsc::UnboundedSender<FlowEnd>,
 }
@@ -117,8 +119,10 @@ async fn send(
         counters.add(taken, now);
         pause.between_batches(stage.drive).await;
     }
-    // What is left to say is that there is no more; a stream that fails at that has carried all.
-    let _ = bell.until(halted, |cx| half.poll_finish(cx)).await;
+    if stage.finish {
+        // A stream that fails at saying that there is no more has carried all.
+        let _ = bell.until(halted, |cx| half.poll_finish(cx)).await;
+    }
     Ok(())
 }
 

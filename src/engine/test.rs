@@ -59,8 +59,9 @@ pub(crate) enum TestEvent {
 }
 
 impl Test {
-    /// Starts to send and to receive on `flows`.
-    pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, drive: Drive) -> Self {
+    /// Starts to send and to receive on `flows`. Senders that are to `finish` close their direction
+    /// when they are done.
+    pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, drive: Drive, finish: bool) -> Self {
         let (sender, ends) = mpsc::unbounded_channel();
         let signals = Arc::new(Signals::new());
         let process_cpu = CpuTime::of_process();
@@ -70,7 +71,7 @@ impl Test {
             Watch::new(flow.id, flow.role, Arc::new(Counters::new()), path)
         };
         let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
-        let stage = Stage { clock: Clock::start(), drive, signals, ends: sender };
+        let stage = Stage { clock: Clock::start(), drive, finish, signals, ends: sender };
         let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
         launch(spec, flows, &stage, &sampler);
         Self {

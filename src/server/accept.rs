@@ -5,13 +5,17 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
 use super::{
+    iperf3::Iperf3Session,
     session::ServerSession,
-    shared::{PendingGuard, Shared, Urgency},
+    shared::{Arrival, Key, PendingGuard, Shared, Urgency},
 };
 use crate::{
-    control::{Control, read_hello, send_all},
+    control::{Control, Wire, read_hello, send_all},
     outcome::{Failure, FailureCode},
-    protocol::native::{Hello, Message, Opening},
+    protocol::{
+        iperf3::Cookie,
+        native::{HELLO_LEN, Hello, Message, Opening},
+    },
 };
 
 /// Accepts streams until the server has drained, and serves each in a task of its own.
@@ -24,14 +28,16 @@ pub(super) async fn serve(
 ) {
     let mut tasks = JoinSet::new();
     let mut backoff = FIRST_BACKOFF;
+    let mut accepted = 0;
     let mut urgency = shared.urgency();
     info!(transport, addr = %listener.local_addr(), "listening");
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            stream = listener.accept() => match stream {
                 Ok(stream) => {
                     backoff = FIRST_BACKOFF;
-                    tasks.extend_with(&shared, stream);
+                    accepted += 1;
+                    admit(&mut tasks, &shared, stream, accepted);
                 }
                 Err(AcceptError::Peer(error)) => debug!(transport, %error, "a client failed early"),
                 Err(AcceptError::Exhausted(error)) => {
@@ -54,23 +60,18 @@ pub(super) async fn serve(
     }
 }
 
-trait ExtendWith {
-    fn extend_with(&mut self, shared: &Arc<Shared>, stream: Stream);
-}
-
-impl ExtendWith for JoinSet<()> {
-    fn extend_with(&mut self, shared: &Arc<Shared>, stream: Stream) {
-        match shared.admit_connection(stream.peer.ip()) {
-            Some(pending) => {
-                self.spawn(greet(Arc::clone(shared), stream, pending));
-            }
-            None => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
+/// Serves a stream in a task of its own, if its address does not have too many already.
+fn admit(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, stream: Stream, accepted: u64) {
+    match shared.admit_connection(stream.peer.ip()) {
+        Some(pending) => {
+            tasks.spawn(greet(Arc::clone(shared), stream, accepted, pending));
         }
+        None => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
     }
 }
 
 /// Finds out what a connection is for.
-async fn greet(shared: Arc<Shared>, mut stream: Stream, pending: PendingGuard) {
+async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: PendingGuard) {
     let peer = stream.peer;
     let limit = shared.config.deadlines.answer;
     let hello = match tokio::time::timeout(limit, read_hello(stream.recv.as_mut())).await {
@@ -83,31 +84,48 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, pending: PendingGuard) {
             ServerSession::new(shared, stream, pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
-            if shared.attach(token, flow, stream).is_err() {
+            if shared
+                .attach(Key::Token(token), Arrival { flow: Some(flow), accepted, stream })
+                .is_err()
+            {
                 info!(%peer, flow = flow.0, "stream dropped: no test expects it");
             }
         }
         Opening::OtherVersion(version) => refuse_version(stream, version).await,
-        Opening::Foreign => refuse_stranger(stream).await,
+        Opening::Foreign if !is_cookie(&hello) => refuse_stranger(stream).await,
+        Opening::Foreign => {
+            let cookie = Cookie::from_bytes(hello);
+            // Of a running test: one of its streams. Otherwise: a new test.
+            if let Err(stream) =
+                shared.attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
+            {
+                Iperf3Session::new(shared, stream, cookie, pending).run().await;
+            }
+        }
     }
+}
+
+/// Returns whether these bytes can be an iperf3 client's: text, and a NUL at its end.
+fn is_cookie(hello: &[u8; HELLO_LEN]) -> bool {
+    matches!(hello.split_last(), Some((0, text)) if text.iter().all(u8::is_ascii_alphanumeric))
 }
 
 async fn refuse_version(stream: Stream, version: char) {
     info!(peer = %stream.peer, %version, "client refused: it speaks another version");
     let text = format!("this server speaks version a of the control protocol, not {version}");
     let failure = Failure::new(FailureCode::Unsupported, text);
-    let mut control = Control::new(stream);
+    let mut control = Control::new(Wire::new(stream));
     if control.queue(&Message::Fail(failure)).is_ok() {
-        control.close(super::FAREWELL).await;
+        control.into_wire().close(super::FAREWELL).await;
     }
 }
 
-/// Tells a client that may be iperf3's that it cannot be served, in its own terms.
+/// Tells a stranger off in iperf3's terms, which are as good as any.
 async fn refuse_stranger(mut stream: Stream) {
     info!(peer = %stream.peer, "client refused: it does not speak this protocol");
     let refusal = send_all(stream.send.as_mut(), &IPERF3_UNIMPLEMENTED);
     if let Ok(Ok(())) = tokio::time::timeout(super::FAREWELL, refusal).await {
-        Control::new(stream).close(super::FAREWELL).await;
+        Wire::new(stream).close(super::FAREWELL).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod accept;
 mod admission;
 mod builder;
 mod config;
+mod iperf3;
 mod policy;
 mod session;
 mod shared;
@@ -225,3 +226,5 @@ async fn all_end_within(tasks: &mut JoinSet<()>, limit: Duration) -> bool {
 
 /// How long a last message may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Nothing runs longer, whatever the configuration says: the sum with any clock's time must exist.
+const LONGEST: Duration = Duration::from_secs(1 << 32);

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use polyperf_transport::{Delivery, Stream, Tuning};
 use tokio::{sync::mpsc, time::Instant};
@@ -7,10 +7,10 @@ use tracing::{debug, info, warn};
 use super::{
     admission::{Place, Ticket},
     policy,
-    shared::{AttachGuard, PendingGuard, Shared, Urgency},
+    shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
 };
 use crate::{
-    control::Control,
+    control::{Control, Wire},
     engine::Flow,
     event::{Event, FailedEvent},
     measure::FlowId,
@@ -19,8 +19,9 @@ use crate::{
         Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine,
         Token, TransportInfo, Welcome,
     },
-    session::{Session, flow_infos, sleep_until, unix_time},
+    session::Session,
     spec::TestSpec,
+    trial::{flow_infos, sleep_until, unix_time},
 };
 
 /// One client's test, from the welcome to the goodbye.
@@ -55,7 +56,7 @@ struct Wanted {
 /// Where streams of this test come in.
 #[derive(Debug)]
 struct Attach {
-    streams: mpsc::Receiver<(FlowId, Stream)>,
+    streams: mpsc::Receiver<Arrival>,
     _guard: AttachGuard,
 }
 
@@ -65,11 +66,11 @@ impl ServerSession {
         // Messages are small and often go out in pairs: the second must not wait until the first is
         // acknowledged. A transport that has no such wait says so, which is as good.
         stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
-        let session = Session::new(Control::new(stream));
+        let session = Session::new(Control::new(Wire::new(stream)));
         let config = &shared.config;
         let welcome = welcome(&shared, local);
         let deadlines = config.deadlines.clone();
-        let longest = config.max_duration.min(LONGEST);
+        let longest = config.max_duration.min(super::LONGEST);
         let machine = Machine::new(welcome, longest, deadlines, session.now());
         let name = shared.next_name();
         Self {
@@ -196,7 +197,8 @@ impl ServerSession {
         let delivery = self.shared.delivery(&wanted.spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
         let token = Token::from_bits(rand::random());
-        let (guard, streams) = self.shared.expect_streams(token, usize::from(spec.flows()));
+        let (guard, streams) =
+            self.shared.expect_streams(Key::Token(token), usize::from(spec.flows()));
         self.attach = Some(Attach { streams, _guard: guard });
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);
@@ -204,8 +206,11 @@ impl ServerSession {
         Admission::Grant(Box::new(Agree { session, token, port, spec, changes }))
     }
 
-    fn arrived(&mut self, stream: Option<(FlowId, Stream)>) {
-        let (Some((flow, stream)), Some(wanted)) = (stream, &self.wanted) else { return };
+    fn arrived(&mut self, stream: Option<Arrival>) {
+        let (Some(Arrival { flow: Some(flow), stream, .. }), Some(wanted)) = (stream, &self.wanted)
+        else {
+            return;
+        };
         if wanted.spec.role(Side::Server, flow).is_none() || self.attached.contains_key(&flow) {
             warn!(session = %self.name, peer = %stream.peer, flow = flow.0, "stream refused: no such stream is due");
             return;
@@ -257,27 +262,12 @@ impl ServerSession {
                 self.shared.bus.emit(Event::Finished(Arc::new(outcome)));
                 self.shared.finished();
             }
-            None => self.never_began(ended),
+            None => report_failed(&self.shared, &self.name, self.peer, ended),
         }
         // Last of all: whoever is next must not start while this test still moves bytes.
         self.session.stop_flows().await;
         self.ticket = None;
         self.session.close(limit).await;
-    }
-
-    fn never_began(&self, ended: Ended) {
-        let failure = match ended {
-            Ended::Failed(failure) => failure,
-            Ended::Stopped { reason, .. } => Failure::new(FailureCode::Cancelled, reason),
-            Ended::Complete => return,
-        };
-        warn!(session = %self.name, peer = %self.peer, code = ?failure.code, reason = %failure, "no test was run");
-        self.shared.bus.emit(Event::Failed(Arc::new(FailedEvent {
-            side: Side::Server,
-            session: Some(self.name.clone()),
-            peer: Some(self.peer),
-            failure,
-        })));
     }
 
     fn is_waiting(&self) -> bool {
@@ -294,13 +284,7 @@ impl ServerSession {
             return None;
         }
         let outcome = self.session.outcome(Ended::Complete, self.theirs.take())?;
-        let mut text = crate::report::text::render(&outcome);
-        if text.len() > MAX_OUTPUT {
-            let end = (0..=MAX_OUTPUT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-            text.truncate(end);
-            text.push_str("\n… (cut)\n");
-        }
-        Some(text)
+        Some(bounded(crate::report::text::render(&outcome)))
     }
 
     /// Checks that the client sends no faster than was agreed, with some room for its buffers.
@@ -334,7 +318,7 @@ fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
     }
 }
 
-fn log_outcome(outcome: &Outcome) {
+pub(super) fn log_outcome(outcome: &Outcome) {
     let info = &outcome.info;
     let mbps = |receiver| outcome.goodput(receiver).map(|bits| format!("{:.1}", bits / 1e6));
     let (up, down) = (mbps(Side::Server), mbps(Side::Client));
@@ -350,6 +334,32 @@ fn log_outcome(outcome: &Outcome) {
     );
 }
 
+/// Cuts a report to what may be sent to a client.
+pub(super) fn bounded(mut text: String) -> String {
+    if text.len() > MAX_OUTPUT {
+        let end = (0..=MAX_OUTPUT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("\n… (cut)\n");
+    }
+    text
+}
+
+/// Tells the log and the bus of a test that never began.
+pub(super) fn report_failed(shared: &Shared, session: &str, peer: SocketAddr, ended: Ended) {
+    let failure = match ended {
+        Ended::Failed(failure) => failure,
+        Ended::Stopped { reason, .. } => Failure::new(FailureCode::Cancelled, reason),
+        Ended::Complete => return,
+    };
+    warn!(session, %peer, code = ?failure.code, reason = %failure, "no test was run");
+    shared.bus.emit(Event::Failed(Arc::new(FailedEvent {
+        side: Side::Server,
+        session: Some(session.to_owned()),
+        peer: Some(peer),
+        failure,
+    })));
+}
+
 async fn moved(ticket: &mut Option<Ticket>) {
     match ticket {
         Some(ticket) => ticket.moved().await,
@@ -357,15 +367,13 @@ async fn moved(ticket: &mut Option<Ticket>) {
     }
 }
 
-async fn arrival(attach: &mut Option<Attach>) -> Option<(FlowId, Stream)> {
+async fn arrival(attach: &mut Option<Attach>) -> Option<Arrival> {
     match attach {
         Some(attach) => attach.streams.recv().await,
         None => std::future::pending().await,
     }
 }
 
-/// Nothing runs longer, whatever the configuration says: the sum with any clock's time must exist.
-const LONGEST: Duration = Duration::from_secs(1 << 32);
 /// The most of a report that is sent to a client.
 const MAX_OUTPUT: usize = 512 << 10;
 /// A client's clock and buffers may be ahead of ours by so much.

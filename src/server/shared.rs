@@ -11,7 +11,12 @@ use polyperf_transport::{Delivery, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::{Config, admission::Admission};
-use crate::{event::Bus, measure::FlowId, outcome::HostInfo, protocol::native::Token};
+use crate::{
+    event::Bus,
+    measure::FlowId,
+    outcome::HostInfo,
+    protocol::{iperf3::Cookie, native::Token},
+};
 
 /// What all sessions of a server share.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     /// Where each transport listens, for each address.
     ports: Vec<(&'static str, SocketAddr)>,
-    expecting: Mutex<HashMap<Token, mpsc::Sender<(FlowId, Stream)>>>,
+    expecting: Mutex<HashMap<Key, mpsc::Sender<Arrival>>>,
     pending: Mutex<HashMap<IpAddr, usize>>,
     urgency: watch::Sender<Urgency>,
     finished: watch::Sender<u64>,
@@ -42,11 +47,31 @@ pub(super) enum Urgency {
     Stop,
 }
 
-/// Lets streams with a token through to the session that expects them, until it is dropped.
+/// What shows that a stream belongs to a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// A native test's token.
+    Token(Token),
+    /// An iperf3 test's cookie.
+    Cookie(Cookie),
+}
+
+/// A stream that has arrived at its test.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// Its number in the test, where it tells one.
+    pub(super) flow: Option<FlowId>,
+    /// Its place among all streams that its listener has accepted: hellos are read side by side, so
+    /// streams may arrive here in another order.
+    pub(super) accepted: u64,
+    pub(super) stream: Stream,
+}
+
+/// Lets streams with a key through to the session that expects them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct AttachGuard {
     shared: Arc<Shared>,
-    token: Token,
+    key: Key,
 }
 
 /// Counts a connection that has not asked for anything yet, until it is dropped.
@@ -94,22 +119,22 @@ impl Shared {
         self.config.transports.get(transport).map(|transport| transport.delivery())
     }
 
-    /// Returns where streams with this token arrive from now on.
+    /// Returns where streams with this key arrive from now on.
     pub(super) fn expect_streams(
         self: &Arc<Self>,
-        token: Token,
+        key: Key,
         count: usize,
-    ) -> (AttachGuard, mpsc::Receiver<(FlowId, Stream)>) {
+    ) -> (AttachGuard, mpsc::Receiver<Arrival>) {
         let (sender, receiver) = mpsc::channel(count.max(1));
-        lock(&self.expecting).insert(token, sender);
-        (AttachGuard { shared: Arc::clone(self), token }, receiver)
+        lock(&self.expecting).insert(key, sender);
+        (AttachGuard { shared: Arc::clone(self), key }, receiver)
     }
 
     /// Hands a stream to the session that expects it; gives it back if none does.
-    pub(super) fn attach(&self, token: Token, flow: FlowId, stream: Stream) -> Result<(), Stream> {
-        let sender = lock(&self.expecting).get(&token).cloned();
-        let Some(sender) = sender else { return Err(stream) };
-        sender.try_send((flow, stream)).map_err(|error| error.into_inner().1)
+    pub(super) fn attach(&self, key: Key, arrival: Arrival) -> Result<(), Stream> {
+        let sender = lock(&self.expecting).get(&key).cloned();
+        let Some(sender) = sender else { return Err(arrival.stream) };
+        sender.try_send(arrival).map_err(|error| error.into_inner().stream)
     }
 
     /// Counts a new connection; `None` if there are too many that ask for nothing.
@@ -152,7 +177,7 @@ impl Shared {
 
 impl Drop for AttachGuard {
     fn drop(&mut self) {
-        lock(&self.shared.expecting).remove(&self.token);
+        lock(&self.shared.expecting).remove(&self.key);
     }
 }
 

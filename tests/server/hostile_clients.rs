@@ -64,7 +64,7 @@ async fn a_hello_that_drips_does_not_outlast_its_deadline() {
 async fn strangers_are_told_off_in_iperf3s_terms() {
     let mut server = server().await;
     let strangers: [&[u8; HELLO_LEN]; 3] =
-        [b"abcdefghijklmnopqrstuvwxyz2345672345\0", &[0xff; HELLO_LEN], &[0; HELLO_LEN]];
+        [b"GET / HTTP/1.1 and then some more..\r\n", &[0xff; HELLO_LEN], &[0; HELLO_LEN]];
     for hello in strangers {
         let mut raw = Raw::connect(server.addr).await;
         raw.bytes(hello).await;

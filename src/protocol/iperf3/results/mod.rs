@@ -93,6 +93,16 @@ pub enum Output {
     Json(String),
 }
 
+impl Output {
+    /// Returns the report as text, of either kind.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Json(text) => text,
+        }
+    }
+}
+
 /// Why results are none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadResults {

@@ -1,4 +1,8 @@
-//! Control messages over a stream of any transport that carries bytes.
+//! Control connections: messages of either dialect over a stream of any transport that carries
+//! bytes.
+
+mod iperf3;
+mod native;
 
 use std::{
     future::poll_fn,
@@ -10,29 +14,16 @@ use std::{
 
 use polyperf_transport::{Chunk, RecvHalf, SendHalf, Stream};
 
-use crate::protocol::native::{Decoder, Encoder, HELLO_LEN, Message};
-
-/// A control connection: frames out, messages in.
-#[derive(Debug)]
-pub(crate) struct Control {
-    send: Box<dyn SendHalf>,
-    recv: Box<dyn RecvHalf>,
-    pub(crate) local: SocketAddr,
-    pub(crate) peer: SocketAddr,
-    encoder: Encoder,
-    decoder: Decoder,
-    out: Vec<u8>,
-    written: usize,
-    buffer: Box<[u8]>,
-}
+pub(crate) use self::{iperf3::Iperf3Control, native::Control};
+use crate::protocol::native::HELLO_LEN;
 
 /// What came of a control connection.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Heard<M, E> {
     /// A message.
-    Message(Message),
+    Message(M),
     /// Bytes that are not of this protocol.
-    Garbage(String),
+    Garbage(E),
     /// The end of the connection.
     Lost(String),
 }
@@ -48,24 +39,32 @@ pub(crate) enum FirstByte {
     Unknown,
 }
 
-impl Control {
+/// The bytes of a control connection, in both directions.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    send: Box<dyn SendHalf>,
+    recv: Box<dyn RecvHalf>,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    /// What was read ahead to tell the dialects apart.
+    ahead: Option<u8>,
+    out: Vec<u8>,
+    written: usize,
+    buffer: Box<[u8]>,
+}
+
+impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
             send: stream.send,
             recv: stream.recv,
             local: stream.local,
             peer: stream.peer,
-            encoder: Encoder::default(),
-            decoder: Decoder::new(),
+            ahead: None,
             out: Vec::new(),
             written: 0,
             buffer: vec![0; READ].into(),
         }
-    }
-
-    /// Permits large frames from the peer: it has a session.
-    pub(crate) fn allow_large(&mut self) {
-        self.decoder.allow_large();
     }
 
     /// Waits for the server's first byte, and returns which protocol it opens.
@@ -73,7 +72,7 @@ impl Control {
         let mut first = [0];
         match poll_fn(|cx| self.recv.poll_recv(cx, &mut first)).await {
             Ok(Some(_)) => {
-                self.decoder.feed(&first);
+                self.ahead = Some(first[0]);
                 Ok(match first[0] {
                     0 => FirstByte::Native,
                     IPERF3_PARAMS | IPERF3_DENIED | IPERF3_ERROR => FirstByte::Iperf3,
@@ -83,42 +82,6 @@ impl Control {
             Ok(None) => Err("closed by the other end".to_owned()),
             Err(error) => Err(error.to_string()),
         }
-    }
-
-    /// Takes a message to be sent by the next [`next`](Self::next) or [`close`](Self::close).
-    ///
-    /// A peer that reads nothing costs bounded memory: progress is left out first, which is only
-    /// news; then the connection counts as lost.
-    pub(crate) fn queue(&mut self, message: &Message) -> Result<(), String> {
-        let waiting = self.out.len() - self.written;
-        if waiting > MAX_NEWS && matches!(message, Message::Progress(_) | Message::Ping { .. }) {
-            return Ok(());
-        }
-        if waiting > MAX_OUT {
-            return Err(format!("{waiting} bytes of messages wait to be sent, and none is taken"));
-        }
-        let frame = self.encoder.encode(message);
-        self.out.extend_from_slice(&frame);
-        Ok(())
-    }
-
-    /// Sends what is queued, and waits for the next message.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Heard {
-        poll_fn(|cx| {
-            let flushed = self.poll_flush(cx);
-            match (self.poll_next(cx), flushed) {
-                // What came before the connection broke may say why it did.
-                (Poll::Pending | Poll::Ready(Heard::Lost(_)), Poll::Ready(Err(error))) => {
-                    Poll::Ready(Heard::Lost(error.to_string()))
-                }
-                (heard, _) => heard,
-            }
-        })
-        .await
     }
 
     /// Sends what is queued and says that nothing more comes, then waits until the peer has closed
@@ -134,15 +97,61 @@ impl Control {
         let _ = tokio::time::timeout(limit, close).await;
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
-        loop {
-            match self.decoder.next() {
-                Ok(Some(message)) => return Poll::Ready(Heard::Message(message)),
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(Heard::Garbage(error.to_string())),
+    /// Returns how many bytes wait to be sent.
+    fn waiting(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Takes bytes to be sent. A peer that reads nothing costs bounded memory: then the connection
+    /// counts as lost.
+    fn queue(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let waiting = self.waiting();
+        if waiting > MAX_OUT {
+            return Err(format!("{waiting} bytes of messages wait to be sent, and none is taken"));
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Sends what is queued, and waits for the next message, which `next` finds in what has come or
+    /// asks for more with `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    async fn exchange<M, E>(
+        &mut self,
+        mut next: impl FnMut(&[u8]) -> Option<Heard<M, E>>,
+    ) -> Heard<M, E> {
+        poll_fn(|cx| {
+            let flushed = self.poll_flush(cx);
+            match (self.poll_next(cx, &mut next), flushed) {
+                // What came before the connection broke may say why it did.
+                (Poll::Pending | Poll::Ready(Heard::Lost(_)), Poll::Ready(Err(error))) => {
+                    Poll::Ready(Heard::Lost(error.to_string()))
+                }
+                (heard, _) => heard,
             }
+        })
+        .await
+    }
+
+    fn poll_next<M, E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        next: &mut impl FnMut(&[u8]) -> Option<Heard<M, E>>,
+    ) -> Poll<Heard<M, E>> {
+        let ahead = self.ahead.take();
+        if let Some(heard) = next(ahead.as_slice()) {
+            return Poll::Ready(heard);
+        }
+        loop {
             match ready!(self.recv.poll_recv(cx, &mut self.buffer)) {
-                Ok(Some(received)) => self.decoder.feed(&self.buffer[..received.len]),
+                Ok(Some(received)) => {
+                    if let Some(heard) = next(&self.buffer[..received.len]) {
+                        return Poll::Ready(heard);
+                    }
+                }
                 Ok(None) => return Poll::Ready(Heard::Lost("closed by the other end".to_owned())),
                 Err(error) => return Poll::Ready(Heard::Lost(error.to_string())),
             }
@@ -198,7 +207,5 @@ const IPERF3_ERROR: u8 = 0xfe;
 const READ: usize = 4 << 10;
 /// What an idle connection keeps of a long queue.
 const KEEP: usize = 4 << 10;
-/// Beyond so many unsent bytes, progress is left out.
-const MAX_NEWS: usize = 256 << 10;
 /// Beyond so many unsent bytes, the peer counts as lost.
 const MAX_OUT: usize = 8 << 20;

@@ -1,0 +1,281 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use polyperf_transport::{Delivery, Stream, Tuning};
+use tokio::{sync::mpsc, time::Instant};
+use tracing::{debug, info, warn};
+
+use super::{
+    admission::{Place, Ticket},
+    policy,
+    session::{log_outcome, report_failed},
+    shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
+};
+use crate::{
+    control::{Iperf3Control, Wire},
+    engine::Flow,
+    event::Event,
+    measure::FlowId,
+    outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
+    protocol::iperf3::{
+        Action, Admission, Cookie, Deadlines, ErrorCode, Input, Message, Output, Params, Refusal,
+        Results, Server as Machine,
+    },
+    session::iperf3::Session,
+    spec::{Limit, TestSpec},
+    trial::{Course, flow_infos, sleep_until, unix_time},
+};
+
+/// The test of a stock iperf3 client, from its cookie to its goodbye.
+///
+/// There is no word for a queue in its protocol: beyond the server's places it is told that the
+/// server is busy.
+#[derive(Debug)]
+pub(super) struct Iperf3Session {
+    shared: Arc<Shared>,
+    session: Session,
+    machine: Machine,
+    cookie: Cookie,
+    local: SocketAddr,
+    peer: SocketAddr,
+    name: String,
+    /// Counts against the connections that have not asked for anything yet.
+    pending: Option<PendingGuard>,
+    ticket: Option<Ticket>,
+    wanted: Option<Wanted>,
+    streams: Option<(mpsc::Receiver<Arrival>, AttachGuard)>,
+    attached: Vec<Arrival>,
+    over: Option<(Ended, Option<Box<Results>>)>,
+}
+
+/// What the client asked for, and what came of it.
+#[derive(Debug)]
+struct Wanted {
+    version: Option<String>,
+    spec: TestSpec,
+    changes: Vec<String>,
+}
+
+impl Iperf3Session {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        cookie: Cookie,
+        pending: PendingGuard,
+    ) -> Self {
+        let (local, peer) = (stream.local, stream.peer);
+        // As in the native dialect: two states in a row must not wait for an acknowledgement.
+        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+        let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
+        let longest = shared.config.max_duration.min(super::LONGEST);
+        let machine = Machine::new(longest, deadlines(&shared), session.now());
+        let name = shared.next_name();
+        Self {
+            session,
+            machine,
+            cookie,
+            local,
+            peer,
+            name,
+            pending: Some(pending),
+            ticket: None,
+            wanted: None,
+            streams: None,
+            attached: Vec::new(),
+            over: None,
+            shared,
+        }
+    }
+
+    /// Serves the client until its test is over, in one way or another.
+    pub(super) async fn run(mut self) {
+        let mut urgency = self.shared.urgency();
+        let mut stop_by = None;
+        debug!(session = %self.name, peer = %self.peer, "iperf3 client connected");
+        loop {
+            while let Some(action) = self.machine.poll() {
+                self.perform(action);
+            }
+            if let Some((ended, results)) = self.over.take() {
+                return self.conclude(ended, results).await;
+            }
+            let (expects, deadline) = (self.machine.expects(), self.machine.deadline());
+            let input = tokio::select! {
+                input = self.session.next(expects, deadline) => input,
+                stream = arrival(&mut self.streams) => self.arrived(stream),
+                _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
+                    stop_by = Some(Instant::now() + super::FAREWELL);
+                    let reason = "the server was told to stop".to_owned();
+                    Some(Input::Stop(Ended::Stopped { by: Side::Server, reason }))
+                }
+                () = sleep_until(stop_by) => {
+                    Some(Input::Lost("it did not answer before the server stopped".to_owned()))
+                }
+            };
+            let now = self.session.now();
+            if let Some(input) = input {
+                self.machine.handle(input, now);
+            }
+            self.machine.check(self.attached.len(), now);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Admit(params) => {
+                let admission = self.admit(*params);
+                self.machine.admission(admission, self.session.now());
+            }
+            Action::Begin => self.begin(),
+            Action::Conclude(ended, results) => self.over = Some((ended, results)),
+            Action::Send(Message::Results(mut results)) => {
+                results.output = self.output();
+                self.send(Action::Send(Message::Results(results)));
+            }
+            other => self.send(other),
+        }
+    }
+
+    fn send(&mut self, action: Action) {
+        if let Some(input) = self.session.perform(action) {
+            self.machine.handle(input, self.session.now());
+        }
+    }
+
+    fn admit(&mut self, params: Params) -> Admission {
+        for warning in &params.warnings {
+            warn!(session = %self.name, peer = %self.peer, warning, "iperf3 parameters");
+        }
+        let Params { spec, extras, warnings } = params;
+        if let Err(failure) = policy::check(&spec, &self.shared.config) {
+            return Admission::Deny(refusal(failure, ErrorCode::MaxDuration));
+        }
+        let mut ticket = match self.shared.admission.apply(&spec, false) {
+            Ok(ticket) => ticket,
+            Err(failure) if failure.code == FailureCode::Busy => return Admission::Busy,
+            Err(failure) => return Admission::Deny(refusal(failure, ErrorCode::TotalRate)),
+        };
+        let rate = match ticket.place() {
+            Place::Running(rate) => rate,
+            Place::Queued(_) | Place::Draining => return Admission::Busy,
+        };
+        let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let (spec, mut changes) = policy::settle(spec, rate, delivery);
+        changes.extend(warnings);
+        self.ticket = Some(ticket);
+        self.pending = None;
+        let key = Key::Cookie(self.cookie);
+        let (guard, streams) = self.shared.expect_streams(key, usize::from(spec.flows()));
+        self.streams = Some((streams, guard));
+        self.wanted = Some(Wanted { version: extras.client_version, spec: spec.clone(), changes });
+        Admission::Grant(Box::new(spec))
+    }
+
+    /// Takes a stream of this test.
+    fn arrived(&mut self, arrival: Option<Arrival>) -> Option<Input> {
+        let wanted = self.wanted.as_ref()?;
+        self.attached.push(arrival?);
+        if self.attached.len() < usize::from(wanted.spec.flows()) {
+            return None;
+        }
+        self.streams = None;
+        Some(Input::StreamsOpen)
+    }
+
+    /// Returns the streams as flows. A client opens them one after another, and the order in which
+    /// they were accepted is all that tells them apart.
+    fn flows(&mut self, spec: &TestSpec) -> Vec<Flow> {
+        let mut attached = std::mem::take(&mut self.attached);
+        attached.sort_by_key(|arrival| arrival.accepted);
+        let flow = |(number, Arrival { stream, .. })| {
+            let id = FlowId(number);
+            Some(Flow { id, role: spec.role(Side::Server, id)?, stream })
+        };
+        (1..).zip(attached).filter_map(flow).collect()
+    }
+
+    fn begin(&mut self) {
+        let Some(wanted) = self.wanted.take() else { return };
+        let flows = self.flows(&wanted.spec);
+        let info = TestInfo {
+            session: self.name.clone(),
+            side: Side::Server,
+            dialect: Dialect::Iperf3,
+            spec: wanted.spec.clone(),
+            changes: wanted.changes.clone(),
+            started: unix_time(),
+            local: self.local,
+            peer: self.peer,
+            host: None,
+            local_host: self.shared.host.clone(),
+            peer_host: HostInfo {
+                program: format!("iperf {}", wanted.version.as_deref().unwrap_or("3")),
+                ..HostInfo::default()
+            },
+            flows: flow_infos(&flows),
+        };
+        info!(
+            session = %self.name, peer = %self.peer, transport = %info.spec.transport,
+            direction = ?info.spec.direction, streams = info.spec.streams, limit = ?info.spec.limit,
+            dialect = "iperf3", "test started"
+        );
+        let config = &self.shared.config;
+        let keep = config.keep_intervals || info.spec.server_output;
+        // The client alone ends the test: until it does, this end sends and receives.
+        let course =
+            Course::iperf3(config.drive, keep, info.spec.clone().with_limit(Limit::Endless));
+        self.session.trial.begin(info, flows, course, &self.shared.bus);
+        self.wanted = Some(wanted);
+    }
+
+    /// Returns this server's report of the test, if the client wants it.
+    fn output(&self) -> Option<Output> {
+        self.wanted.as_ref().filter(|wanted| wanted.spec.server_output)?;
+        let outcome = self.session.trial.outcome(Ended::Complete, None, None)?;
+        Some(Output::Text(super::session::bounded(crate::report::text::render(&outcome))))
+    }
+
+    async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
+        self.streams = None;
+        self.session.trial.stop_flows().await;
+        match self.session.finish(ended.clone(), results) {
+            Some(outcome) => {
+                log_outcome(&outcome);
+                self.shared.bus.emit(Event::Finished(Arc::new(outcome)));
+                self.shared.finished();
+            }
+            None => report_failed(&self.shared, &self.name, self.peer, ended),
+        }
+        self.ticket = None;
+        let limit = self.shared.config.deadlines.answer.min(super::FAREWELL);
+        self.session.close(limit).await;
+    }
+}
+
+/// Returns iperf3's deadlines, none of them longer than the server's own.
+fn deadlines(shared: &Shared) -> Deadlines {
+    let (own, stock) = (&shared.config.deadlines, Deadlines::default());
+    Deadlines {
+        answer: stock.answer.min(own.answer),
+        streams: stock.streams.min(own.streams.max(own.answer)),
+        overrun: stock.overrun.min(own.overrun + own.answer),
+        stall: stock.stall.min(own.stall * 2),
+        results: stock.results.min(own.results),
+        goodbye: stock.goodbye.min(own.goodbye),
+        ..stock
+    }
+}
+
+/// Returns what an iperf3 client is told of this failure; `denied` is the limit that was exceeded.
+fn refusal(failure: Failure, denied: ErrorCode) -> Refusal {
+    match failure.code {
+        FailureCode::Denied => Refusal { code: denied, failure },
+        _ => failure.into(),
+    }
+}
+
+async fn arrival(streams: &mut Option<(mpsc::Receiver<Arrival>, AttachGuard)>) -> Option<Arrival> {
+    match streams {
+        Some((streams, _)) => streams.recv().await,
+        None => std::future::pending().await,
+    }
+}
