@@ -17,8 +17,8 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
     protocol::iperf3::{
-        Action, Admission, Cookie, Deadlines, ErrorCode, Input, Message, Output, Params, Refusal,
-        Results, Server as Machine,
+        Action, Admission, Cookie, Deadlines, ErrorCode, Extras, Input, Message, Output, Params,
+        Refusal, Results, Server as Machine,
     },
     session::iperf3::Session,
     spec::{Limit, TestSpec},
@@ -161,6 +161,7 @@ impl Iperf3Session {
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, mut changes) = policy::settle(spec, rate, delivery);
         changes.extend(warnings);
+        changes.extend(not_honoured(&extras));
         self.ticket = Some(ticket);
         self.pending = None;
         let key = Key::Cookie(self.cookie);
@@ -249,6 +250,22 @@ impl Iperf3Session {
         let limit = self.shared.config.deadlines.answer.min(super::FAREWELL);
         self.session.close(limit).await;
     }
+}
+
+/// Returns what the client asked for and does not get, a sentence each.
+fn not_honoured(extras: &Extras) -> Vec<String> {
+    let asked = [
+        ("-A", extras.server_affinity.is_some()),
+        ("-S", extras.tos.is_some_and(|tos| tos != 0)),
+        ("-L", extras.flow_label.is_some()),
+        ("-Z", extras.zero_copy),
+        ("-m", extras.mptcp),
+        ("--fq-rate", extras.fq_rate.is_some()),
+        ("--repeating-payload", extras.repeating_payload),
+        ("--skip-rx-copy", extras.skip_rx_copy),
+    ];
+    let sentence = |option: &str| format!("the server does not honour {option} at its end");
+    asked.iter().filter(|(_, asked)| *asked).map(|(option, _)| sentence(option)).collect()
 }
 
 /// Returns iperf3's deadlines, none of them longer than the server's own.

@@ -137,6 +137,14 @@ async fn refusals_come_in_iperf3s_own_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_honoured_is_said() {
+    let mut server = Serving::start(|s| s).await;
+    let (_, outcome) = both(&mut server, &["-n", "1M", "-Z", "--repeating-payload"]).await;
+    let changes = outcome.info.changes.join("; ");
+    assert!(changes.contains("-Z") && changes.contains("--repeating-payload"), "{changes}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_says_that_it_is_busy() {
     let mut server = Serving::start(|s| s.max_sessions(1)).await;
     let port = server.port;
