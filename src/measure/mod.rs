@@ -3,13 +3,24 @@
 //! Goodput is what the *receiver* counted. What the sender counted stands beside it and is never
 //! called throughput. Both ends' figures are kept, and neither is taken for the other.
 
+mod datagram;
+mod histogram;
+mod jitter;
+mod lateness;
 mod pairing;
+mod quality;
 mod sample;
+mod sequence;
 mod summary;
 
 pub use self::{
+    datagram::DatagramHeader,
+    jitter::Delays,
+    lateness::Lateness,
     pairing::Pairing,
+    quality::{DatagramSummary, LatenessSummary, VariationSummary},
     sample::{FlowSample, Interval, Sample},
+    sequence::{Arrival, DatagramCounts, LossRuns, Sequence, Window},
     summary::{CpuScope, CpuUse, FlowSummary, RttSummary, SideSummary, bits_per_second},
 };
 

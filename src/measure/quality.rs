@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DatagramCounts, Delays, Sequence};
+use crate::micros;
+
+/// What became of a flow's datagrams, as the end that received them counted.
+///
+/// `None` is what that end does not know, or does not tell apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DatagramSummary {
+    /// Different datagrams received.
+    pub received: u64,
+    /// Datagrams that were sent and did not arrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+    /// Received after one that was sent later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reordered: Option<u64>,
+    /// Further copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicated: Option<u64>,
+    /// Received too late to tell whether they were copies: the true loss may be lower by as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<u64>,
+    /// Received, and of no place in the sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strays: Option<u64>,
+    /// How often datagrams were lost, however many in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_runs: Option<u64>,
+    /// Most datagrams lost in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_loss_run: Option<u64>,
+    /// Interarrival jitter of RFC 3550, at the end.
+    #[serde(
+        rename = "jitter_us",
+        with = "micros::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub jitter: Option<Duration>,
+    /// One-way delays less the smallest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_variation: Option<VariationSummary>,
+}
+
+/// How one-way delays vary (RFC 5481): each less the smallest of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VariationSummary {
+    /// Half of the datagrams had no more.
+    #[serde(rename = "p50_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub p50: Duration,
+    /// Nine of ten had no more.
+    #[serde(rename = "p90_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub p90: Duration,
+    /// All but one in a hundred had no more.
+    #[serde(rename = "p99_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub p99: Duration,
+    /// The largest.
+    #[serde(rename = "max_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub max: Duration,
+}
+
+/// How much later than due a sender sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LatenessSummary {
+    /// Datagrams sent on a schedule.
+    pub count: u64,
+    /// Half of them were no later.
+    #[serde(rename = "p50_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub p50: Duration,
+    /// All but one in a hundred were no later.
+    #[serde(rename = "p99_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub p99: Duration,
+    /// The latest.
+    #[serde(rename = "max_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub max: Duration,
+}
+
+impl DatagramSummary {
+    /// Returns what a flow came to after `omitted`, which the counts were when the totals began.
+    ///
+    /// Runs and delays are those since they were last reset.
+    #[must_use]
+    pub fn new(sequence: &Sequence, omitted: &DatagramCounts, delays: &Delays) -> Self {
+        let counts = sequence.counts().since(omitted);
+        let runs = sequence.loss_runs();
+        Self {
+            received: counts.received,
+            lost: Some(counts.lost),
+            reordered: Some(counts.reordered),
+            duplicated: Some(counts.duplicated),
+            late: Some(counts.late),
+            strays: Some(counts.strays),
+            loss_runs: Some(runs.count),
+            longest_loss_run: Some(runs.longest),
+            jitter: delays.jitter(),
+            delay_variation: delays.variation(),
+        }
+    }
+
+    /// Returns the share of the datagrams sent that were lost, from 0 to 1; `None` where it is not
+    /// known, or where none were sent.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "2^53 datagrams are more than any test sends")]
+    pub fn loss(&self) -> Option<f64> {
+        let lost = self.lost?;
+        let sent = lost.saturating_add(self.received);
+        (sent > 0).then(|| lost as f64 / sent as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Window;
+
+    #[test]
+    fn what_is_omitted_is_in_no_figure() {
+        let mut sequence = Sequence::new(0, Window::default());
+        sequence.observe_all([0, 10, 11]);
+        let omitted = sequence.counts();
+        sequence.restart_runs();
+        sequence.observe_all([12, 14, 14, 15]);
+        sequence.sent(18);
+        let summary = DatagramSummary::new(&sequence, &omitted, &Delays::new());
+        assert_eq!((summary.received, summary.lost, summary.duplicated), (3, Some(3), Some(1)));
+        assert_eq!((summary.loss_runs, summary.longest_loss_run), (Some(2), Some(2)));
+        assert_eq!(summary.loss(), Some(0.5));
+    }
+
+    #[test]
+    fn unknown_is_left_out_and_zero_is_not() {
+        let unknown = serde_json::to_value(DatagramSummary::default()).unwrap();
+        assert_eq!(unknown, serde_json::json!({ "received": 0 }));
+        let zero = Duration::ZERO;
+        let variation = VariationSummary { p50: zero, p90: zero, p99: zero, max: zero };
+        let known = DatagramSummary {
+            lost: Some(0),
+            jitter: Some(Duration::ZERO),
+            delay_variation: Some(variation),
+            ..DatagramSummary::default()
+        };
+        let json = serde_json::to_value(known).unwrap();
+        assert_eq!((&json["lost"], &json["jitter_us"]), (&0.into(), &0.into()));
+        assert_eq!(json["delay_variation"]["p99_us"], 0);
+        assert_eq!(serde_json::from_value::<DatagramSummary>(json).unwrap(), known);
+    }
+
+    #[test]
+    fn a_flow_on_which_nothing_was_sent_has_no_share_of_losses() {
+        assert_eq!(DatagramSummary::default().loss(), None);
+        assert_eq!(DatagramSummary { lost: Some(0), ..Default::default() }.loss(), None);
+    }
+}
