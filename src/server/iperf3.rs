@@ -113,10 +113,27 @@ impl Iperf3Session {
             };
             let now = self.session.now();
             if let Some(input) = input {
-                self.machine.handle(input, now);
+                self.told(input);
             }
             self.machine.check(self.attached.len(), now);
         }
+    }
+
+    fn told(&mut self, input: Input) {
+        let now = self.session.now();
+        // A stock client cannot be told to go slower: one that exceeds the server's limit is ended.
+        if let Input::Received(bytes) = input
+            && let Some(failure) = self.too_fast(bytes)
+        {
+            self.machine.handle(Input::GiveUp(failure), now);
+        }
+        self.machine.handle(input, now);
+    }
+
+    fn too_fast(&self, received: u64) -> Option<Failure> {
+        self.shared.config.max_rate?;
+        let ran = self.session.trial.test_time()?;
+        policy::too_fast(&self.wanted.as_ref()?.spec, received, ran)
     }
 
     fn perform(&mut self, action: Action) {

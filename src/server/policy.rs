@@ -61,6 +61,18 @@ pub(crate) fn settle(
     (spec.settled(block, each), changes)
 }
 
+/// Checks that a client which has sent so much in this time is no faster than was agreed, with some
+/// room for its clock and its buffers.
+pub(crate) fn too_fast(spec: &TestSpec, received: u64, ran: Duration) -> Option<Failure> {
+    let rate = u128::from(spec.rate?.bits_per_second) * u128::from(spec.streams);
+    let slack = u128::from(spec.block) * u128::from(spec.streams) * 2;
+    let most = rate * (ran + RATE_SLACK).as_millis() * 5 / 4 / 8 / 1000 + slack;
+    (u128::from(received) > most).then(|| {
+        let text = format!("the client sent {received} bytes where the agreed rate allows {most}");
+        Failure::new(FailureCode::Denied, text)
+    })
+}
+
 /// A block that keeps the system calls few, a paced flow smooth (no longer than some 5 ms of its
 /// rate), and a small test small.
 fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32 {
@@ -87,6 +99,9 @@ const BLOCK: u32 = 256 << 10;
 const MIN_BLOCK: u32 = 1460;
 /// What fits into an Ethernet frame below IPv6 and UDP.
 const MESSAGE: u32 = 1448;
+
+/// A client's clock and buffers may be ahead of ours by so much.
+const RATE_SLACK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -287,19 +287,9 @@ impl ServerSession {
         Some(bounded(crate::report::text::render(&outcome)))
     }
 
-    /// Checks that the client sends no faster than was agreed, with some room for its buffers.
     fn too_fast(&self, received: u64) -> Option<Failure> {
         self.shared.config.max_rate?;
-        let spec = &self.wanted.as_ref()?.spec;
-        let rate = u128::from(spec.rate?.bits_per_second) * u128::from(spec.streams);
-        let millis = self.session.test_time()?.as_millis() + RATE_SLACK_MS;
-        let slack = u128::from(spec.block) * u128::from(spec.streams) * 2;
-        let most = rate * millis * 5 / 4 / 8 / 1000 + slack;
-        (u128::from(received) > most).then(|| {
-            let text =
-                format!("the client sent {received} bytes where the agreed rate allows {most}");
-            Failure::new(FailureCode::Denied, text)
-        })
+        policy::too_fast(&self.wanted.as_ref()?.spec, received, self.session.test_time()?)
     }
 }
 
@@ -376,5 +366,3 @@ async fn arrival(attach: &mut Option<Attach>) -> Option<Arrival> {
 
 /// The most of a report that is sent to a client.
 const MAX_OUTPUT: usize = 512 << 10;
-/// A client's clock and buffers may be ahead of ours by so much.
-const RATE_SLACK_MS: u128 = 1000;

@@ -145,6 +145,17 @@ async fn what_is_not_honoured_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_beyond_the_servers_rate_is_ended() {
+    let mut server = Serving::start(|s| s.max_rate(50_000_000)).await;
+    iperf3("127.0.0.1", server.port, &["-t", "5"]).await.unwrap_err();
+    let outcome = server.outcome().await;
+    let Ended::Failed(failure) = &outcome.ended else { panic!("{:?}", outcome.ended) };
+    assert!(failure.message.contains("agreed rate"), "{failure}");
+    iperf3("127.0.0.1", server.port, &["-t", "1", "-b", "20M"]).await.expect("it keeps the rate");
+    assert_eq!(server.outcome().await.ended, Ended::Complete);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_says_that_it_is_busy() {
     let mut server = Serving::start(|s| s.max_sessions(1)).await;
     let port = server.port;
