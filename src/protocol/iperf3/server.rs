@@ -214,7 +214,7 @@ impl Server {
             return self.complete();
         }
         let code = error.code();
-        let text = format!("while {}, the client sent {error}", self.state());
+        let text = format!("while {}, what the client sent is refused: {error}", self.state());
         let kind = match error {
             FrameError::Params(_) => code.kind(),
             _ => FailureCode::Protocol,
