@@ -1,6 +1,9 @@
 use std::{net::IpAddr, time::Duration};
 
-use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry, spec::TestSpec};
+use crate::{
+    auth::Credentials, engine::Drive, protocol::native::Deadlines, registry::Registry,
+    spec::TestSpec,
+};
 
 /// The port that everything listens on, as iperf3's users know it.
 pub const DEFAULT_PORT: u16 = 5201;
@@ -28,6 +31,8 @@ pub struct Config {
     pub transports: Registry,
     /// The transport of the control connection.
     pub control: String,
+    /// Who the client is, for servers that ask.
+    pub auth: Option<Credentials>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -60,6 +65,7 @@ impl Config {
             queue_timeout: Duration::from_secs(600),
             transports: Registry::standard(),
             control: "tcp".to_owned(),
+            auth: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: true,

@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
+    auth::Unidentified,
     policy,
     session::{log_outcome, report_failed},
     shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
@@ -40,6 +41,9 @@ pub(super) struct Iperf3Session {
     name: String,
     /// Counts against the connections that have not asked for anything yet.
     pending: Option<PendingGuard>,
+    /// What is wanted, while it is found out by whom.
+    unidentified: Option<Unidentified<Params>>,
+    user: Option<String>,
     ticket: Option<Ticket>,
     wanted: Option<Wanted>,
     streams: Option<(mpsc::Receiver<Arrival>, AttachGuard)>,
@@ -77,6 +81,8 @@ impl Iperf3Session {
             peer,
             name,
             pending: Some(pending),
+            unidentified: None,
+            user: None,
             ticket: None,
             wanted: None,
             streams: None,
@@ -101,6 +107,9 @@ impl Iperf3Session {
             let (expects, deadline) = (self.machine.expects(), self.machine.deadline());
             let input = tokio::select! {
                 input = self.session.next(expects, deadline) => input,
+                (verdict, params) = Unidentified::verdict(&mut self.unidentified) => {
+                    self.identified(verdict, params)
+                }
                 stream = arrival(&mut self.streams) => self.arrived(stream),
                 _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
                     stop_by = Some(Instant::now() + super::FAREWELL);
@@ -139,8 +148,9 @@ impl Iperf3Session {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(params) => {
-                let admission = self.admit(*params);
-                self.machine.admission(admission, self.session.now());
+                if let Some(admission) = self.identify(*params) {
+                    self.machine.admission(admission, self.session.now());
+                }
             }
             Action::Begin => self.begin(),
             Action::Conclude(ended, results) => self.over = Some((ended, results)),
@@ -156,6 +166,31 @@ impl Iperf3Session {
         if let Some(input) = self.session.perform(action) {
             self.machine.handle(input, self.session.now());
         }
+    }
+
+    /// Finds out who the client is, where that matters, before it is looked at what it wants.
+    fn identify(&mut self, mut params: Params) -> Option<Admission> {
+        let Some(verifier) = &self.shared.verifier else { return Some(self.admit(params)) };
+        let token = params.extras.auth_token.take();
+        match verifier.identify(self.peer.ip(), token, params) {
+            Ok(unidentified) => {
+                self.unidentified = Some(unidentified);
+                None
+            }
+            Err(_) => Some(Admission::Busy),
+        }
+    }
+
+    fn identified(&mut self, verdict: Result<String, Failure>, params: Params) -> Option<Input> {
+        let admission = match verdict {
+            Ok(user) => {
+                self.user = Some(user);
+                self.admit(params)
+            }
+            Err(failure) => Admission::Deny(Refusal { code: ErrorCode::AuthFailed, failure }),
+        };
+        self.machine.admission(admission, self.session.now());
+        None
     }
 
     fn admit(&mut self, params: Params) -> Admission {
@@ -234,7 +269,7 @@ impl Iperf3Session {
         info!(
             session = %self.name, peer = %self.peer, transport = %info.spec.transport,
             direction = ?info.spec.direction, streams = info.spec.streams, limit = ?info.spec.limit,
-            dialect = "iperf3", "test started"
+            dialect = "iperf3", user = self.user, "test started"
         );
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;

@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod auth;
 mod builder;
 mod config;
 mod iperf3;
@@ -17,7 +18,7 @@ use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
 use self::shared::{Shared, Urgency};
-pub use self::{builder::Builder, config::Config};
+pub use self::{auth::Auth, builder::Builder, config::Config};
 use crate::event::{Bus, Event};
 
 /// A server that is bound to its addresses.

@@ -10,7 +10,7 @@ use std::{
 use polyperf_transport::{Delivery, Stream};
 use tokio::sync::{mpsc, watch};
 
-use super::{Config, admission::Admission};
+use super::{Config, admission::Admission, auth::Verifier};
 use crate::{
     event::Bus,
     measure::FlowId,
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) bus: Bus,
     pub(super) host: HostInfo,
     pub(super) admission: Arc<Admission>,
+    /// Finds out who clients are, where not everybody is let in.
+    pub(super) verifier: Option<Arc<Verifier>>,
     /// Where each transport listens, for each address.
     ports: Vec<(&'static str, SocketAddr)>,
     expecting: Mutex<HashMap<Key, mpsc::Sender<Arrival>>>,
@@ -90,6 +92,7 @@ impl Shared {
         let sessions = config.max_sessions.get();
         Arc::new(Self {
             admission: Admission::new(sessions, config.max_queue, config.max_rate),
+            verifier: config.auth.clone().map(Verifier::new),
             config,
             bus,
             host: crate::engine::host_info(),
