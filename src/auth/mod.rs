@@ -7,6 +7,8 @@
 mod credentials;
 mod file;
 mod key;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use aws_lc_rs::digest;

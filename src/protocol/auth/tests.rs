@@ -33,7 +33,7 @@ fn the_plain_text_is_three_lines() {
     let token = Token { user: "mario".to_owned(), password: "rossi".to_owned(), at: NOW };
     assert_eq!(&**token.plain(), "user: mario\npwd:  rossi\nts:   1700000000");
     assert_eq!(Token::parse(token.plain().as_bytes()), Some(token.clone()));
-    assert_eq!(Token::parse(b"user:mario pwd:rossi ts:1700000000\0").map(|t| t.user), None);
+    assert!(Token::parse(b"user:mario pwd:rossi ts:1700000000\0").is_none());
     assert_eq!(Token::parse(b"user:mario pwd:rossi ts:1700000000\n"), Some(token));
 }
 
