@@ -268,7 +268,7 @@ pub(super) struct RawAccess {
     /// Users, a line each: NAME,HEX with the SHA-256 of {NAME}PASSWORD.
     #[arg(long, value_name = "FILE")]
     pub(super) authorized_users_path: Option<String>,
-    /// Seconds that a client's clock may be off [default: 10].
+    /// Seconds that a client's clock may be off; 10 if not given.
     #[arg(long, value_name = "SECS")]
     pub(super) time_skew_threshold: Option<String>,
     /// Let in clients of iperf3 up to 3.16 as well, whose padding is unsafe.

@@ -222,7 +222,7 @@ async fn a_flood_of_wrong_tokens_leaves_room_for_the_others() {
         flood.spawn(async move {
             let mut raw = Raw::greeted(addr).await;
             raw.send(&propose(SpecFields::default())).await;
-            match raw.hear().await {
+            match raw.last_word().await {
                 Some(Message::Fail(failure)) => failure.code,
                 other => panic!("{other:?}"),
             }
