@@ -108,6 +108,8 @@ pub struct CompareArgs {
     pub report: Report,
     /// Whether to show how far the comparison is.
     pub progress: bool,
+    /// Who the client is, for a server that asks.
+    pub login: Option<Login>,
 }
 
 /// A server's address as the user wrote it, taken apart.

@@ -304,6 +304,8 @@ pub(super) struct RawCompare {
     /// Do not show how far the comparison is.
     #[arg(long)]
     pub(super) no_progress: bool,
+    #[command(flatten)]
+    pub(super) login: RawLogin,
 }
 
 fn after(examples: &str) -> String {

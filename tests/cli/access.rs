@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use polyperf::auth::{self, PrivateKey};
 
-use crate::program::{Ended, Server, run};
+use crate::program::{Ended, Server, polyperf, run};
 
 /// A folder with everything that both ends need; it is gone after the test.
 struct Files(PathBuf);
@@ -63,6 +63,17 @@ fn a_known_user_is_let_in_and_nobody_else() {
     }
     let refused = server.wait_for("no test was run");
     assert!(!refused.to_string().contains("verdi"), "{refused}");
+}
+
+#[test]
+fn a_known_user_may_compare() {
+    let files = Files::new("compare");
+    let server = files.server(&[]);
+    let (address, key) = (format!("127.0.0.1:{}", server.port), files.path("public.pem"));
+    let args = ["compare", &address, "-t", "0.2", "--rsa-public-key-path", &key];
+    let mut command = polyperf(&[&args[..], &["--username", "mario"]].concat());
+    let ended: Ended = command.env("IPERF3_PASSWORD", "rossi").output().unwrap().into();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
 }
 
 #[test]

@@ -135,7 +135,14 @@ fn half_of_a_login_is_refused_with_the_other_half() {
         "client host --username a,b --rsa-public-key-path k/",
         &["--username a,b is no user", "--rsa-public-key-path k/ is no file"],
     );
-    assert_mistakes("server --username u", &["--username belongs to polyperf client"]);
+    assert_mistakes(
+        "server --username u",
+        &["--username belongs to polyperf client and polyperf compare"],
+    );
+    assert_mistakes(
+        "compare --username u --rsa-public-key-path k",
+        &["--username u is of no use without HOST"],
+    );
 }
 
 #[test]
