@@ -79,7 +79,7 @@ pub enum KeyProblem {
     )]
     Private,
     /// It is something else.
-    #[error("holds a {0} in place of an RSA key; {MAKE}")]
+    #[error("holds {0} in place of an RSA key; {MAKE}")]
     Label(String),
     /// It has fewer than 2048 bits.
     #[error("has fewer than 2048 bits, which is not safe; {MAKE}")]
