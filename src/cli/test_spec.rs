@@ -96,6 +96,7 @@ fn tuning(raw: &RawClient, mistakes: &mut Mistakes) -> Tuning {
         mss: mistakes.value("-M", streams.set_mss.as_ref(), segment),
         no_delay: streams.no_delay,
         congestion: mistakes.text("-C", streams.congestion.as_ref()),
+        ..Tuning::default()
     }
 }
 

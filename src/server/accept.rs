@@ -1,16 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
-use polyperf_transport::{AcceptError, Listener, Stream};
+use polyperf_transport::{AcceptError, Listener, Stream, send_all};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
 use super::{
     iperf3::Iperf3Session,
     session::ServerSession,
-    shared::{Arrival, Key, PendingGuard, Shared, Urgency},
+    shared::{PendingGuard, Shared, Urgency},
+    streams::{Arrival, Key},
 };
 use crate::{
-    control::{Control, Wire, read_hello, send_all},
+    control::{Control, Wire, read_hello},
     outcome::{Failure, FailureCode},
     protocol::{
         iperf3::Cookie,
@@ -85,6 +86,7 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
         }
         Opening::Native(Hello::Attach(token, flow)) => {
             if shared
+                .expected
                 .attach(Key::Token(token), Arrival { flow: Some(flow), accepted, stream })
                 .is_err()
             {
@@ -96,8 +98,9 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
         Opening::Foreign => {
             let cookie = Cookie::from_bytes(hello);
             // Of a running test: one of its streams. Otherwise: a new test.
-            if let Err(stream) =
-                shared.attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
+            if let Err(stream) = shared
+                .expected
+                .attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
             {
                 Iperf3Session::new(shared, stream, cookie, pending).run().await;
             }

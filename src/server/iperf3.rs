@@ -8,7 +8,8 @@ use super::{
     admission::{Place, Ticket},
     policy,
     session::{log_outcome, report_failed},
-    shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
+    shared::{PendingGuard, Shared, Urgency},
+    streams::{Arrival, AttachGuard, Key},
 };
 use crate::{
     control::{Iperf3Control, Wire},
@@ -182,7 +183,7 @@ impl Iperf3Session {
         self.ticket = Some(ticket);
         self.pending = None;
         let key = Key::Cookie(self.cookie);
-        let (guard, streams) = self.shared.expect_streams(key, usize::from(spec.flows()));
+        let (guard, streams) = self.shared.expected.expect(key, usize::from(spec.flows()));
         self.streams = Some((streams, guard));
         self.wanted = Some(Wanted { version: extras.client_version, spec: spec.clone(), changes });
         Admission::Grant(Box::new(spec))

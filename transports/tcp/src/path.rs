@@ -54,6 +54,7 @@ pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
         let granted = set_congestion(socket, congestion);
         settings.push(setting("congestion", congestion.as_str(), granted, |_, _| None));
     }
+    tuning.answer_rest(&mut settings, crate::NAME);
     settings
 }
 
