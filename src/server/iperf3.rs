@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use polyperf_transport::{Delivery, Stream, Tuning};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     policy,
     session::{log_outcome, report_failed},
     shared::{PendingGuard, Shared, Urgency},
-    streams::{Arrival, AttachGuard, Key},
+    streams::{Arrival, AttachGuard, Key, Turn},
 };
 use crate::{
     control::{Iperf3Control, Wire},
@@ -43,9 +43,19 @@ pub(super) struct Iperf3Session {
     pending: Option<PendingGuard>,
     ticket: Option<Ticket>,
     wanted: Option<Wanted>,
-    streams: Option<(mpsc::Receiver<Arrival>, AttachGuard)>,
+    /// While another test of the same address opens streams that nothing else tells from ours.
+    waiting: JoinSet<Turn>,
+    streams: Option<Streams>,
     attached: Vec<Arrival>,
     over: Option<(Ended, Option<Box<Results>>)>,
+}
+
+/// Where streams of this test come in.
+#[derive(Debug)]
+struct Streams {
+    arrivals: mpsc::Receiver<Arrival>,
+    _guard: AttachGuard,
+    _turn: Option<Turn>,
 }
 
 /// What the client asked for, and what came of it.
@@ -80,6 +90,7 @@ impl Iperf3Session {
             pending: Some(pending),
             ticket: None,
             wanted: None,
+            waiting: JoinSet::new(),
             streams: None,
             attached: Vec::new(),
             over: None,
@@ -103,6 +114,10 @@ impl Iperf3Session {
             let input = tokio::select! {
                 input = self.session.next(expects, deadline) => input,
                 stream = arrival(&mut self.streams) => self.arrived(stream),
+                Some(turn) = self.waiting.join_next() => {
+                    self.grant(Key::Address(self.peer.ip().to_canonical()), turn.ok());
+                    None
+                }
                 _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
                     stop_by = Some(Instant::now() + super::FAREWELL);
                     let reason = "the server was told to stop".to_owned();
@@ -140,8 +155,9 @@ impl Iperf3Session {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(params) => {
-                let admission = self.admit(*params);
-                self.machine.admission(admission, self.session.now());
+                if let Err(admission) = self.admit(*params) {
+                    self.machine.admission(admission, self.session.now());
+                }
             }
             Action::Begin => self.begin(),
             Action::Conclude(ended, results) => self.over = Some((ended, results)),
@@ -159,22 +175,23 @@ impl Iperf3Session {
         }
     }
 
-    fn admit(&mut self, params: Params) -> Admission {
+    /// Takes the test, or says why not.
+    fn admit(&mut self, params: Params) -> Result<(), Admission> {
         for warning in &params.warnings {
             warn!(session = %self.name, peer = %self.peer, warning, "iperf3 parameters");
         }
         let Params { spec, extras, warnings } = params;
         if let Err(failure) = policy::check(&spec, &self.shared.config) {
-            return Admission::Deny(refusal(failure, ErrorCode::MaxDuration));
+            return Err(Admission::Deny(refusal(failure, ErrorCode::MaxDuration)));
         }
         let mut ticket = match self.shared.admission.apply(&spec, false) {
             Ok(ticket) => ticket,
-            Err(failure) if failure.code == FailureCode::Busy => return Admission::Busy,
-            Err(failure) => return Admission::Deny(refusal(failure, ErrorCode::TotalRate)),
+            Err(failure) if failure.code == FailureCode::Busy => return Err(Admission::Busy),
+            Err(failure) => return Err(Admission::Deny(refusal(failure, ErrorCode::TotalRate))),
         };
         let rate = match ticket.place() {
             Place::Running(rate) => rate,
-            Place::Queued(_) | Place::Draining => return Admission::Busy,
+            Place::Queued(_) | Place::Draining => return Err(Admission::Busy),
         };
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, mut changes) = policy::settle(spec, rate, delivery);
@@ -182,11 +199,24 @@ impl Iperf3Session {
         changes.extend(not_honoured(&extras));
         self.ticket = Some(ticket);
         self.pending = None;
-        let key = Key::Cookie(self.cookie);
-        let (guard, streams) = self.shared.expected.expect(key, usize::from(spec.flows()));
-        self.streams = Some((streams, guard));
-        self.wanted = Some(Wanted { version: extras.client_version, spec: spec.clone(), changes });
-        Admission::Grant(Box::new(spec))
+        self.wanted = Some(Wanted { version: extras.client_version, spec, changes });
+        match delivery {
+            Delivery::Bytes => self.grant(Key::Cookie(self.cookie), None),
+            Delivery::Messages { .. } => {
+                let (shared, address) = (Arc::clone(&self.shared), self.peer.ip().to_canonical());
+                self.waiting.spawn(async move { shared.expected.turn(address).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the client open its streams, which are told from others by this key.
+    fn grant(&mut self, key: Key, turn: Option<Turn>) {
+        let Some(wanted) = &self.wanted else { return };
+        let spec = wanted.spec.clone();
+        let (guard, arrivals) = self.shared.expected.expect(key, usize::from(spec.flows()));
+        self.streams = Some(Streams { arrivals, _guard: guard, _turn: turn });
+        self.machine.admission(Admission::Grant(Box::new(spec)), self.session.now());
     }
 
     /// Takes a stream of this test.
@@ -308,9 +338,9 @@ fn refusal(failure: Failure, denied: ErrorCode) -> Refusal {
     }
 }
 
-async fn arrival(streams: &mut Option<(mpsc::Receiver<Arrival>, AttachGuard)>) -> Option<Arrival> {
+async fn arrival(streams: &mut Option<Streams>) -> Option<Arrival> {
     match streams {
-        Some((streams, _)) => streams.recv().await,
+        Some(streams) => streams.arrivals.recv().await,
         None => std::future::pending().await,
     }
 }
