@@ -34,10 +34,12 @@ pub struct Tuning {
     /// Forbid IPv4 routers to fragment (`--dont-fragment`).
     #[serde(skip_serializing_if = "is_false")]
     pub dont_fragment: bool,
-    /// Send without copying to the kernel (`-Z`).
+    /// Send without copying to the kernel (`-Z`): what is sent is then the transport's own copy of
+    /// an earlier chunk, over and over. For payloads that nobody reads.
     #[serde(skip_serializing_if = "is_false")]
     pub zero_copy: bool,
-    /// Receive without copying from the kernel (`--skip-rx-copy`).
+    /// Receive without copying from the kernel (`--skip-rx-copy`): buffers are counted as filled, and
+    /// are not.
     #[serde(skip_serializing_if = "is_false")]
     pub skip_rx_copy: bool,
     /// Fail when sent data stays unacknowledged for so many milliseconds (`--snd-timeout`).

@@ -21,8 +21,10 @@
 //! # }
 //! ```
 
+mod copies;
 mod half;
 mod info;
+mod options;
 mod path;
 mod socket;
 
@@ -125,9 +127,17 @@ impl Connection for TcpConnection {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let connect = async {
             let local = self.peer.local.map(|local| nth_port(local, nth)).transpose()?;
-            let socket = self.sockets.tcp_stream_socket(addr, local)?;
+            let tuning = &self.peer.tuning;
+            let socket = self.sockets.tcp_stream_socket(addr, local, tuning.mptcp)?;
             // Windows and segment sizes are told in the handshake: they must be set before it.
-            path::tune(&socket, &self.peer.tuning);
+            path::tune(&socket, tuning);
+            let mut addr = addr;
+            if let (SocketAddr::V6(v6), Some(label)) = (&mut addr, tuning.flow_label) {
+                // Where it cannot be had, the path says so when it is asked.
+                if options::lease_flow_label(&socket, *v6, label.get()).is_ok() {
+                    v6.set_flowinfo(label.get().to_be());
+                }
+            }
             let mut stream =
                 into_stream(TcpSocket::from_std_stream(socket.into()).connect(addr).await?)?;
             send_all(stream.send.as_mut(), hello.bytes()).await?;
