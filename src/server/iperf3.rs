@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use polyperf_transport::{Delivery, Stream, Tuning};
+use polyperf_transport::{Delivery, KeepAlive, Stream, Tuning};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{debug, info, warn};
 
@@ -18,8 +18,8 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
     protocol::iperf3::{
-        Action, Admission, Cookie, Deadlines, ErrorCode, Extras, Input, Message, Output, Params,
-        Refusal, Results, Server as Machine,
+        Action, Admission, Cookie, Deadlines, ErrorCode, Input, Message, Output, Params, Refusal,
+        Results, Server as Machine,
     },
     session::iperf3::Session,
     spec::{Limit, TestSpec},
@@ -75,7 +75,9 @@ impl Iperf3Session {
     ) -> Self {
         let (local, peer) = (stream.local, stream.peer);
         // As in the native dialect: two states in a row must not wait for an acknowledgement.
-        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+        // While this end alone sends, nothing else tells that a client has vanished.
+        let keep_alive = Some(KEEP_ALIVE);
+        stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
         let longest = shared.config.max_duration.min(super::LONGEST);
         let machine = Machine::new(longest, deadlines(&shared), session.now());
@@ -196,7 +198,6 @@ impl Iperf3Session {
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, mut changes) = policy::settle(spec, rate, delivery);
         changes.extend(warnings);
-        changes.extend(not_honoured(&extras));
         self.ticket = Some(ticket);
         self.pending = None;
         self.wanted = Some(Wanted { version: extras.client_version, spec, changes });
@@ -300,22 +301,6 @@ impl Iperf3Session {
     }
 }
 
-/// Returns what the client asked for and does not get, a sentence each.
-fn not_honoured(extras: &Extras) -> Vec<String> {
-    let asked = [
-        ("-A", extras.server_affinity.is_some()),
-        ("-S", extras.tos.is_some_and(|tos| tos != 0)),
-        ("-L", extras.flow_label.is_some()),
-        ("-Z", extras.zero_copy),
-        ("-m", extras.mptcp),
-        ("--fq-rate", extras.fq_rate.is_some()),
-        ("--repeating-payload", extras.repeating_payload),
-        ("--skip-rx-copy", extras.skip_rx_copy),
-    ];
-    let sentence = |option: &str| format!("the server does not honour {option} at its end");
-    asked.iter().filter(|(_, asked)| *asked).map(|(option, _)| sentence(option)).collect()
-}
-
 /// Returns iperf3's deadlines, none of them longer than the server's own.
 fn deadlines(shared: &Shared) -> Deadlines {
     let (own, stock) = (&shared.config.deadlines, Deadlines::default());
@@ -344,3 +329,6 @@ async fn arrival(streams: &mut Option<Streams>) -> Option<Arrival> {
         None => std::future::pending().await,
     }
 }
+
+/// A client that has vanished is noticed within a minute.
+const KEEP_ALIVE: KeepAlive = KeepAlive { idle: 30, interval: 10, count: 3 };

@@ -30,7 +30,7 @@ pub use crate::{
     path::{Path, PathStats},
     sockets::{HostSockets, Sockets},
     stream::{Chunk, Received, RecvHalf, SendHalf, Stream, send_all},
-    tuning::{Setting, Tuning},
+    tuning::{KeepAlive, Setting, Tuning},
 };
 
 /// A way to carry streams between two hosts.

@@ -1,4 +1,7 @@
-use std::num::{NonZeroU32, NonZeroU64};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +48,9 @@ pub struct Tuning {
     /// Fail when sent data stays unacknowledged for so many milliseconds (`--snd-timeout`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_timeout_ms: Option<NonZeroU32>,
+    /// Have the system ask a silent peer whether it is still there (`--cntl-ka`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
     /// Several paths under one stream (`-m`).
     #[serde(skip_serializing_if = "is_false")]
     pub mptcp: bool,
@@ -76,6 +82,7 @@ impl Tuning {
             zero_copy,
             skip_rx_copy,
             send_timeout_ms,
+            keep_alive,
             mptcp,
             no_gso,
         } = self;
@@ -92,6 +99,7 @@ impl Tuning {
             ("zero_copy", flag(zero_copy)),
             ("skip_rx_copy", flag(skip_rx_copy)),
             ("send_timeout_ms", send_timeout_ms.map(|limit| limit.to_string())),
+            ("keep_alive", keep_alive.map(|keep_alive| keep_alive.to_string())),
             ("mptcp", flag(mptcp)),
             ("no_gso", flag(no_gso)),
         ];
@@ -106,6 +114,25 @@ impl Tuning {
                 answers.push(Setting::unsupported(option, value, transport));
             }
         }
+    }
+}
+
+/// When a silent peer is asked whether it is still there, in seconds and questions; 0 leaves the
+/// system's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepAlive {
+    /// Silence before the first question.
+    pub idle: u16,
+    /// Between questions.
+    pub interval: u16,
+    /// Questions without an answer, after which the stream fails.
+    pub count: u8,
+}
+
+impl fmt::Display for KeepAlive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.idle, self.interval, self.count)
     }
 }
 

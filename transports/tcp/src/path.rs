@@ -1,7 +1,7 @@
 use std::{fmt, io, num::NonZeroU32, sync::Arc, time::Duration};
 
-use polyperf_transport::{Path, PathStats, Setting, Tuning};
-use socket2::{Protocol, Socket};
+use polyperf_transport::{KeepAlive, Path, PathStats, Setting, Tuning};
+use socket2::{Protocol, Socket, TcpKeepalive};
 
 use crate::{
     info::{self, name},
@@ -72,6 +72,10 @@ pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
             .and_then(|()| Ok(socket.tcp_user_timeout()?.map_or(0, |granted| granted.as_millis())));
         settings.push(setting("send_timeout_ms", limit, granted, |_, _| None));
     }
+    if let Some(keep_alive) = tuning.keep_alive {
+        let granted = set_keep_alive(socket, keep_alive);
+        settings.push(setting("keep_alive", keep_alive, granted, |_, _| None));
+    }
     if let Some(label) = tuning.flow_label {
         let in_force = socket.peer_addr().ok().and_then(|peer| peer.as_socket_ipv6());
         let in_force = in_force.map(|peer| u32::from_be(peer.flowinfo()) & 0xf_ffff);
@@ -119,6 +123,27 @@ fn set_buffers(socket: &Socket, window: NonZeroU32) -> io::Result<Buffers> {
     socket.set_send_buffer_size(bytes)?;
     socket.set_recv_buffer_size(bytes)?;
     Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
+}
+
+fn set_keep_alive(socket: &Socket, asked: KeepAlive) -> io::Result<KeepAlive> {
+    let seconds = |seconds: u16| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+    let mut wanted = TcpKeepalive::new();
+    if let Some(idle) = seconds(asked.idle) {
+        wanted = wanted.with_time(idle);
+    }
+    if let Some(interval) = seconds(asked.interval) {
+        wanted = wanted.with_interval(interval);
+    }
+    if asked.count > 0 {
+        wanted = wanted.with_retries(asked.count.into());
+    }
+    socket.set_tcp_keepalive(&wanted)?;
+    let whole = |time: Duration| u16::try_from(time.as_secs()).unwrap_or(u16::MAX);
+    Ok(KeepAlive {
+        idle: whole(socket.tcp_keepalive_time()?),
+        interval: whole(socket.tcp_keepalive_interval()?),
+        count: u8::try_from(socket.tcp_keepalive_retries()?).unwrap_or(u8::MAX),
+    })
 }
 
 fn set_congestion(socket: &Socket, congestion: &str) -> io::Result<String> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::scene::{Pair, message_len, on_a_thread, pattern, recv_exactly, send, within};
-use crate::{Transport, Tuning};
+use crate::{KeepAlive, Transport, Tuning};
 
 /// The figures may be read while the halves work, from any thread, by several at once.
 pub async fn stats_may_be_read_from_anywhere(transport: Arc<dyn Transport>, at: SocketAddr) {
@@ -52,6 +52,7 @@ pub async fn tune_answers_every_question(transport: Arc<dyn Transport>, at: Sock
         zero_copy: true,
         skip_rx_copy: true,
         send_timeout_ms: NonZeroU32::new(20_000),
+        keep_alive: Some(KeepAlive { idle: 60, interval: 5, count: 4 }),
         mptcp: true,
         no_gso: true,
     };
