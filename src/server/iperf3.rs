@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use polyperf_transport::{Delivery, Stream, Tuning};
-use tokio::{sync::mpsc, time::Instant};
+use polyperf_transport::{Delivery, KeepAlive, Stream, Tuning};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -9,7 +9,8 @@ use super::{
     auth::Unidentified,
     policy,
     session::{log_outcome, report_failed},
-    shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
+    shared::{PendingGuard, Shared, Urgency},
+    streams::{Arrival, AttachGuard, Key, Turn},
 };
 use crate::{
     control::{Iperf3Control, Wire},
@@ -18,8 +19,8 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
     protocol::iperf3::{
-        Action, Admission, Cookie, Deadlines, ErrorCode, Extras, Input, Message, Output, Params,
-        Refusal, Results, Server as Machine,
+        Action, Admission, Cookie, Deadlines, ErrorCode, Input, Message, Output, Params, Refusal,
+        Results, Server as Machine,
     },
     session::iperf3::Session,
     spec::{Limit, TestSpec},
@@ -46,9 +47,19 @@ pub(super) struct Iperf3Session {
     user: Option<String>,
     ticket: Option<Ticket>,
     wanted: Option<Wanted>,
-    streams: Option<(mpsc::Receiver<Arrival>, AttachGuard)>,
+    /// While another test of the same address opens streams that nothing else tells from ours.
+    waiting: JoinSet<Turn>,
+    streams: Option<Streams>,
     attached: Vec<Arrival>,
     over: Option<(Ended, Option<Box<Results>>)>,
+}
+
+/// Where streams of this test come in.
+#[derive(Debug)]
+struct Streams {
+    arrivals: mpsc::Receiver<Arrival>,
+    _guard: AttachGuard,
+    _turn: Option<Turn>,
 }
 
 /// What the client asked for, and what came of it.
@@ -68,7 +79,9 @@ impl Iperf3Session {
     ) -> Self {
         let (local, peer) = (stream.local, stream.peer);
         // As in the native dialect: two states in a row must not wait for an acknowledgement.
-        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+        // While this end alone sends, nothing else tells that a client has vanished.
+        let keep_alive = Some(KEEP_ALIVE);
+        stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
         let longest = shared.config.max_duration.min(super::LONGEST);
         let machine = Machine::new(longest, deadlines(&shared), session.now());
@@ -85,6 +98,7 @@ impl Iperf3Session {
             user: None,
             ticket: None,
             wanted: None,
+            waiting: JoinSet::new(),
             streams: None,
             attached: Vec::new(),
             over: None,
@@ -108,9 +122,14 @@ impl Iperf3Session {
             let input = tokio::select! {
                 input = self.session.next(expects, deadline) => input,
                 (verdict, params) = Unidentified::verdict(&mut self.unidentified) => {
-                    self.identified(verdict, params)
+                    self.identified(verdict, params);
+                    None
                 }
                 stream = arrival(&mut self.streams) => self.arrived(stream),
+                Some(turn) = self.waiting.join_next() => {
+                    self.grant(Key::Address(self.peer.ip().to_canonical()), turn.ok());
+                    None
+                }
                 _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
                     stop_by = Some(Instant::now() + super::FAREWELL);
                     let reason = "the server was told to stop".to_owned();
@@ -148,7 +167,7 @@ impl Iperf3Session {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(params) => {
-                if let Some(admission) = self.identify(*params) {
+                if let Err(admission) = self.identify(*params) {
                     self.machine.admission(admission, self.session.now());
                 }
             }
@@ -169,58 +188,68 @@ impl Iperf3Session {
     }
 
     /// Finds out who the client is, where that matters, before it is looked at what it wants.
-    fn identify(&mut self, mut params: Params) -> Option<Admission> {
-        let Some(verifier) = &self.shared.verifier else { return Some(self.admit(params)) };
+    fn identify(&mut self, mut params: Params) -> Result<(), Admission> {
+        let Some(verifier) = &self.shared.verifier else { return self.admit(params) };
         let token = params.extras.auth_token.take();
-        match verifier.identify(self.peer.ip(), token, params) {
-            Ok(unidentified) => {
-                self.unidentified = Some(unidentified);
-                None
-            }
-            Err(_) => Some(Admission::Busy),
-        }
+        let unidentified = verifier.identify(self.peer.ip(), token, params);
+        self.unidentified = Some(unidentified.map_err(|_| Admission::Busy)?);
+        Ok(())
     }
 
-    fn identified(&mut self, verdict: Result<String, Failure>, params: Params) -> Option<Input> {
-        let admission = match verdict {
+    fn identified(&mut self, verdict: Result<String, Failure>, params: Params) {
+        let admitted = match verdict {
             Ok(user) => {
                 self.user = Some(user);
                 self.admit(params)
             }
-            Err(failure) => Admission::Deny(Refusal { code: ErrorCode::AuthFailed, failure }),
+            Err(failure) => Err(Admission::Deny(Refusal { code: ErrorCode::AuthFailed, failure })),
         };
-        self.machine.admission(admission, self.session.now());
-        None
+        if let Err(admission) = admitted {
+            self.machine.admission(admission, self.session.now());
+        }
     }
 
-    fn admit(&mut self, params: Params) -> Admission {
+    /// Takes the test, or says why not.
+    fn admit(&mut self, params: Params) -> Result<(), Admission> {
         for warning in &params.warnings {
             warn!(session = %self.name, peer = %self.peer, warning, "iperf3 parameters");
         }
         let Params { spec, extras, warnings } = params;
         if let Err(failure) = policy::check(&spec, &self.shared.config) {
-            return Admission::Deny(refusal(failure, ErrorCode::MaxDuration));
+            return Err(Admission::Deny(refusal(failure, ErrorCode::MaxDuration)));
         }
         let mut ticket = match self.shared.admission.apply(&spec, false) {
             Ok(ticket) => ticket,
-            Err(failure) if failure.code == FailureCode::Busy => return Admission::Busy,
-            Err(failure) => return Admission::Deny(refusal(failure, ErrorCode::TotalRate)),
+            Err(failure) if failure.code == FailureCode::Busy => return Err(Admission::Busy),
+            Err(failure) => return Err(Admission::Deny(refusal(failure, ErrorCode::TotalRate))),
         };
         let rate = match ticket.place() {
             Place::Running(rate) => rate,
-            Place::Queued(_) | Place::Draining => return Admission::Busy,
+            Place::Queued(_) | Place::Draining => return Err(Admission::Busy),
         };
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, mut changes) = policy::settle(spec, rate, delivery);
         changes.extend(warnings);
-        changes.extend(not_honoured(&extras));
         self.ticket = Some(ticket);
         self.pending = None;
-        let key = Key::Cookie(self.cookie);
-        let (guard, streams) = self.shared.expect_streams(key, usize::from(spec.flows()));
-        self.streams = Some((streams, guard));
-        self.wanted = Some(Wanted { version: extras.client_version, spec: spec.clone(), changes });
-        Admission::Grant(Box::new(spec))
+        self.wanted = Some(Wanted { version: extras.client_version, spec, changes });
+        match delivery {
+            Delivery::Bytes => self.grant(Key::Cookie(self.cookie), None),
+            Delivery::Messages { .. } => {
+                let (shared, address) = (Arc::clone(&self.shared), self.peer.ip().to_canonical());
+                self.waiting.spawn(async move { shared.expected.turn(address).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the client open its streams, which are told from others by this key.
+    fn grant(&mut self, key: Key, turn: Option<Turn>) {
+        let Some(wanted) = &self.wanted else { return };
+        let spec = wanted.spec.clone();
+        let (guard, arrivals) = self.shared.expected.expect(key, usize::from(spec.flows()));
+        self.streams = Some(Streams { arrivals, _guard: guard, _turn: turn });
+        self.machine.admission(Admission::Grant(Box::new(spec)), self.session.now());
     }
 
     /// Takes a stream of this test.
@@ -304,22 +333,6 @@ impl Iperf3Session {
     }
 }
 
-/// Returns what the client asked for and does not get, a sentence each.
-fn not_honoured(extras: &Extras) -> Vec<String> {
-    let asked = [
-        ("-A", extras.server_affinity.is_some()),
-        ("-S", extras.tos.is_some_and(|tos| tos != 0)),
-        ("-L", extras.flow_label.is_some()),
-        ("-Z", extras.zero_copy),
-        ("-m", extras.mptcp),
-        ("--fq-rate", extras.fq_rate.is_some()),
-        ("--repeating-payload", extras.repeating_payload),
-        ("--skip-rx-copy", extras.skip_rx_copy),
-    ];
-    let sentence = |option: &str| format!("the server does not honour {option} at its end");
-    asked.iter().filter(|(_, asked)| *asked).map(|(option, _)| sentence(option)).collect()
-}
-
 /// Returns iperf3's deadlines, none of them longer than the server's own.
 fn deadlines(shared: &Shared) -> Deadlines {
     let (own, stock) = (&shared.config.deadlines, Deadlines::default());
@@ -342,9 +355,12 @@ fn refusal(failure: Failure, denied: ErrorCode) -> Refusal {
     }
 }
 
-async fn arrival(streams: &mut Option<(mpsc::Receiver<Arrival>, AttachGuard)>) -> Option<Arrival> {
+async fn arrival(streams: &mut Option<Streams>) -> Option<Arrival> {
     match streams {
-        Some((streams, _)) => streams.recv().await,
+        Some(streams) => streams.arrivals.recv().await,
         None => std::future::pending().await,
     }
 }
+
+/// A client that has vanished is noticed within a minute.
+const KEEP_ALIVE: KeepAlive = KeepAlive { idle: 30, interval: 10, count: 3 };
