@@ -1,5 +1,4 @@
 //! A protocol of one's own: records over TCP, behind a byte each that is their length's logarithm.
-
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, task::*, time::Duration};
 
 use polyperf::{Client, Registry, Server, outcome::Side, transport::*};
@@ -39,8 +38,8 @@ impl Listener for Framed<Box<dyn Listener>> {
 impl Connection for Framed<Box<dyn Connection>> {
     async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
         let mut stream = self.0.open(Hello::Own(&[])).await.map(framed)?;
-        let (addr, sent) = (stream.peer, send_all(&mut *stream.send, hello.bytes()).await);
-        sent.map(|()| stream).map_err(|source| Error::Connect { addr, source })
+        let sent = send_all(&mut *stream.send, hello.bytes()).await;
+        sent.map_err(|source| Error::Connect { addr: stream.peer, source }).map(|()| stream)
     }
     async fn close(&self) { self.0.close().await }
 }
