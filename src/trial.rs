@@ -83,6 +83,11 @@ impl Trial {
         self.test.as_ref().map(|test| test.epoch().elapsed())
     }
 
+    /// Returns how many bytes this end has received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.test.as_ref().map_or(0, Test::received)
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.record.is_some()
     }

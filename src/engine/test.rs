@@ -141,6 +141,12 @@ impl Test {
         }
     }
 
+    /// Returns how many bytes have been received so far.
+    pub(crate) fn received(&self) -> u64 {
+        let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
+        received.map(|flow| flow.counters.bytes()).sum()
+    }
+
     /// Returns when the test began.
     pub(crate) fn epoch(&self) -> Instant {
         self.stage.clock.at(Duration::ZERO)
@@ -216,8 +222,7 @@ impl Test {
         }
         self.next_glance = now + GLANCE;
         self.sampler.glance();
-        let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
-        Some(TestEvent::Received(received.map(|flow| flow.counters.bytes()).sum()))
+        Some(TestEvent::Received(self.received()))
     }
 
     fn all_ended(&self) -> bool {

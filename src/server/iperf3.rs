@@ -18,10 +18,10 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
     protocol::iperf3::{
-        Action, Admission, Cookie, Deadlines, ErrorCode, Extras, Input, Message, Output, Params,
-        Refusal, Results, Server as Machine,
+        Action, Admission, Cookie, ErrorCode, Extras, Input, Message, Output, Params, Refusal,
+        Results, Server as Machine,
     },
-    session::iperf3::Session,
+    session::iperf3::{Session, deadlines},
     spec::{Limit, TestSpec},
     trial::{Course, flow_infos, sleep_until, unix_time},
 };
@@ -68,7 +68,7 @@ impl Iperf3Session {
         stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
         let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
         let longest = shared.config.max_duration.min(super::LONGEST);
-        let machine = Machine::new(longest, deadlines(&shared), session.now());
+        let machine = Machine::new(longest, deadlines(&shared.config.deadlines), session.now());
         let name = shared.next_name();
         Self {
             session,
@@ -284,20 +284,6 @@ fn not_honoured(extras: &Extras) -> Vec<String> {
     ];
     let sentence = |option: &str| format!("the server does not honour {option} at its end");
     asked.iter().filter(|(_, asked)| *asked).map(|(option, _)| sentence(option)).collect()
-}
-
-/// Returns iperf3's deadlines, none of them longer than the server's own.
-fn deadlines(shared: &Shared) -> Deadlines {
-    let (own, stock) = (&shared.config.deadlines, Deadlines::default());
-    Deadlines {
-        answer: stock.answer.min(own.answer),
-        streams: stock.streams.min(own.streams.max(own.answer)),
-        overrun: stock.overrun.min(own.overrun + own.answer),
-        stall: stock.stall.min(own.stall * 2),
-        results: stock.results.min(own.results),
-        goodbye: stock.goodbye.min(own.goodbye),
-        ..stock
-    }
 }
 
 /// Returns what an iperf3 client is told of this failure; `denied` is the limit that was exceeded.
