@@ -86,7 +86,9 @@ async fn reach(config: &Config) -> Result<(Wire, Cookie, Dialect), Failure> {
             (FailureCode::Protocol, text)
         }
         Ok(Err(reason)) => {
-            let text = format!("{at} ended the connection without a word: {reason}");
+            let text = format!(
+                "{at} ended the connection without a word: {reason}; an iperf3 server does so between two tests: try again"
+            );
             (FailureCode::PeerLost, text)
         }
         Err(_) => {

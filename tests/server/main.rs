@@ -10,6 +10,8 @@ mod ending;
 mod figures;
 mod hostile_clients;
 mod hostile_servers;
+mod iperf3_servers;
 mod over_tcp;
 mod raw;
+mod stock;
 mod support;

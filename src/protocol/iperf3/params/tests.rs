@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{protocol::iperf3::ErrorCode as Code, spec::SpecFields};
+use crate::{
+    protocol::iperf3::ErrorCode as Code,
+    spec::{Rate, SpecFields},
+};
 
 fn parse(text: &Value) -> Result<Params, BadParams> {
     Params::parse(text.to_string().as_bytes())
