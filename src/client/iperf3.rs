@@ -12,6 +12,7 @@ use crate::{
     control::Iperf3Control,
     engine::Flow,
     event::Bus,
+    measure::Role,
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
     protocol::iperf3::{
         Action, Client as Machine, Cookie, Deadlines, Extras, Input, Params, Results,
@@ -101,6 +102,10 @@ impl<'a> Iperf3Session<'a> {
                 }
             };
             let now = self.session.now();
+            if matches!(input, Some(Input::Received(_))) {
+                let sent = self.session.trial.moved(Role::Sender);
+                self.machine.handle(Input::Sent(sent), now);
+            }
             if let Some(input) = input {
                 self.machine.handle(input, now);
             }
@@ -167,7 +172,7 @@ impl<'a> Iperf3Session<'a> {
 
     fn ticked(&mut self) -> Input {
         self.tick = Some(self.session.now() + TICK);
-        Input::Received(self.session.trial.received())
+        Input::Received(self.session.trial.moved(Role::Receiver))
     }
 
     async fn conclude(

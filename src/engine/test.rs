@@ -141,10 +141,10 @@ impl Test {
         }
     }
 
-    /// Returns how many bytes have been received so far.
-    pub(crate) fn received(&self) -> u64 {
-        let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
-        received.map(|flow| flow.counters.bytes()).sum()
+    /// Returns how many bytes this end has sent, or received, so far.
+    pub(crate) fn moved(&self, role: Role) -> u64 {
+        let flows = self.sampler.flows().iter().filter(|flow| flow.role == role);
+        flows.map(|flow| flow.counters.bytes()).sum()
     }
 
     /// Returns when the test began.
@@ -222,7 +222,7 @@ impl Test {
         }
         self.next_glance = now + GLANCE;
         self.sampler.glance();
-        Some(TestEvent::Received(self.received()))
+        Some(TestEvent::Received(self.moved(Role::Receiver)))
     }
 
     fn all_ended(&self) -> bool {

@@ -10,6 +10,7 @@ mod ending;
 mod figures;
 mod hostile_clients;
 mod hostile_servers;
+mod iperf3_breaking;
 mod iperf3_servers;
 mod over_tcp;
 mod raw;

@@ -5,6 +5,7 @@ use std::{future::poll_fn, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::
 use polyperf::{
     Client, client,
     engine::Drive,
+    measure::Role,
     outcome::{Ended, Failure, Outcome, Side},
     protocol::iperf3::{Decoder, Expect, Message, Params, Results, State},
     spec::Direction,
@@ -16,7 +17,9 @@ use polyperf::{
 use polyperf_memory::{Memory, Network};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::support::soon;
+use crate::support::{bytes, soon};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 type Running = JoinHandle<Result<Arc<Outcome>, Failure>>;
 
@@ -240,6 +243,20 @@ pub(crate) fn failure(outcome: &Outcome) -> &Failure {
         Ended::Failed(failure) => failure,
         other => panic!("{other:?}"),
     }
+}
+
+/// Returns what the server has told of this role.
+pub(crate) fn remote(outcome: &Outcome, role: Role) -> u64 {
+    bytes(outcome.remote.as_ref().expect("the server has told"), role)
+}
+
+pub(crate) fn same(client: client::Builder) -> client::Builder {
+    client
+}
+
+/// A test that fills no buffer.
+pub(crate) fn slow(client: client::Builder) -> client::Builder {
+    client.rate(80_000).time(2 * SECOND).spec(|spec| spec.block = 1000)
 }
 
 pub(crate) fn bidirectional(client: client::Builder) -> client::Builder {
