@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     engine::{Clock, Drive, Flow, Test, TestEvent},
     event::{Bus, Event, IntervalEvent},
-    measure::{Interval, Pairing, Sample, SideSummary},
+    measure::{Interval, Pairing, Role, Sample, SideSummary},
     outcome::{Ended, FlowInfo, Outcome, TestInfo},
     protocol::native::Sent,
     spec::TestSpec,
@@ -81,6 +81,11 @@ impl Trial {
     /// Returns how long the test has been running.
     pub(crate) fn test_time(&self) -> Option<Duration> {
         self.test.as_ref().map(|test| test.epoch().elapsed())
+    }
+
+    /// Returns how many bytes this end has sent, or received, so far.
+    pub(crate) fn moved(&self, role: Role) -> u64 {
+        self.test.as_ref().map_or(0, |test| test.moved(role))
     }
 
     pub(crate) fn has_begun(&self) -> bool {

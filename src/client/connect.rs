@@ -3,22 +3,21 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::try_join_all;
-use polyperf_transport::{Connection, Delivery, Peer, Transport, Tuning};
+use polyperf_transport::{Delivery, Peer, Transport, Tuning};
 use tokio::time::Instant;
 
 use super::{Config, Family};
 use crate::{
     control::Wire,
-    engine::Flow,
-    measure::FlowId,
-    outcome::{Failure, FailureCode, Side},
-    protocol::native::{Agree, Hello, Token},
-    spec::TestSpec,
+    outcome::{Failure, FailureCode},
+    protocol::{
+        iperf3::Cookie,
+        native::{Hello, Token},
+    },
 };
 
-/// Reaches the server's control port, and sends the hello.
-pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Wire, Failure> {
+/// Reaches the server's control port, and sends the hello, which to an iperf3 server is a cookie.
+pub(super) async fn control(config: &Config, deadline: Instant) -> Result<(Wire, Cookie), Failure> {
     let transport = transport(config, &config.control)?;
     if transport.delivery() != Delivery::Bytes {
         let text = format!(
@@ -35,7 +34,7 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Wire, 
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addrs.len() - index).unwrap_or(1);
         match tokio::time::timeout(share, open_control(transport.as_ref(), config, addr)).await {
-            Ok(Ok(wire)) => return Ok(wire),
+            Ok(Ok(reached)) => return Ok(reached),
             Ok(Err(error)) => failures.push(error),
             Err(_) => failures.push(format!("{addr}: no answer within {share:.1?}")),
         }
@@ -50,40 +49,14 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<Wire, 
     Err(Failure::new(FailureCode::Connect, text))
 }
 
-/// Opens every stream of the test, and tells the server which is which.
-pub(super) async fn flows(
-    transport: Arc<dyn Transport>,
-    peer: Peer,
-    agree: Box<Agree>,
-) -> Result<Vec<Flow>, Failure> {
-    let addr = peer.addr;
-    let failure = |what: String| {
-        Failure::new(
-            FailureCode::Connect,
-            format!("cannot open streams to {addr} with {}: {what}", transport.name()),
-        )
-    };
-    let token = Token::parse(agree.token.as_bytes());
-    let token = token.ok_or_else(|| {
-        Failure::new(FailureCode::Protocol, "the server's token is not 24 characters of a-z2-7")
-    })?;
-    if agree.spec.block == 0 {
-        let text = "the server left the length of a block open";
-        return Err(Failure::new(FailureCode::Protocol, text));
-    }
-    let connection = transport.connect(&peer).await.map_err(|error| failure(chain(&error)))?;
-    let opening = (1..=agree.spec.flows())
-        .map(|number| open_flow(connection.as_ref(), token, FlowId(number), &agree.spec));
-    try_join_all(opening).await.map_err(failure)
-}
-
-/// Returns the peer that the test's streams are opened to: the address that control has reached.
-pub(super) fn data_peer(config: &Config, control: SocketAddr, agree: &Agree) -> Peer {
+/// Returns the peer that the test's streams are opened to: this port of the address that control
+/// has reached.
+pub(super) fn data_peer(config: &Config, control: SocketAddr, port: u16) -> Peer {
     Peer {
-        addr: with_port(control, agree.port),
+        addr: with_port(control, port),
         name: Some(config.host.clone()),
         local: local(config, control, config.client_port.unwrap_or(0)),
-        tuning: agree.spec.tuning.clone(),
+        tuning: config.spec.tuning.clone(),
     }
 }
 
@@ -102,7 +75,7 @@ async fn open_control(
     transport: &dyn Transport,
     config: &Config,
     addr: SocketAddr,
-) -> Result<Wire, String> {
+) -> Result<(Wire, Cookie), String> {
     let open = async {
         let peer = Peer {
             addr,
@@ -115,26 +88,13 @@ async fn open_control(
         let stream = connection.open(polyperf_transport::Hello::Own(&hello)).await?;
         // Asked of the open stream, where a transport that has no such delay may say so.
         stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
-        Ok(Wire::new(stream))
+        Ok((Wire::new(stream), Cookie::from_bytes(hello)))
     };
     open.await.map_err(|error| match error {
         // The address stands before the reason; saying it twice tells no more.
         polyperf_transport::Error::Connect { addr, source } => format!("{addr}: {source}"),
         other => format!("{addr}: {}", chain(&other)),
     })
-}
-
-async fn open_flow(
-    connection: &dyn Connection,
-    token: Token,
-    id: FlowId,
-    spec: &TestSpec,
-) -> Result<Flow, String> {
-    let role = spec.role(Side::Client, id).ok_or("no such stream")?;
-    let hello = Hello::Attach(token, id).encode();
-    let stream = connection.open(polyperf_transport::Hello::Own(&hello)).await;
-    let stream = stream.map_err(|error| format!("stream {}: {}", id.0, chain(&error)))?;
-    Ok(Flow { id, role, stream })
 }
 
 async fn resolve(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
@@ -189,7 +149,7 @@ fn with_port(mut addr: SocketAddr, port: u16) -> SocketAddr {
 }
 
 /// Returns an error with everything that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -3,7 +3,10 @@
 mod builder;
 mod config;
 mod connect;
+mod iperf3;
+mod native;
 mod session;
+mod streams;
 
 use std::{future::Future, sync::Arc};
 

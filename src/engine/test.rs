@@ -141,6 +141,12 @@ impl Test {
         }
     }
 
+    /// Returns how many bytes this end has sent, or received, so far.
+    pub(crate) fn moved(&self, role: Role) -> u64 {
+        let flows = self.sampler.flows().iter().filter(|flow| flow.role == role);
+        flows.map(|flow| flow.counters.bytes()).sum()
+    }
+
     /// Returns when the test began.
     pub(crate) fn epoch(&self) -> Instant {
         self.stage.clock.at(Duration::ZERO)
@@ -216,8 +222,7 @@ impl Test {
         }
         self.next_glance = now + GLANCE;
         self.sampler.glance();
-        let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
-        Some(TestEvent::Received(received.map(|flow| flow.counters.bytes()).sum()))
+        Some(TestEvent::Received(self.moved(Role::Receiver)))
     }
 
     fn all_ended(&self) -> bool {

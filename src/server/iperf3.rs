@@ -19,10 +19,10 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
     protocol::iperf3::{
-        Action, Admission, Cookie, Deadlines, ErrorCode, Input, Message, Output, Params, Refusal,
-        Results, Server as Machine,
+        Action, Admission, Cookie, ErrorCode, Input, Message, Output, Params, Refusal, Results,
+        Server as Machine,
     },
-    session::iperf3::Session,
+    session::iperf3::{Session, deadlines},
     spec::{Limit, TestSpec},
     trial::{Course, flow_infos, sleep_until, unix_time},
 };
@@ -84,7 +84,7 @@ impl Iperf3Session {
         stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
         let longest = shared.config.max_duration.min(super::LONGEST);
-        let machine = Machine::new(longest, deadlines(&shared), session.now());
+        let machine = Machine::new(longest, deadlines(&shared.config.deadlines), session.now());
         let name = shared.next_name();
         Self {
             session,
@@ -330,20 +330,6 @@ impl Iperf3Session {
         self.ticket = None;
         let limit = self.shared.config.deadlines.answer.min(super::FAREWELL);
         self.session.close(limit).await;
-    }
-}
-
-/// Returns iperf3's deadlines, none of them longer than the server's own.
-fn deadlines(shared: &Shared) -> Deadlines {
-    let (own, stock) = (&shared.config.deadlines, Deadlines::default());
-    Deadlines {
-        answer: stock.answer.min(own.answer),
-        streams: stock.streams.min(own.streams.max(own.answer)),
-        overrun: stock.overrun.min(own.overrun + own.answer),
-        stall: stock.stall.min(own.stall * 2),
-        results: stock.results.min(own.results),
-        goodbye: stock.goodbye.min(own.goodbye),
-        ..stock
     }
 }
 

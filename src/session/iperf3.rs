@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     control::{Heard, Iperf3Control},
     engine::TestEvent,
-    outcome::{Ended, Outcome},
-    protocol::iperf3::{Action, Expect, Input, Results},
+    outcome::{Ended, Outcome, Side},
+    protocol::{
+        iperf3::{Action, Deadlines, Expect, Input, Results},
+        native,
+    },
     trial::{Trial, sleep_until},
 };
 
@@ -57,8 +60,11 @@ impl Session {
             TestEvent::SendingDone(_) => Input::SendingDone,
             TestEvent::Done => {
                 let results = self.results();
-                // A client that has one thread for everything may sit in a read for a whole block.
-                self.trial.close_streams();
+                // A client that has one thread for everything may sit in a read for a whole block. To
+                // a server, a stream that closes before it has heard why is a failure.
+                if self.trial.info().is_some_and(|info| info.side == Side::Server) {
+                    self.trial.close_streams();
+                }
                 Input::Done(Box::new(results))
             }
             TestEvent::Failed(failure) => Input::Stop(Ended::Failed(failure)),
@@ -93,5 +99,19 @@ impl Session {
 
     fn results(&self) -> Results {
         Results::new(&self.trial.summary(), &BTreeMap::new())
+    }
+}
+
+/// Returns iperf3's deadlines, none of them longer than this end's own.
+pub(crate) fn deadlines(own: &native::Deadlines) -> Deadlines {
+    let stock = Deadlines::default();
+    Deadlines {
+        answer: stock.answer.min(own.answer),
+        streams: stock.streams.min(own.streams.max(own.answer)),
+        overrun: stock.overrun.min(own.overrun + own.answer),
+        stall: stock.stall.min(own.stall * 2),
+        results: stock.results.min(own.results),
+        goodbye: stock.goodbye.min(own.goodbye),
+        ..stock
     }
 }

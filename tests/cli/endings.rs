@@ -79,7 +79,7 @@ fn a_refusal_is_four() {
 }
 
 #[test]
-fn an_iperf3_server_is_told_apart() {
+fn an_iperf3_server_is_told_apart_and_spoken_to_in_its_own_words() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let server = std::thread::spawn(move || {
@@ -89,12 +89,18 @@ fn an_iperf3_server_is_told_apart() {
         stream.read_exact(&mut cookie).unwrap();
         stream.write_all(&[9]).unwrap();
         assert_eq!(cookie[36], 0);
-        let _ = stream.read(&mut cookie);
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let mut params = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
+        stream.read_exact(&mut params).unwrap();
+        stream.write_all(&[0xff]).unwrap();
+        serde_json::from_slice::<Value>(&params).unwrap()
     });
-    let ended = run(&["client", "127.0.0.1", "-p", &port]);
+    let ended = run(&["client", "127.0.0.1", "-p", &port, "-P", "3"]);
     assert_eq!(ended.code, Some(4), "{}", ended.err);
-    assert!(ended.err.contains("iperf3"), "{}", ended.err);
-    server.join().unwrap();
+    assert!(ended.err.contains("busy"), "{}", ended.err);
+    let params = server.join().unwrap();
+    assert_eq!((&params["tcp"], &params["parallel"]), (&Value::Bool(true), &Value::from(3)));
 }
 
 #[test]

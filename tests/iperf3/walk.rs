@@ -133,6 +133,7 @@ fn odd(dice: &mut Dice, side: Side, spec: &TestSpec) -> Input {
     match dice.roll(12) {
         0 => Input::StreamsOpen,
         1 => Input::Sample(sample(dice.roll(2) as u64)),
+        2 if dice.roll(2) == 0 => Input::Sent(dice.roll(1 << 40) as u64),
         2 => Input::Received(dice.roll(1 << 40) as u64),
         3 => Input::Done(results(spec, side, 5)),
         4 if dice.roll(10) == 0 => Input::SendingDone,

@@ -135,8 +135,8 @@ async fn an_address_of_the_wrong_family_is_said_so() {
 #[tokio::test]
 async fn a_server_that_is_none_of_ours_is_recognised() {
     let cases: [(&[u8], FailureCode, &str); 4] = [
-        (&[9], FailureCode::Unsupported, "iperf3"),
-        (&[0xff], FailureCode::Unsupported, "iperf3"),
+        (&[9], FailureCode::PeerLost, "its answer to the parameters was due"),
+        (&[0xff], FailureCode::Busy, "busy"),
         (b"SSH-2.0-x\r\n", FailureCode::Protocol, "neither"),
         (b"", FailureCode::PeerLost, "without a word"),
     ];

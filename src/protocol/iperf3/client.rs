@@ -72,6 +72,11 @@ impl Client {
                 }
             }
             Input::Received(bytes) => self.received(bytes, now),
+            Input::Sent(bytes) => {
+                if let Phase::Running { running, .. } = &mut self.phase {
+                    running.sent(bytes, now);
+                }
+            }
             Input::SendingDone => self.sending_done(now),
             Input::Done(results) => self.done(results, now),
             Input::Stop(ended) => self.stop(ended, now),

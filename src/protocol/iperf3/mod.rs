@@ -52,6 +52,9 @@ pub enum Input {
     /// This end has received so many bytes since the start. Told about once a second, and at once
     /// where a count of received bytes is to end the test precisely.
     Received(u64),
+    /// This end has sent so many bytes since the start. Told about once a second, where intervals may
+    /// be long: what moves is no stall.
+    Sent(u64),
     /// This end has sent everything that the test's limit allows.
     SendingDone,
     /// All of this end's flows are done, and this is what they came to.

@@ -16,6 +16,7 @@ pub(super) struct Running {
     /// When bytes were last seen to move at this end.
     moved_at: Duration,
     received: u64,
+    sent: u64,
     /// A stream has failed; if nothing explains it until then, this is the end.
     failing: Option<(Duration, Failure)>,
 }
@@ -28,6 +29,7 @@ impl Running {
             stall: deadlines.stall.max(spec.block_time() * BLOCKS_PER_STALL),
             moved_at: now,
             received: 0,
+            sent: 0,
             failing: None,
         }
     }
@@ -43,6 +45,13 @@ impl Running {
     pub(super) fn received(&mut self, bytes: u64, now: Duration) {
         if bytes > self.received {
             self.received = bytes;
+            self.moved_at = now;
+        }
+    }
+
+    pub(super) fn sent(&mut self, bytes: u64, now: Duration) {
+        if bytes > self.sent {
+            self.sent = bytes;
             self.moved_at = now;
         }
     }

@@ -91,6 +91,11 @@ impl Server {
                     }
                 }
             }
+            Input::Sent(bytes) => {
+                if let Phase::Running(run) = &mut self.phase {
+                    run.running.sent(bytes, now);
+                }
+            }
             Input::Done(results) => self.done(results, now),
             Input::Stop(ended) => self.stop(ended, now),
             Input::GiveUp(failure) => self.give_up(failure.into()),

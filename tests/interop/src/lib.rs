@@ -1,5 +1,7 @@
 //! Other people's programs against polyperf. Each must be installed; `.ci/run` does that.
 
+mod servers;
+
 use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
 use polyperf::{
@@ -10,6 +12,8 @@ use polyperf::{
 };
 use serde_json::Value;
 use tokio::{process::Command, sync::broadcast};
+
+pub use self::servers::{Iperf3Server, signal};
 
 /// A polyperf server inside the test.
 #[derive(Debug)]
@@ -96,4 +100,4 @@ pub async fn iperf3_as(
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

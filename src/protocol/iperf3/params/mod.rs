@@ -13,14 +13,13 @@ use super::{
 use crate::{
     outcome::{Failure, FailureCode},
     protocol::auth::SealedToken,
-    spec::{Direction, Limit, Rate, SpecFields, TestSpec},
+    spec::{Direction, Limit, TestSpec},
 };
 
 /// A test as iperf3's parameters say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
-    /// What every transport has. `tcp`, `udp` or `sctp`; with a block, and as a client's UDP with a
-    /// rate.
+    /// What every transport has. `tcp`, `udp` or `sctp`; with a block.
     pub spec: TestSpec,
     /// What iperf3 has beyond that.
     pub extras: Extras,
@@ -84,9 +83,9 @@ pub struct Violation {
 impl Params {
     /// Returns the parameters that ask an iperf3 server for this test.
     ///
-    /// Fills in what the test leaves open, as an iperf3 client does. iperf3 knows whole seconds
-    /// only: omitted time is rounded up, at both ends. The client ends the test, so that its time
-    /// needs no rounding.
+    /// Fills in the length of a block if the test leaves it open, as an iperf3 client does; where no
+    /// rate is asked for, none is. iperf3 knows whole seconds only: omitted time is rounded up, at
+    /// both ends. The client ends the test, so that its time needs no rounding.
     ///
     /// # Errors
     ///
@@ -94,14 +93,15 @@ impl Params {
     pub fn new(spec: &TestSpec, extras: Extras) -> Result<Self, Failure> {
         let refuse = |text: String| Err(Failure::new(FailureCode::Unsupported, text));
         if !TRANSPORTS.contains(&&*spec.transport) {
-            return refuse(format!(
-                "the server speaks iperf3, which has no {}; it has tcp and udp",
-                spec.transport
-            ));
+            return refuse(format!("iperf3 has no {}; it has tcp and udp", spec.transport));
         }
         let mut fields = spec.clone().into_fields();
         let mut warnings = Vec::new();
-        fill_in(&mut fields);
+        if fields.block == 0 {
+            fields.block = if fields.transport == UDP { UDP_BLOCK } else { TCP_BLOCK };
+        }
+        // Servers older than 3.1 alone lack these, and 32 bits wrap within hours or minutes.
+        fields.udp_counters_64bit |= fields.transport == UDP;
         if fields.omit.subsec_nanos() > 0 {
             fields.omit = Duration::from_secs(whole_seconds(fields.omit));
             let text = format!("iperf3 omits whole seconds: {} s", fields.omit.as_secs());
@@ -219,16 +219,6 @@ impl BadParams {
     }
 }
 
-fn fill_in(fields: &mut SpecFields) {
-    let udp = fields.transport == UDP;
-    if fields.block == 0 {
-        fields.block = if udp { UDP_BLOCK } else { TCP_BLOCK };
-    }
-    if udp && fields.rate.is_none() {
-        fields.rate = Some(Rate { bits_per_second: UDP_RATE, burst: None });
-    }
-}
-
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -249,6 +239,4 @@ const TRANSPORTS: [&str; 3] = [TCP, UDP, SCTP];
 const TCP_BLOCK: u32 = 128 << 10;
 /// What fits into an Ethernet frame below IPv4 and UDP, with room for options, as in iperf3.
 const UDP_BLOCK: u32 = 1460;
-/// iperf3's default for UDP: a rate that no network minds.
-const UDP_RATE: u64 = 1 << 20;
 const PACING_TIMER: u64 = 1000;

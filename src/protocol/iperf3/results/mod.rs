@@ -134,7 +134,7 @@ impl Results {
             sender_has_retransmits: summary
                 .total(Role::Sender)
                 .map(|_| summary.retransmits().is_some()),
-            congestion: None,
+            congestion: summary.flows.iter().find_map(|flow| flow.path.congestion.clone()),
             streams: summary.flows.iter().map(stream).collect(),
             output: None,
         }
@@ -188,7 +188,9 @@ impl Results {
     pub fn summary(&self, spec: &TestSpec, side: Side) -> SideSummary {
         let flow = |stream: &StreamResult| {
             let role = spec.role(side, stream.flow)?;
-            Some((stream.flow, stream.summary(role)))
+            let mut summary = stream.summary(role);
+            summary.path.congestion.clone_from(&self.congestion);
+            Some((stream.flow, summary))
         };
         let flows: BTreeMap<_, _> = self.streams.iter().filter_map(flow).collect();
         let wall = flows.values().map(|flow| flow.duration).max().filter(|wall| !wall.is_zero());

@@ -1,0 +1,165 @@
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+use super::{
+    connect,
+    session::{Reached, Stop, farewell, shown},
+    streams::{self, Opening},
+};
+use crate::{
+    client::Config,
+    control::Control,
+    engine::Flow,
+    event::{Bus, Event, Queued},
+    outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
+    protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
+    session::Session,
+    trial::{flow_infos, unix_time},
+};
+
+/// A test with a server that is polyperf's, from its welcome to the goodbye.
+#[derive(Debug)]
+pub(super) struct NativeSession<'a> {
+    config: &'a Config,
+    bus: &'a Bus,
+    transport: Arc<dyn polyperf_transport::Transport>,
+    session: Session,
+    machine: Machine,
+    local: SocketAddr,
+    peer: SocketAddr,
+    local_host: HostInfo,
+    opening: Opening,
+    agreed: Option<Box<Agree>>,
+    flows: Vec<Flow>,
+    over: Option<(Ended, Option<Box<Results>>)>,
+}
+
+impl<'a> NativeSession<'a> {
+    /// Returns the test with the server that was reached.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the user's token cannot be sealed.
+    pub(super) fn new(reached: Reached<'a>) -> Result<Self, Failure> {
+        let Reached { config, bus, transport, wire, .. } = reached;
+        let (local, peer) = (wire.local, wire.peer);
+        let propose = Propose {
+            host: crate::engine::host_info(),
+            spec: config.spec.clone(),
+            no_queue: config.queue_timeout.is_zero(),
+            auth: config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?,
+        };
+        let local_host = propose.host.clone();
+        let session = Session::new(Control::new(wire));
+        let machine =
+            Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
+        Ok(Self {
+            config,
+            bus,
+            transport,
+            session,
+            machine,
+            local,
+            peer,
+            local_host,
+            opening: Opening::default(),
+            agreed: None,
+            flows: Vec::new(),
+            over: None,
+        })
+    }
+
+    /// Runs the test until its end, or until `stop` is ready.
+    pub(super) async fn run(
+        mut self,
+        mut stop: Stop<'_, impl Future<Output = String> + Send>,
+    ) -> Result<Arc<Outcome>, Failure> {
+        let mut stopping = false;
+        loop {
+            while let Some(action) = self.machine.poll() {
+                self.perform(action);
+            }
+            if let Some((ended, results)) = self.over.take() {
+                return self.conclude(ended, results).await;
+            }
+            let deadline = self.machine.deadline();
+            let input = tokio::select! {
+                input = self.session.next(deadline) => input,
+                opened = self.opening.next() => Some(self.opened(opened)),
+                reason = &mut stop, if !stopping => {
+                    stopping = true;
+                    Some(Input::Stop(Ended::Stopped { by: Side::Client, reason }))
+                }
+            };
+            let now = self.session.now();
+            if let Some(input) = input {
+                self.machine.handle(input, now);
+            }
+            self.machine.check(now);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Queued(busy) => {
+                let (position, retry_after) = (busy.position, busy.retry_after);
+                self.bus.emit(Event::Queued(Queued { position, retry_after }));
+            }
+            Action::Open(agree) => self.open(agree),
+            Action::Begin => self.begin(),
+            Action::Conclude(ended, results) => self.over = Some((ended, results)),
+            other => {
+                if let Some(input) = self.session.perform(other) {
+                    self.machine.handle(input, self.session.now());
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, agree: Box<Agree>) {
+        self.session.control().allow_large();
+        let peer = connect::data_peer(self.config, self.peer, agree.port);
+        self.agreed = Some(agree.clone());
+        self.opening.start(streams::at_once(Arc::clone(&self.transport), peer, agree));
+    }
+
+    fn opened(&mut self, opened: Result<Vec<Flow>, Failure>) -> Input {
+        match opened {
+            Ok(flows) => {
+                self.flows = flows;
+                Input::StreamsOpen
+            }
+            Err(failure) => Input::GiveUp(failure),
+        }
+    }
+
+    fn begin(&mut self) {
+        let Some(agree) = self.agreed.take() else { return };
+        let flows = std::mem::take(&mut self.flows);
+        let peer_host = self.machine.welcome().map(|welcome| welcome.host.clone());
+        let info = TestInfo {
+            session: agree.session,
+            side: Side::Client,
+            dialect: Dialect::Native,
+            spec: agree.spec,
+            changes: agree.changes,
+            started: unix_time(),
+            local: self.local,
+            peer: self.peer,
+            host: Some(self.config.host.clone()),
+            local_host: std::mem::take(&mut self.local_host),
+            peer_host: peer_host.unwrap_or_default(),
+            flows: flow_infos(&flows),
+        };
+        self.session.begin(info, flows, self.config.drive, self.bus, self.config.keep_intervals);
+    }
+
+    async fn conclude(
+        mut self,
+        ended: Ended,
+        results: Option<Box<Results>>,
+    ) -> Result<Arc<Outcome>, Failure> {
+        let outcome = self.session.finish(ended.clone(), results);
+        self.session.close(farewell(self.config)).await;
+        shown(outcome, ended)
+    }
+}

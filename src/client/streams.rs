@@ -1,0 +1,139 @@
+//! A test's streams, opened and made known to the server.
+
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use polyperf_transport::{Connection, Delivery, Hello, Peer, RecvHalf, Stream, Transport};
+use tokio::task::JoinSet;
+
+use super::connect::chain;
+use crate::{
+    engine::Flow,
+    measure::FlowId,
+    outcome::{Failure, FailureCode, Side},
+    protocol::{
+        iperf3::{Cookie, udp::Connect},
+        native::{self, Agree, Token},
+    },
+    spec::TestSpec,
+};
+
+/// Streams that are being opened; dropping it gives up.
+#[derive(Debug, Default)]
+pub(super) struct Opening(JoinSet<Result<Vec<Flow>, Failure>>);
+
+impl Opening {
+    pub(super) fn start(
+        &mut self,
+        work: impl Future<Output = Result<Vec<Flow>, Failure>> + Send + 'static,
+    ) {
+        self.0.spawn(work);
+    }
+
+    /// Waits until the streams are open; for ever if none are being opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Vec<Flow>, Failure> {
+        match self.0.join_next().await {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => Err(Failure::new(FailureCode::Internal, error.to_string())),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Opens every stream of a native test at once: each tells which one it is.
+pub(super) async fn at_once(
+    transport: Arc<dyn Transport>,
+    peer: Peer,
+    agree: Box<Agree>,
+) -> Result<Vec<Flow>, Failure> {
+    let token = Token::parse(agree.token.as_bytes()).ok_or_else(|| {
+        Failure::new(FailureCode::Protocol, "the server's token is not 24 characters of a-z2-7")
+    })?;
+    if agree.spec.block == 0 {
+        let text = "the server left the length of a block open";
+        return Err(Failure::new(FailureCode::Protocol, text));
+    }
+    let failed = |what: String| failure(transport.as_ref(), peer.addr, &what);
+    let connection = transport.connect(&peer).await.map_err(|error| failed(chain(&error)))?;
+    let open = |id| {
+        let (connection, spec) = (connection.as_ref(), &agree.spec);
+        let hello = native::Hello::Attach(token, id).encode();
+        async move { open(connection, Hello::Own(&hello), id, spec).await }
+    };
+    try_join_all((1..=agree.spec.flows()).map(FlowId).map(open)).await.map_err(failed)
+}
+
+/// Opens the streams of an iperf3 test, one after another: their order is all that tells the
+/// directions apart.
+///
+/// A stream of datagrams has no cookie. It is open when the server has replied to its first datagram,
+/// which may take so long as there is `patience`. The datagram is sent once: a server takes a second
+/// one for another stream, or for data.
+pub(super) async fn in_turn(
+    transport: Arc<dyn Transport>,
+    peer: Peer,
+    cookie: Cookie,
+    spec: TestSpec,
+    patience: Duration,
+) -> Result<Vec<Flow>, Failure> {
+    let failed = |what: String| failure(transport.as_ref(), peer.addr, &what);
+    let connection = transport.connect(&peer).await.map_err(|error| failed(chain(&error)))?;
+    let word = Connect::Current.word();
+    let datagrams = matches!(transport.delivery(), Delivery::Messages { .. });
+    let hello = if datagrams { Hello::Bare(&word) } else { Hello::Own(cookie.as_bytes()) };
+    let mut flows = Vec::new();
+    for id in (1..=spec.flows()).map(FlowId) {
+        let mut flow = open(connection.as_ref(), hello, id, &spec).await.map_err(failed)?;
+        if datagrams {
+            let replied = tokio::time::timeout(patience, reply(flow.stream.recv.as_mut())).await;
+            let replied = replied.unwrap_or_else(|_| Err(format!("no reply within {patience:?}")));
+            replied.map_err(|what| failed(format!("stream {}: {what}; {LOST_WORD}", id.0)))?;
+        }
+        flows.push(flow);
+    }
+    Ok(flows)
+}
+
+async fn open(
+    connection: &dyn Connection,
+    hello: Hello<'_>,
+    id: FlowId,
+    spec: &TestSpec,
+) -> Result<Flow, String> {
+    let role = spec.role(Side::Client, id).ok_or("no such stream")?;
+    let stream: Result<Stream, _> = connection.open(hello).await;
+    let stream = stream.map_err(|error| format!("stream {}: {}", id.0, chain(&error)))?;
+    Ok(Flow { id, role, stream })
+}
+
+/// Waits for the server's reply. A server that sends may be ahead of it: what comes before it, and
+/// together with it, is of no test that has begun.
+async fn reply(half: &mut dyn RecvHalf) -> Result<(), String> {
+    let mut buffer = vec![0; DATAGRAMS];
+    loop {
+        match poll_fn(|cx| half.poll_recv(cx, &mut buffer)).await {
+            Ok(Some(received)) => {
+                let mut datagrams = buffer[..received.len].chunks(received.stride.max(1));
+                if datagrams.any(Connect::is_reply) {
+                    return Ok(());
+                }
+            }
+            Ok(None) => return Err("closed by the other end".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+fn failure(transport: &dyn Transport, addr: SocketAddr, what: &str) -> Failure {
+    let text = format!("cannot open streams to {addr} with {}: {what}", transport.name());
+    Failure::new(FailureCode::Connect, text)
+}
+
+/// Room for the longest datagram.
+const DATAGRAMS: usize = 64 << 10;
+const LOST_WORD: &str =
+    "a datagram was lost, or a firewall does not let the port through; try again";
