@@ -6,12 +6,12 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{Config, connect};
 use crate::{
     control::{Control, FirstByte},
-    engine::Flow,
+    engine::{Flow, Framing},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
     session::Session,
-    trial::{flow_infos, unix_time},
+    trial::{Course, flow_infos, unix_time},
 };
 
 /// Runs one test from the first connection to the last goodbye.
@@ -163,7 +163,9 @@ impl ClientSession<'_> {
             peer_host: peer_host.unwrap_or_default(),
             flows: flow_infos(&flows),
         };
-        self.session.begin(info, flows, self.config.drive, self.bus, self.config.keep_intervals);
+        let course = Course::native(self.config.drive, self.config.keep_intervals)
+            .carrying(Framing::native(self.transport.delivery()));
+        self.session.begin(info, flows, course, self.bus);
     }
 
     async fn conclude(

@@ -1,15 +1,23 @@
 //! The only code that moves bytes: sends, receives, counts, and samples what was counted.
 
+mod account;
+mod arrivals;
+mod buffer;
 mod counters;
 mod cpu;
 mod flow;
+mod framing;
 mod sampler;
 mod signals;
 mod test;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::cpu::host_info;
 pub(crate) use self::{
     flow::Flow,
+    framing::Framing,
     test::{Test, TestEvent},
 };
 

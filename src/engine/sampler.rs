@@ -2,9 +2,15 @@ use std::{sync::Arc, time::Duration};
 
 use polyperf_transport::{Path, PathStats};
 
-use super::counters::Counters;
+use super::{counters::Counters, flow::Record, framing::Framing};
 use crate::{
-    measure::{FlowId, FlowSample, FlowSummary, Role, RttSummary, Sample},
+    measure::{
+        DatagramCounts, DatagramSummary, FlowId, FlowSample, FlowSummary, Role, RttSummary, Sample,
+    },
+    protocol::{
+        iperf3::{Datagrams, Omitted},
+        native::Sent,
+    },
     spec::{Limit, TestSpec},
 };
 
@@ -25,6 +31,7 @@ pub(crate) struct Sampler {
 pub(crate) struct Watch {
     pub(crate) id: FlowId,
     pub(crate) role: Role,
+    framing: Framing,
     pub(crate) counters: Arc<Counters>,
     pub(crate) path: Arc<dyn Path>,
     /// At the end of the last interval, and at the end of what is omitted.
@@ -38,6 +45,15 @@ pub(crate) struct Watch {
 struct Mark {
     bytes: u64,
     retransmits: Option<u64>,
+    datagrams: DatagramCounts,
+}
+
+/// When and why a flow ended, and what it kept; of one that still runs, how far it has got.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    pub(crate) at: Duration,
+    pub(crate) error: Option<String>,
+    pub(crate) record: Option<&'a Record>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,19 +111,17 @@ impl Sampler {
     pub(crate) fn finish(&mut self, now: Duration) -> Option<Sample> {
         let interval = self.interval?;
         let sample = self.cut(now.max(self.start));
-        let empty = sample.flows.iter().all(|flow| flow.bytes == 0);
+        let loses = |flow: &FlowSample| flow.datagrams.is_some_and(|counts| counts.lost > Some(0));
+        let empty = sample.flows.iter().all(|flow| flow.bytes == 0 && !loses(flow));
         (!empty || sample.duration() >= interval / 10).then_some(sample)
     }
 
     /// Returns what each flow came to, given when and why each ended.
-    pub(crate) fn summary(
+    pub(crate) fn summary<'a>(
         &self,
-        mut ended: impl FnMut(&Watch) -> (Duration, Option<String>),
+        mut ended: impl FnMut(&Watch) -> Ending<'a>,
     ) -> Vec<FlowSummary> {
-        let summarize = |flow: &Watch| {
-            let (at, error) = ended(flow);
-            flow.summary(at.saturating_sub(self.omit), at >= self.omit, error)
-        };
+        let summarize = |flow: &Watch| flow.summary(self.omit, ended(flow));
         self.flows.iter().map(summarize).collect()
     }
 
@@ -140,12 +154,14 @@ impl Watch {
     pub(crate) fn new(
         id: FlowId,
         role: Role,
+        framing: Framing,
         counters: Arc<Counters>,
         path: Arc<dyn Path>,
     ) -> Self {
         let mut watch = Self {
             id,
             role,
+            framing,
             counters,
             path,
             last: Mark::default(),
@@ -159,6 +175,33 @@ impl Watch {
         watch
     }
 
+    /// Returns what this end has sent so far.
+    pub(crate) fn sent(&self) -> Sent {
+        let datagrams = self.carries_datagrams(Role::Sender);
+        Sent {
+            flow: self.id,
+            bytes: self.counters.bytes(),
+            datagrams: datagrams.then(|| self.counters.datagrams().received),
+        }
+    }
+
+    /// Returns what iperf3 is told of a flow that it does not know more of.
+    pub(crate) fn iperf3_datagrams(&self) -> Datagrams {
+        let (base, counts) = (&self.base.datagrams, self.counters.datagrams());
+        let counted = counts.since(base);
+        Datagrams {
+            packets: counted.expected,
+            lost: counted.lost,
+            out_of_order: None,
+            jitter: self.counters.jitter().unwrap_or_default(),
+            omitted: Some(Omitted { packets: base.expected, lost: base.lost }),
+        }
+    }
+
+    fn carries_datagrams(&self, role: Role) -> bool {
+        self.framing.is_datagrams() && self.role == role
+    }
+
     fn glance(&mut self) -> PathStats {
         let stats = self.path.stats();
         self.rtt.add(stats.rtt);
@@ -169,6 +212,10 @@ impl Watch {
     fn sample(&mut self) -> FlowSample {
         let bytes = self.counters.bytes();
         let delta = bytes.saturating_sub(self.last.bytes);
+        let datagrams = self.counters.datagrams();
+        let counted = datagrams.since(&self.last.datagrams);
+        let received = || DatagramSummary::counted(&counted, self.counters.jitter());
+        let received = self.carries_datagrams(Role::Receiver).then(received);
         let sends = self.role == Role::Sender;
         let path = sends.then(|| self.glance());
         let retransmits = path.as_ref().and_then(|path| path.retransmits);
@@ -178,16 +225,20 @@ impl Watch {
             bytes: delta,
             retransmits: difference(retransmits, self.last.retransmits),
             path,
+            datagrams_sent: self.carries_datagrams(Role::Sender).then_some(counted.received),
+            datagrams: received,
         };
-        self.last = Mark { bytes, retransmits };
+        self.last = Mark { bytes, retransmits, datagrams };
         sample
     }
 
-    /// `counted`: whether the flow got beyond what is omitted.
-    fn summary(&self, duration: Duration, counted: bool, error: Option<String>) -> FlowSummary {
+    fn summary(&self, omit: Duration, ending: Ending<'_>) -> FlowSummary {
         let path = self.path.stats();
-        let bytes = self.counters.bytes();
+        let (bytes, datagrams) = (self.counters.bytes(), self.counters.datagrams());
+        // A flow that did not get beyond what is omitted counts nothing.
+        let counted = ending.at >= omit;
         let base = if counted { self.base.bytes } else { bytes };
+        let base_datagrams = if counted { self.base.datagrams } else { datagrams };
         let sends = self.role == Role::Sender;
         let mut rtt = self.rtt;
         if rtt.count == 0 {
@@ -198,13 +249,34 @@ impl Watch {
             role: self.role,
             bytes: bytes.saturating_sub(base),
             omitted_bytes: base,
-            duration,
+            duration: ending.at.saturating_sub(omit),
             retransmits: difference(path.retransmits, self.base.retransmits).filter(|_| sends),
             rtt: rtt.summary(path.min_rtt).filter(|_| sends),
             max_cwnd: self.max_cwnd.max(path.cwnd).filter(|_| sends),
+            datagrams_sent: self
+                .carries_datagrams(Role::Sender)
+                .then(|| datagrams.since(&base_datagrams).received),
+            datagrams: self
+                .carries_datagrams(Role::Receiver)
+                .then(|| self.received(&base_datagrams, ending.record)),
+            lateness: ending
+                .record
+                .and_then(|record| record.lateness.as_ref())
+                .and_then(|lateness| lateness.summary()),
             path,
             settings: Vec::new(),
-            error,
+            error: ending.error,
+        }
+    }
+
+    /// Runs of losses and delays are known once the flow has ended.
+    fn received(&self, base: &DatagramCounts, record: Option<&Record>) -> DatagramSummary {
+        match record.and_then(|record| record.account.as_ref()) {
+            Some(account) => account.summary(base),
+            None => {
+                let counted = self.counters.datagrams().since(base);
+                DatagramSummary::counted(&counted, self.counters.jitter())
+            }
         }
     }
 }
@@ -258,8 +330,12 @@ mod tests {
             ..SpecFields::default()
         });
         let counters = Arc::new(Counters::new());
-        let watch = Watch::new(FlowId(1), Role::Sender, counters, Arc::new(Still));
+        let watch = Watch::new(FlowId(1), Role::Sender, Framing::Bytes, counters, Arc::new(Still));
         Sampler::new(&spec.unwrap(), vec![watch])
+    }
+
+    fn ended(at: u64) -> Ending<'static> {
+        Ending { at: Duration::from_millis(at), error: None, record: None }
     }
 
     fn move_bytes(sampler: &Sampler, bytes: usize) {
@@ -284,7 +360,7 @@ mod tests {
         assert_eq!(sampler.due(), Some(Duration::from_secs(1)));
         assert_eq!(sampler.tick(), None, "no reports are wanted");
         move_bytes(&sampler, 30);
-        let total = &sampler.summary(|_| (Duration::from_secs(3), None))[0];
+        let total = &sampler.summary(|_| ended(3000))[0];
         assert_eq!((total.bytes, total.omitted_bytes), (30, 70));
         assert_eq!(total.duration, Duration::from_secs(2));
         assert_eq!(total.retransmits, Some(0), "a measured zero is a zero");
@@ -294,7 +370,7 @@ mod tests {
     fn a_flow_that_ended_early_counts_nothing_twice() {
         let mut sampler = sampler(1000, None);
         move_bytes(&sampler, 70);
-        let total = &sampler.summary(|_| (Duration::from_millis(500), None))[0];
+        let total = &sampler.summary(|_| ended(500))[0];
         assert_eq!((total.bytes, total.omitted_bytes, total.duration), (0, 70, Duration::ZERO));
         assert!(sampler.finish(Duration::from_millis(500)).is_none());
     }

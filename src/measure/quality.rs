@@ -97,17 +97,32 @@ impl DatagramSummary {
         let counts = sequence.counts().since(omitted);
         let runs = sequence.loss_runs();
         Self {
+            loss_runs: Some(runs.count),
+            longest_loss_run: Some(runs.longest),
+            delay_variation: delays.variation(),
+            ..Self::counted(&counts, delays.jitter())
+        }
+    }
+
+    /// Returns the counts of a time, with the jitter at its end.
+    #[must_use]
+    pub fn counted(counts: &DatagramCounts, jitter: Option<Duration>) -> Self {
+        Self {
             received: counts.received,
             lost: Some(counts.lost),
             reordered: Some(counts.reordered),
             duplicated: Some(counts.duplicated),
             late: Some(counts.late),
             strays: Some(counts.strays),
-            loss_runs: Some(runs.count),
-            longest_loss_run: Some(runs.longest),
-            jitter: delays.jitter(),
-            delay_variation: delays.variation(),
+            jitter,
+            ..Self::default()
         }
+    }
+
+    /// Returns how many datagrams were sent, as the receiver has it; `None` where it does not know.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        Some(self.lost?.saturating_add(self.received))
     }
 
     /// Returns the share of the datagrams sent that were lost, from 0 to 1; `None` where it is not
@@ -116,7 +131,7 @@ impl DatagramSummary {
     #[allow(clippy::cast_precision_loss, reason = "2^53 datagrams are more than any test sends")]
     pub fn loss(&self) -> Option<f64> {
         let lost = self.lost?;
-        let sent = lost.saturating_add(self.received);
+        let sent = self.expected()?;
         (sent > 0).then(|| lost as f64 / sent as f64)
     }
 }

@@ -168,6 +168,7 @@ pub(super) fn info(direction: Direction, streams: u16) -> TestInfo {
     let flow = |n| FlowInfo {
         flow: FlowId(n),
         role: role_at_client(&spec, n),
+        datagrams: false,
         local: address(&format!("192.0.2.1:{}", 50_000 + n)),
         peer: address("192.0.2.2:5201"),
     };
@@ -265,6 +266,8 @@ fn counts(flow: FlowId, role: Role, index: u32) -> FlowSample {
         bytes: received + if sends { 131_072 } else { 0 },
         retransmits: sends.then(|| u64::from(index) * 3),
         path: sends.then(|| path(flow, index)),
+        datagrams_sent: None,
+        datagrams: None,
     }
 }
 
@@ -280,6 +283,9 @@ fn total(flow: FlowId, role: Role) -> FlowSummary {
         retransmits: sends.then_some(3),
         rtt: sends.then(|| RttSummary { min: rtt(47), mean: rtt(1080), max: rtt(12_113) }),
         max_cwnd: sends.then_some(1_047_552),
+        datagrams_sent: None,
+        datagrams: None,
+        lateness: None,
         path: path(flow, 1),
         settings: Vec::new(),
         error: None,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     control::{Iperf3Control, Wire},
-    engine::Flow,
+    engine::{Flow, Framing},
     event::Event,
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
@@ -52,6 +52,7 @@ pub(super) struct Iperf3Session {
 struct Wanted {
     version: Option<String>,
     spec: TestSpec,
+    framing: Framing,
     changes: Vec<String>,
 }
 
@@ -184,7 +185,9 @@ impl Iperf3Session {
         let key = Key::Cookie(self.cookie);
         let (guard, streams) = self.shared.expect_streams(key, usize::from(spec.flows()));
         self.streams = Some((streams, guard));
-        self.wanted = Some(Wanted { version: extras.client_version, spec: spec.clone(), changes });
+        let framing = Framing::iperf3(delivery, extras.udp_counters_64bit);
+        let version = extras.client_version;
+        self.wanted = Some(Wanted { version, spec: spec.clone(), framing, changes });
         Admission::Grant(Box::new(spec))
     }
 
@@ -240,7 +243,8 @@ impl Iperf3Session {
         let keep = config.keep_intervals || info.spec.server_output;
         // The client alone ends the test: until it does, this end sends and receives.
         let course =
-            Course::iperf3(config.drive, keep, info.spec.clone().with_limit(Limit::Endless));
+            Course::iperf3(config.drive, keep, info.spec.clone().with_limit(Limit::Endless))
+                .carrying(wanted.framing);
         self.session.trial.begin(info, flows, course, &self.shared.bus);
         self.wanted = Some(wanted);
     }

@@ -6,6 +6,7 @@ mod aborted;
 mod accepting;
 mod admission;
 mod breaking;
+mod datagrams;
 mod ending;
 mod figures;
 mod hostile_clients;
