@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    engine::{Clock, Drive, Flow, Framing, Test, TestEvent},
+    engine::{Clock, Drive, Flow, Framing, QUIET, Test, TestEvent},
     event::{Bus, Event, IntervalEvent},
     measure::{FlowId, Interval, Pairing, Sample, SideSummary},
     outcome::{Ended, FlowInfo, Outcome, TestInfo},
@@ -78,6 +78,15 @@ impl Course {
         }
     }
 
+    /// Returns how long an interval waits for what the other end counted. The last one of a receiver
+    /// that misses datagrams is over when nothing has come for a while.
+    fn patience(&self, interval: Option<Duration>) -> Duration {
+        if self.framing.is_datagrams() && !self.patience.is_zero() {
+            return self.patience + QUIET;
+        }
+        interval.map_or(self.patience, |interval| interval.min(self.patience))
+    }
+
     /// Returns the same course for flows that carry this.
     pub(crate) fn carrying(self, framing: Framing) -> Self {
         Self { framing, ..self }
@@ -146,13 +155,13 @@ impl Trial {
             flow.datagrams = course.framing.is_datagrams();
         }
         let info = Arc::new(info);
-        let interval = info.spec.interval.unwrap_or(course.patience);
+        let patience = course.patience(info.spec.interval);
         bus.emit(Event::Connected(Arc::clone(&info)));
         let spec = course.flows_do.as_ref().unwrap_or(&info.spec);
         self.test = Some(Test::begin(spec, flows, course.framing, course.drive, course.finish));
         self.record = Some(Record {
             info,
-            pairing: Pairing::new(interval.min(course.patience)),
+            pairing: Pairing::new(patience),
             intervals: Vec::new(),
             keep: course.keep,
             bus: bus.clone(),

@@ -84,6 +84,6 @@ fn put_off(stage: &Stage, quiet: Pin<&mut tokio::time::Sleep>) {
 
 /// How long nothing must have come, after everything was sent, until the rest is taken for lost:
 /// longer than any queue on the way holds a datagram, and far shorter than a stall.
-const QUIET: Duration = Duration::from_millis(500);
+pub(crate) const QUIET: Duration = Duration::from_millis(500);
 /// The most that one receive can return: the kernel joins datagrams up to this length.
 const LONGEST_TRAIN: usize = 64 << 10;

@@ -16,6 +16,7 @@ mod tests;
 
 pub use self::cpu::host_info;
 pub(crate) use self::{
+    arrivals::QUIET,
     flow::Flow,
     framing::Framing,
     test::{Test, TestEvent},
