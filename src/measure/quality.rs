@@ -119,6 +119,30 @@ impl DatagramSummary {
         }
     }
 
+    /// Returns several flows together: what each of them knows is added up, and the jitter is their
+    /// mean. Runs and delays are each flow's own. `None` if a flow is unknown.
+    #[must_use]
+    pub fn together(flows: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let flows = flows.into_iter().collect::<Option<Vec<_>>>()?;
+        let count = u32::try_from(flows.len()).ok().filter(|count| *count > 0)?;
+        let sum = |pick: fn(&Self) -> Option<u64>| {
+            flows.iter().map(pick).try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
+        };
+        let jitters = flows
+            .iter()
+            .try_fold(Duration::ZERO, |sum, flow| Some(sum.saturating_add(flow.jitter?)));
+        Some(Self {
+            received: sum(|flow| Some(flow.received))?,
+            lost: sum(|flow| flow.lost),
+            reordered: sum(|flow| flow.reordered),
+            duplicated: sum(|flow| flow.duplicated),
+            late: sum(|flow| flow.late),
+            strays: sum(|flow| flow.strays),
+            jitter: jitters.map(|sum| sum / count),
+            ..Self::default()
+        })
+    }
+
     /// Returns how many datagrams were sent, as the receiver has it; `None` where it does not know.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
@@ -171,6 +195,24 @@ mod tests {
         assert_eq!((&json["lost"], &json["jitter_us"]), (&0.into(), &0.into()));
         assert_eq!(json["delay_variation"]["p99_us"], 0);
         assert_eq!(serde_json::from_value::<DatagramSummary>(json).unwrap(), known);
+    }
+
+    #[test]
+    fn flows_are_added_up_as_far_as_each_is_known() {
+        let flow = |received, late, jitter| DatagramSummary {
+            received,
+            lost: Some(1),
+            late,
+            jitter: Some(Duration::from_micros(jitter)),
+            loss_runs: Some(1),
+            ..DatagramSummary::default()
+        };
+        let both = [Some(flow(5, Some(1), 10)), Some(flow(u64::MAX, None, 30))];
+        let sum = DatagramSummary::together(both).unwrap();
+        assert_eq!((sum.received, sum.lost, sum.late), (u64::MAX, Some(2), None));
+        assert_eq!((sum.jitter, sum.loss_runs), (Some(Duration::from_micros(20)), None));
+        assert_eq!(DatagramSummary::together([both[0], None]), None);
+        assert_eq!(DatagramSummary::together([]), None);
     }
 
     #[test]
