@@ -28,6 +28,14 @@ total,a1b2c3,,tcp,sum,forward,0.000000,2.001000,,650000000,2598700650,650524288,
 }
 
 #[test]
+fn datagrams_stand_in_columns_of_their_own() {
+    let report = shown(&testing::of_datagrams(Direction::Forward, 1));
+    let lines: Vec<_> = report.lines().collect();
+    assert!(lines[1].ends_with(",,,100131,100000,131,3,2,0,14"), "{}", lines[1]);
+    assert!(lines[3].ends_with(",complete,,225262,225000,131,3,2,0,14"), "{}", lines[3]);
+}
+
+#[test]
 fn what_is_unknown_is_an_empty_cell() {
     let report = shown(&testing::without_remote(testing::outcome(Direction::Reverse, 1)));
     let lines: Vec<_> = report.lines().collect();
