@@ -1,4 +1,11 @@
-use std::{future::Future, io, num::NonZeroUsize, pin::Pin, pin::pin, task::Poll, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    num::NonZeroUsize,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use polyperf_transport::{Received, RecvHalf};
 
@@ -34,7 +41,7 @@ pub(super) async fn receive(
     let mut quiet = pin!(tokio::time::sleep_until(stage.clock.at(Duration::MAX)));
     let mut draining = false;
     let mut pause = Pause::default();
-    while !closed() && !(draining && account.is_complete()) {
+    while !(closed() || draining && account.is_complete()) {
         if drained() && !draining {
             draining = true;
             counters.datagram_target().into_iter().for_each(|sent| account.expect(sent));
@@ -57,8 +64,27 @@ pub(super) async fn receive(
         }
         pause.between_batches(stage.drive).await;
     }
+    if closed() {
+        take_what_is_there(stage, half, &mut buffer, account, counters).await;
+    }
     counters.publish(&account.counts(), account.jitter());
     Ok(())
+}
+
+/// Counts what has arrived and was not looked at yet, when the test is told to be over.
+async fn take_what_is_there(
+    stage: &Stage,
+    half: &mut dyn RecvHalf,
+    buffer: &mut Buffer,
+    account: &mut Account,
+    counters: &Counters,
+) {
+    half.block_for(None);
+    for _ in 0..LAST_BATCHES {
+        let polled = poll_fn(|cx| Poll::Ready(half.poll_recv(cx, buffer.bytes_mut()))).await;
+        let Poll::Ready(Ok(Some(received))) = polled else { break };
+        note(stage, account, counters, buffer.bytes(), received);
+    }
 }
 
 /// Counts a batch, and returns whether there was anything new in it.
@@ -85,5 +111,7 @@ fn put_off(stage: &Stage, quiet: Pin<&mut tokio::time::Sleep>) {
 /// How long nothing must have come, after everything was sent, until the rest is taken for lost:
 /// longer than any queue on the way holds a datagram, and far shorter than a stall.
 pub(crate) const QUIET: Duration = Duration::from_millis(500);
+/// More batches than a socket's buffer holds, and few enough for a sender that never stops.
+const LAST_BATCHES: u32 = 256;
 /// The most that one receive can return: the kernel joins datagrams up to this length.
 const LONGEST_TRAIN: usize = 64 << 10;

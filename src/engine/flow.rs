@@ -128,6 +128,7 @@ async fn send(
     let mut pause = Pause::default();
     let mut now = stage.clock.now();
     while !halted() {
+        let begins = !source.is_resuming();
         let len = match source.next(now) {
             Step::Send(len) => len,
             Step::Wait(until) => {
@@ -141,7 +142,9 @@ async fn send(
         let Some(taken) = taken.await else { break };
         let taken = taken?;
         let datagrams = outbox.took(taken);
-        schedule.kept(source.due(), now, datagrams.max(1));
+        // A block that goes in parts is as late as its first.
+        let blocks = if stage.framing.is_datagrams() { datagrams } else { u64::from(begins) };
+        schedule.kept(source.due(), now, blocks);
         source.took(taken);
         now = stage.clock.now();
         counters.add(taken, now);

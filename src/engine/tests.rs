@@ -149,6 +149,23 @@ async fn what_is_late_is_waited_for_until_it_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_arrived_when_the_test_is_over_counts() {
+    let spec = spec(|_| {});
+    let [sender, receiver] = streams(LinkConfig::perfect()).await;
+    let begin = |stream, role| {
+        let flows = vec![Flow { id: FlowId(1), role, stream }];
+        Test::begin(&spec, flows, Framing::Native, Drive::Inline, true)
+    };
+    let mut sender = begin(sender, Role::Sender);
+    while !matches!(sender.next().await, TestEvent::SendingDone(_)) {}
+    let mut receiver = begin(receiver, Role::Receiver);
+    receiver.halt();
+    while !matches!(receiver.next().await, TestEvent::Done) {}
+    let counts = receiver.summary().flows[0].datagrams.unwrap();
+    assert_eq!((counts.received, counts.lost), (100, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_receiver_that_got_nothing_is_done_as_well() {
     let link = LinkConfig::perfect().delay(MS).script(Script::new().drop(0..100));
     let mut ends = Ends::start(&paced(), Framing::Native, Drive::Inline, link).await;

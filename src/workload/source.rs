@@ -90,6 +90,12 @@ impl Source {
         self.unsent = self.unsent.saturating_sub(bytes);
     }
 
+    /// Returns whether a part of what was handed over last is still to be sent.
+    #[must_use]
+    pub fn is_resuming(&self) -> bool {
+        self.unsent > 0
+    }
+
     /// Returns when what is to be sent now was due; `None` where there is no schedule.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {

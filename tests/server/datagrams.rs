@@ -8,7 +8,7 @@ use polyperf::{
     event::Event,
     measure::{DatagramSummary, FlowSummary, Role},
     outcome::{Ended, FailureCode, Outcome, Side},
-    spec::Limit,
+    spec::{Direction, Limit},
     transport::Transport,
 };
 use polyperf_memory::{
@@ -18,10 +18,6 @@ use polyperf_memory::{
 
 use crate::support::{Serving, next, soon};
 
-type Set = fn(client::Builder) -> client::Builder;
-
-const FORWARD: Set = |c| c;
-const REVERSE: Set = client::Builder::reverse;
 const MS: Duration = Duration::from_millis(1);
 /// A stream's first packet from the client is the hello.
 const HELLO: u64 = 1;
@@ -43,9 +39,9 @@ impl World {
     }
 
     /// A world in which this happens to the datagrams of the one who sends.
-    fn scripted(direction: Set, script: impl Fn(u64) -> Script) -> Self {
+    fn scripted(direction: Direction, script: impl Fn(u64) -> Script) -> Self {
         let link = |script| LinkConfig::perfect().delay(MS).script(script);
-        if direction == FORWARD {
+        if direction == Direction::Forward {
             Self::new(link(script(HELLO)), link(Script::new()))
         } else {
             Self::new(link(Script::new()), link(script(0)))
@@ -89,6 +85,10 @@ impl World {
     }
 }
 
+fn towards(client: client::Builder, direction: Direction) -> client::Builder {
+    client.spec(|spec| spec.direction = direction)
+}
+
 /// Returns the flow at its sender and at its receiver, on which both ends agree.
 fn flow(outcomes: &[Arc<Outcome>; 2]) -> [FlowSummary; 2] {
     let [client, server] = outcomes;
@@ -119,8 +119,8 @@ async fn the_counts_are_the_links_truth_in_both_directions() {
             .duplicate([20, 700].map(|n| n + first))
             .delay([100, 300].map(|n| n + first), 5 * MS)
     };
-    for direction in [FORWARD, REVERSE] {
-        let outcomes = World::scripted(direction, script).run(direction).await;
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let outcomes = World::scripted(direction, script).run(|c| towards(c, direction)).await;
         let [sender, receiver] = flow(&outcomes);
         assert_eq!((sender.datagrams_sent, sender.datagrams), (Some(1000), None));
         let counts = receiver.datagrams.unwrap();
@@ -135,10 +135,10 @@ async fn the_counts_are_the_links_truth_in_both_directions() {
 
 #[tokio::test(start_paused = true)]
 async fn intervals_add_up_to_the_totals() {
-    for direction in [FORWARD, REVERSE] {
+    for direction in [Direction::Forward, Direction::Reverse] {
         let script = |first| Script::new().drop([500, 1500, 2998, 2999].map(|n| n + first));
         let time = |c: client::Builder| {
-            direction(c).spec(|spec| spec.limit = Limit::Time(Duration::from_secs(3)))
+            towards(c, direction).spec(|spec| spec.limit = Limit::Time(Duration::from_secs(3)))
         };
         let outcomes = World::scripted(direction, script).run(time).await;
         let counts = received(&outcomes);
@@ -157,10 +157,10 @@ async fn intervals_add_up_to_the_totals() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_omitted_is_in_no_count() {
-    for direction in [FORWARD, REVERSE] {
+    for direction in [Direction::Forward, Direction::Reverse] {
         let script = |first| Script::new().drop([100, 101, 1500].map(|n| n + first));
         let omit = |c: client::Builder| {
-            direction(c).spec(|spec| {
+            towards(c, direction).spec(|spec| {
                 spec.limit = Limit::Time(Duration::from_secs(1));
                 spec.omit = Duration::from_secs(1);
             })
@@ -199,7 +199,7 @@ async fn a_link_that_rolls_dice_is_counted_as_exactly() {
     };
     let world = World::new(LinkConfig::perfect().delay(MS), link);
     let server = world.serve().await;
-    let client = REVERSE(world.client(&server)).build().unwrap();
+    let client = world.client(&server).reverse().build().unwrap();
     let mut events = client.events();
     let running = tokio::spawn(async move { client.run().await });
     let local = next(&mut events, |event| match event {
@@ -219,15 +219,16 @@ async fn a_link_that_rolls_dice_is_counted_as_exactly() {
 
 #[tokio::test(start_paused = true)]
 async fn a_test_of_which_nothing_arrives_is_complete() {
-    let world = World::scripted(FORWARD, |first| Script::new().drop(first..first + 1000));
-    let outcomes = world.run(FORWARD).await;
+    let world =
+        World::scripted(Direction::Forward, |first| Script::new().drop(first..first + 1000));
+    let outcomes = world.run(|c| c).await;
     let counts = received(&outcomes);
     assert_eq!((counts.received, counts.lost), (0, Some(1000)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_datagram_too_short_for_its_header_is_refused() {
-    let world = World::scripted(FORWARD, |_| Script::new());
+    let world = World::scripted(Direction::Forward, |_| Script::new());
     let server = world.serve().await;
     let client = world.client(&server).spec(|spec| spec.block = 19).build().unwrap();
     let refused = soon(client.run()).await.unwrap_err();
