@@ -19,8 +19,8 @@ type Polled<T> = Poll<io::Result<T>>;
 impl Transport for Framed<Arc<dyn Transport>> {
     fn name(&self) -> &'static str { "framed" }
     fn delivery(&self) -> Delivery { Delivery::Bytes }
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
-        Ok(Box::new(Framed(self.0.listen(addr).await?)))
+    async fn listen(&self, at: SocketAddr, gate: Arc<dyn Gate>) -> Result<Box<dyn Listener>, Error> {
+        Ok(Box::new(Framed(self.0.listen(at, gate).await?)))
     }
     async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
         Ok(Box::new(Framed(self.0.connect(peer).await?)))
@@ -37,7 +37,11 @@ impl Listener for Framed<Box<dyn Listener>> {
 #[async_trait]
 #[rustfmt::skip]
 impl Connection for Framed<Box<dyn Connection>> {
-    async fn open(&self) -> Result<Stream, Error> { self.0.open().await.map(framed) }
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
+        let mut stream = self.0.open(Hello::Own(&[])).await.map(framed)?;
+        let (addr, sent) = (stream.peer, send_all(&mut *stream.send, hello.bytes()).await);
+        sent.map(|()| stream).map_err(|source| Error::Connect { addr, source })
+    }
     async fn close(&self) { self.0.close().await }
 }
 

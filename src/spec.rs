@@ -74,6 +74,27 @@ pub struct SpecFields {
     /// Whether the server's own report is wanted with its results.
     #[serde(default)]
     pub server_output: bool,
+    /// Send the digits over and over in place of bytes that do not compress
+    /// (`--repeating-payload`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repeating_payload: bool,
+    /// Number datagrams with 64 bits where the protocol leaves a choice (`--udp-counters-64bit`);
+    /// polyperf's own has none, and always does.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub udp_counters_64bit: bool,
+    /// How long a receiver may get nothing before the test fails (`--rcv-timeout`); `None` leaves
+    /// it to each end.
+    #[serde(
+        rename = "receive_timeout_us",
+        default,
+        with = "micros::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub receive_timeout: Option<Duration>,
+    /// The processor that the server's data threads keep to (`-A`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_affinity: Option<u16>,
 }
 
 /// Who sends, as the client sees it.
@@ -238,6 +259,10 @@ impl Default for SpecFields {
             title: None,
             extra_data: None,
             server_output: false,
+            repeating_payload: false,
+            udp_counters_64bit: false,
+            receive_timeout: None,
+            server_affinity: None,
         }
     }
 }
@@ -335,11 +360,33 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
     if let Some(congestion) = &tuning.congestion {
         require(name_ok(congestion), "congestion", &clip(congestion), "1 to 32 of a-z 0-9 - _");
     }
+    if let Some(label) = tuning.flow_label {
+        require(label.get() <= MAX_FLOW_LABEL, "flow_label", &label, "1 to 1048575");
+    }
+    if let Some(timeout) = tuning.send_timeout_ms {
+        require(timeout.get() <= MAX_TIMEOUT_MS, "send_timeout_ms", &timeout, "1 ms to a day");
+    }
+    if let Some(timeout) = fields.receive_timeout {
+        require(
+            (MIN_RECEIVE_TIMEOUT..=MAX_TIME).contains(&timeout),
+            "receive_timeout",
+            &timeout,
+            "0.1 to 86400 s",
+        );
+    }
+    if let Some(processor) = fields.server_affinity {
+        require(processor <= MAX_PROCESSOR, "server_affinity", &processor, "0 to 1024");
+    }
     for (field, text) in [("title", &fields.title), ("extra_data", &fields.extra_data)] {
         let len = text.as_ref().map_or(0, String::len);
         require(len <= MAX_TEXT, field, &format!("{len} bytes"), "at most 4096 bytes");
     }
     errors
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn limit_ok(limit: Limit) -> bool {
@@ -370,6 +417,10 @@ const MAX_BURST: u16 = 1000;
 const MAX_WINDOW: u32 = 512 << 20;
 const MIN_MSS: u32 = 88;
 const MAX_MSS: u32 = 32_767;
+const MAX_FLOW_LABEL: u32 = 0xf_ffff;
+const MAX_TIMEOUT_MS: u32 = 86_400_000;
+const MIN_RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
+const MAX_PROCESSOR: u16 = 1024;
 
 #[cfg(test)]
 mod tests {

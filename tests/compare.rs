@@ -9,7 +9,7 @@ use polyperf::{
     compare::{self, Comparison, Config, Run, Step, Target},
     outcome::{Ended, FailureCode},
     spec::{Direction, Limit},
-    transport::{Connection, Delivery, Error, Listener, Peer, Transport, async_trait},
+    transport::{Connection, Delivery, Error, Gate, Listener, Peer, Transport, async_trait},
 };
 use polyperf_memory::{Memory, Network, link::LinkConfig};
 
@@ -170,12 +170,16 @@ impl Transport for Broken {
         Delivery::Bytes
     }
 
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
         match self.0 {
             Fails::Listen => Err(Error::Listen { addr, source: broken() }),
             // Its own network: whoever listens there is never reached.
             Fails::Connect => {
-                Memory::bytes(&Network::new(LinkConfig::perfect())).listen(addr).await
+                Memory::bytes(&Network::new(LinkConfig::perfect())).listen(addr, gate).await
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use crate::spec::TestSpec;
+use crate::{spec::TestSpec, transport::KeepAlive};
 
 /// What the user wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,14 @@ pub struct ClientArgs {
     pub queue_timeout: Duration,
     /// The transport of the control connection.
     pub control: String,
+    /// When a silent server is asked whether it is there.
+    pub keep_alive: Option<KeepAlive>,
+    /// The processor that the data threads keep to.
+    pub affinity: Option<u16>,
+    /// The file whose bytes are sent, or that what is received is written to.
+    pub file: Option<PathBuf>,
+    /// Whether a rate was asked for, if only that there is to be no limit.
+    pub rate_given: bool,
     /// What is reported, and where.
     pub output: Output,
     /// What is logged.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
     host::{self, Host},
+    packets,
     raw::{RawClient, RawConnection, RawOutput},
     shared,
     test_spec::test_spec,
@@ -20,7 +21,8 @@ pub(super) fn client(
 ) -> Option<ClientArgs> {
     let host = mistakes.value("HOST", raw.host.as_ref(), host::host);
     let port = mistakes.value("-p", raw.connection.port.as_ref(), whole(1..=u16::MAX));
-    let spec = test_spec(raw, transports, mistakes);
+    let here = packets::here(&raw.packets, mistakes);
+    let spec = test_spec(raw, &here, transports, mistakes);
     let behind_host = host.as_ref().and_then(|host| host.device.as_deref());
     let local = shared::local(&raw.local, behind_host, mistakes);
     for addr in host.iter().filter_map(|host| host.addr) {
@@ -50,6 +52,10 @@ pub(super) fn client(
         connect_timeout: connect_timeout.map(Duration::from_millis),
         queue_timeout: queue_timeout.unwrap_or(DEFAULT_QUEUE_TIMEOUT),
         control: control.unwrap_or_else(|| "tcp".to_owned()),
+        keep_alive: here.keep_alive,
+        affinity: here.affinity,
+        file: here.file,
+        rate_given: raw.streams.bitrate.is_some(),
         output,
         log,
     })

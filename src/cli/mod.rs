@@ -10,6 +10,7 @@ mod compare;
 pub mod exit;
 mod host;
 mod iperf3;
+mod packets;
 mod raw;
 mod scan;
 mod server;

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::exit;
+use super::{exit, packets::RawPackets};
 
 /// One perf server for every transport.
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ pub(super) struct RawClient {
     #[command(flatten)]
     pub(super) streams: RawStreams,
     #[command(flatten)]
+    pub(super) packets: RawPackets,
+    #[command(flatten)]
     pub(super) connection: RawConnection,
     #[command(flatten)]
     pub(super) local: RawLocal,
@@ -62,6 +64,9 @@ pub(super) struct RawTest {
     /// Transport of the data streams [default: tcp].
     #[arg(long, value_name = "NAME")]
     pub(super) transport: Option<String>,
+    /// As --transport udp.
+    #[arg(short, long)]
+    pub(super) udp: bool,
     /// Seconds to test; 0 is without end [default: 10].
     #[arg(short, long, value_name = "SECS")]
     pub(super) time: Option<String>,
@@ -91,7 +96,8 @@ pub(super) struct RawStreams {
     /// Streams in each direction that is in use [default: 1].
     #[arg(short = 'P', long, value_name = "N")]
     pub(super) parallel: Option<String>,
-    /// Bits per second of each stream, and blocks sent back to back; 0 is unlimited [default: 0].
+    /// Bits per second of each stream, and blocks sent back to back; 0 is unlimited [default: 0;
+    /// of datagrams, 1M].
     #[arg(short, long, alias = "bandwidth", value_name = "RATE[KMGT][/BURST]")]
     pub(super) bitrate: Option<String>,
     /// Bytes in each write or message [default: the transport's own].

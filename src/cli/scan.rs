@@ -104,7 +104,7 @@ impl<'t> Scanner<'t> {
 
     fn option(&mut self, typed: String, known: &'t Known, value: Option<String>) {
         let token = match (known.takes_value, value) {
-            (true, None) => self.with_next(typed, known),
+            (true, None) if !known.optional => self.with_next(typed, known),
             // That the option does not exist says more than that its value is too much.
             (false, Some(value)) if !matches!(known.meaning, Meaning::Absent(_)) => {
                 Token::Excess { typed, value }

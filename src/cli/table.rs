@@ -32,6 +32,8 @@ pub(super) struct Known {
     /// Long names; the first is the one that clap knows it by.
     pub(super) long: Vec<String>,
     pub(super) takes_value: bool,
+    /// Whether a value must be attached, and may be left out.
+    pub(super) optional: bool,
     pub(super) meaning: Meaning,
 }
 
@@ -118,6 +120,7 @@ impl Table {
         }
         let takes_value = arg.get_action().takes_values();
         let mut known = Known::new(arg.get_short(), long, takes_value, Meaning::Ours(vec![mode]));
+        known.optional = arg.is_require_equals_set();
         known.long.extend(arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned));
         self.0.push(known);
     }
@@ -125,7 +128,7 @@ impl Table {
 
 impl Known {
     fn new(short: Option<char>, long: &str, takes_value: bool, meaning: Meaning) -> Self {
-        Self { short, long: vec![long.to_owned()], takes_value, meaning }
+        Self { short, long: vec![long.to_owned()], takes_value, optional: false, meaning }
     }
 
     /// Returns the name that clap knows it by.

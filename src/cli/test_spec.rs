@@ -8,6 +8,7 @@ use crate::{
 };
 
 use super::{
+    packets::{self, Here},
     raw::{RawClient, RawTest},
     values::{Mistakes, natural, rate, seconds, shown, size},
 };
@@ -15,10 +16,11 @@ use super::{
 /// Checks which test is asked for. Returns `None` if a mistake leaves none.
 pub(super) fn test_spec(
     raw: &RawClient,
+    here: &Here,
     transports: &[&str],
     mistakes: &mut Mistakes,
 ) -> Option<TestSpec> {
-    let fields = fields(raw, transports, mistakes);
+    let fields = fields(raw, here, transports, mistakes);
     let errors = match TestSpec::try_from(fields) {
         Ok(spec) => return Some(spec),
         Err(errors) => errors,
@@ -36,10 +38,15 @@ pub(super) fn test_spec(
 }
 
 /// Returns the fields; one whose value is no value at all keeps its default.
-fn fields(raw: &RawClient, transports: &[&str], mistakes: &mut Mistakes) -> SpecFields {
+fn fields(
+    raw: &RawClient,
+    here: &Here,
+    transports: &[&str],
+    mistakes: &mut Mistakes,
+) -> SpecFields {
     let default = SpecFields::default();
     let RawClient { test, streams, output, .. } = raw;
-    let transport = mistakes.name("--transport", test.transport.as_ref(), transports);
+    let transport = transport(test, transports, mistakes);
     let interval = mistakes.value("-i", test.interval.as_ref(), seconds);
     SpecFields {
         transport: transport.unwrap_or(default.transport),
@@ -54,6 +61,22 @@ fn fields(raw: &RawClient, transports: &[&str], mistakes: &mut Mistakes) -> Spec
         title: mistakes.text("-T", output.title.as_ref()),
         extra_data: mistakes.text("--extra-data", output.extra_data.as_ref()),
         server_output: output.get_server_output,
+        repeating_payload: raw.packets.repeating_payload,
+        udp_counters_64bit: raw.packets.udp_counters_64bit,
+        receive_timeout: here.receive_timeout,
+        server_affinity: here.server_affinity,
+    }
+}
+
+fn transport(raw: &RawTest, transports: &[&str], mistakes: &mut Mistakes) -> Option<String> {
+    let named = mistakes.name("--transport", raw.transport.as_ref(), transports);
+    match (raw.udp, named) {
+        (true, Some(named)) if named != UDP => {
+            mistakes.add(format!("-u and --transport {named} exclude each other: keep one"));
+            Some(named)
+        }
+        (true, _) => mistakes.name("-u, which is --transport", Some(&UDP.to_owned()), transports),
+        (false, named) => named,
     }
 }
 
@@ -88,7 +111,7 @@ fn limit(raw: &RawTest, mistakes: &mut Mistakes) -> Option<Limit> {
 
 fn tuning(raw: &RawClient, mistakes: &mut Mistakes) -> Tuning {
     let streams = &raw.streams;
-    Tuning {
+    let tuning = Tuning {
         window: mistakes
             .value("-w", streams.window.as_ref(), size)
             .map(capped)
@@ -96,7 +119,9 @@ fn tuning(raw: &RawClient, mistakes: &mut Mistakes) -> Tuning {
         mss: mistakes.value("-M", streams.set_mss.as_ref(), segment),
         no_delay: streams.no_delay,
         congestion: mistakes.text("-C", streams.congestion.as_ref()),
-    }
+        ..Tuning::default()
+    };
+    packets::tuning(&raw.packets, tuning, mistakes)
 }
 
 /// Parses `RATE` or `RATE/BURST`; 0 is no rate.
@@ -118,6 +143,9 @@ fn segment(text: &str) -> Result<NonZeroU32, String> {
     NonZeroU32::new(capped(natural(text)?))
         .ok_or_else(|| "is nothing: leave it out for the system's".to_owned())
 }
+
+/// What `-u` stands for, as in iperf3.
+const UDP: &str = "udp";
 
 /// Parses a count; one that is too large stays too large, for the specification to refuse.
 fn count(text: &str) -> Result<u16, String> {

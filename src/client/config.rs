@@ -1,4 +1,6 @@
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use polyperf_transport::KeepAlive;
 
 use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry, spec::TestSpec};
 
@@ -28,6 +30,12 @@ pub struct Config {
     pub transports: Registry,
     /// The transport of the control connection.
     pub control: String,
+    /// When a silent server's control connection is asked whether it is there.
+    pub keep_alive: Option<KeepAlive>,
+    /// The processor that the data threads keep to.
+    pub affinity: Option<u16>,
+    /// The file whose bytes are sent, or that what is received is written to.
+    pub file: Option<PathBuf>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -60,6 +68,9 @@ impl Config {
             queue_timeout: Duration::from_secs(600),
             transports: Registry::standard(),
             control: "tcp".to_owned(),
+            keep_alive: None,
+            affinity: None,
+            file: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: true,

@@ -4,12 +4,12 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use polyperf_transport::{Connection, Delivery, Peer, Stream, Transport, Tuning};
+use polyperf_transport::{Connection, Delivery, Peer, Transport, Tuning};
 use tokio::time::Instant;
 
 use super::{Config, Family};
 use crate::{
-    control::{Wire, send_all},
+    control::Wire,
     engine::Flow,
     measure::FlowId,
     outcome::{Failure, FailureCode, Side},
@@ -110,12 +110,11 @@ async fn open_control(
             local: local(config, addr, 0),
             tuning: Tuning::default(),
         };
-        let mut stream = transport.connect(&peer).await?.open().await?;
+        let hello = Hello::Control(Token::from_bits(rand::random())).encode();
+        let connection = transport.connect(&peer).await?;
+        let stream = connection.open(polyperf_transport::Hello::Own(&hello)).await?;
         // Asked of the open stream, where a transport that has no such delay may say so.
         stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
-        let hello = Hello::Control(Token::from_bits(rand::random())).encode();
-        let sent = send_all(stream.send.as_mut(), &hello).await;
-        sent.map_err(|source| polyperf_transport::Error::Connect { addr, source })?;
         Ok(Wire::new(stream))
     };
     open.await.map_err(|error| match error {
@@ -132,11 +131,9 @@ async fn open_flow(
     spec: &TestSpec,
 ) -> Result<Flow, String> {
     let role = spec.role(Side::Client, id).ok_or("no such stream")?;
-    let mut stream: Stream =
-        connection.open().await.map_err(|error| format!("stream {}: {}", id.0, chain(&error)))?;
     let hello = Hello::Attach(token, id).encode();
-    let sent = send_all(stream.send.as_mut(), &hello).await;
-    sent.map_err(|error| format!("stream {}: {error}", id.0))?;
+    let stream = connection.open(polyperf_transport::Hello::Own(&hello)).await;
+    let stream = stream.map_err(|error| format!("stream {}: {}", id.0, chain(&error)))?;
     Ok(Flow { id, role, stream })
 }
 

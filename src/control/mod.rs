@@ -169,15 +169,6 @@ impl Wire {
     }
 }
 
-/// Sends `bytes` on a new stream.
-pub(crate) async fn send_all(half: &mut dyn SendHalf, bytes: &[u8]) -> io::Result<()> {
-    let mut sent = 0;
-    while let Some(chunk) = Chunk::whole(&bytes[sent..]) {
-        sent += poll_fn(|cx| half.poll_send(cx, chunk)).await?;
-    }
-    Ok(())
-}
-
 /// Reads a connection's first bytes, which are as many in every dialect.
 pub(crate) async fn read_hello(half: &mut dyn RecvHalf) -> Result<[u8; HELLO_LEN], HelloError> {
     let mut hello = [0; HELLO_LEN];

@@ -1,12 +1,12 @@
 //! A sender and a receiver of datagrams, as either dialect has them, over an emulated link.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_memory::{
     Memory, Network,
     link::{LinkConfig, Script},
 };
-use polyperf_transport::{Peer, Stream, Transport};
+use polyperf_transport::{Anyone, Hello, Peer, Stream, Transport};
 
 use super::{Drive, Flow, Framing, Test, TestEvent};
 use crate::{
@@ -36,10 +36,14 @@ fn spec(set: impl FnOnce(&mut SpecFields)) -> TestSpec {
 
 async fn streams(link: LinkConfig) -> [Stream; 2] {
     let memory = Memory::messages(&Network::new(link), NonZeroUsize::new(65_507).unwrap());
-    let mut listener = memory.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = "127.0.0.1:0".parse().unwrap();
+    let mut listener = memory.listen(addr, Arc::new(Anyone)).await.unwrap();
     let connection = memory.connect(&Peer::at(listener.local_addr())).await.unwrap();
-    let sender = connection.open().await.unwrap();
-    [sender, listener.accept().await.unwrap()]
+    let sender = connection.open(Hello::Own(b"hello")).await.unwrap();
+    let mut receiver = listener.accept().await.unwrap();
+    let mut hello = [0; 5];
+    poll_fn(|cx| receiver.recv.poll_recv(cx, &mut hello)).await.unwrap();
+    [sender, receiver]
 }
 
 /// Both ends of a flow, and nobody between them.

@@ -6,17 +6,23 @@ use std::{
     sync::Arc,
 };
 
-use polyperf_transport::{HostSockets, Sockets};
+use polyperf_transport::{Delivery, HostSockets, Sockets};
 
 use crate::{
     cli::{self, ClientArgs, Local, Report, ServerArgs},
     client,
     registry::Registry,
     report, server,
+    spec::{Rate, TestSpec},
 };
 
+/// iperf3's default for UDP, in bits per second.
+const DATAGRAM_RATE: u64 = 1 << 20;
+
 pub(super) fn client(args: &ClientArgs) -> client::Config {
-    let default = client::Config::new(&args.target.host, args.spec.clone());
+    let transports = transports(&args.local);
+    let spec = with_default_rate(args, &transports);
+    let default = client::Config::new(&args.target.host, spec);
     client::Config {
         port: args.target.port,
         family: args.local.family.map(|family| match family {
@@ -27,11 +33,29 @@ pub(super) fn client(args: &ClientArgs) -> client::Config {
         client_port: args.client_port,
         connect_timeout: args.connect_timeout.unwrap_or(default.connect_timeout),
         queue_timeout: args.queue_timeout,
-        transports: transports(&args.local),
+        transports,
         control: args.control.clone(),
+        keep_alive: args.keep_alive,
+        affinity: args.affinity,
+        file: args.file.clone(),
         // Only the JSON document shows intervals after the event.
         keep_intervals: args.output.report == Report::Json,
         ..default
+    }
+}
+
+/// Datagrams that nothing holds back would flood a network: unless told, they go as slowly as
+/// iperf3's.
+fn with_default_rate(args: &ClientArgs, transports: &Registry) -> TestSpec {
+    let delivery = transports.get(&args.spec.transport).map(|transport| transport.delivery());
+    let spec = args.spec.clone();
+    match delivery {
+        Some(Delivery::Messages { .. }) if !args.rate_given && spec.rate.is_none() => {
+            let mut fields = spec.clone().into_fields();
+            fields.rate = Some(Rate { bits_per_second: DATAGRAM_RATE, burst: None });
+            fields.try_into().unwrap_or(spec)
+        }
+        _ => spec,
     }
 }
 

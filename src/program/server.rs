@@ -36,8 +36,11 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
     let handle = server.handle();
     let reporting = report(&args, &handle);
     let stopped = server.run(told_to_drain(signals, handle)).await;
-    if let Some(reporting) = reporting {
-        reporting.abort();
+    if let Some(mut reporting) = reporting {
+        // It ends with the last event, unless somebody still holds the bus or reads too slowly.
+        if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
+            reporting.abort();
+        }
     }
     match stopped {
         Stopped::Told | Stopped::OneOff | Stopped::Idle => exit::SUCCESS,
@@ -114,3 +117,6 @@ fn explain(error: &Error, port: u16) -> String {
     };
     format!("cannot listen on {addr}: {source}{remedy}")
 }
+
+/// How long the reports of the last tests may take to be written.
+const LAST_REPORTS: std::time::Duration = std::time::Duration::from_secs(2);

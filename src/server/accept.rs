@@ -1,19 +1,20 @@
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use polyperf_transport::{AcceptError, Listener, Stream};
+use polyperf_transport::{AcceptError, Delivery, Listener, Stream, send_all};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
 use super::{
     iperf3::Iperf3Session,
     session::ServerSession,
-    shared::{Arrival, Key, PendingGuard, Shared, Urgency},
+    shared::{PendingGuard, Shared, Urgency},
+    streams::{Arrival, Key},
 };
 use crate::{
-    control::{Control, Wire, read_hello, send_all},
+    control::{Control, Wire, read_hello},
     outcome::{Failure, FailureCode},
     protocol::{
-        iperf3::Cookie,
+        iperf3::{Cookie, udp::Connect},
         native::{HELLO_LEN, Hello, Message, Opening},
     },
 };
@@ -37,7 +38,7 @@ pub(super) async fn serve(
                 Ok(stream) => {
                     backoff = FIRST_BACKOFF;
                     accepted += 1;
-                    admit(&mut tasks, &shared, stream, accepted);
+                    admit(&mut tasks, &shared, transport, stream, accepted);
                 }
                 Err(AcceptError::Peer(error)) => debug!(transport, %error, "a client failed early"),
                 Err(AcceptError::Exhausted(error)) => {
@@ -61,12 +62,22 @@ pub(super) async fn serve(
 }
 
 /// Serves a stream in a task of its own, if its address does not have too many already.
-fn admit(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, stream: Stream, accepted: u64) {
-    match shared.admit_connection(stream.peer.ip()) {
-        Some(pending) => {
-            tasks.spawn(greet(Arc::clone(shared), stream, accepted, pending));
+fn admit(
+    tasks: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    transport: &str,
+    stream: Stream,
+    accepted: u64,
+) {
+    let shared_too = Arc::clone(shared);
+    match (shared.admit_connection(stream.peer.ip()), shared.delivery(transport)) {
+        (Some(pending), Some(Delivery::Messages { .. })) => {
+            tasks.spawn(greet_flow(shared_too, stream, accepted, pending));
         }
-        None => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
+        (Some(pending), _) => {
+            tasks.spawn(greet(shared_too, stream, accepted, pending));
+        }
+        (None, _) => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
     }
 }
 
@@ -84,24 +95,61 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             ServerSession::new(shared, stream, pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
-            if shared
-                .attach(Key::Token(token), Arrival { flow: Some(flow), accepted, stream })
-                .is_err()
-            {
-                info!(%peer, flow = flow.0, "stream dropped: no test expects it");
-            }
+            attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
         Opening::OtherVersion(version) => refuse_version(stream, version).await,
         Opening::Foreign if !is_cookie(&hello) => refuse_stranger(stream).await,
         Opening::Foreign => {
             let cookie = Cookie::from_bytes(hello);
             // Of a running test: one of its streams. Otherwise: a new test.
-            if let Err(stream) =
-                shared.attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
+            if let Err(stream) = shared
+                .expected
+                .attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
             {
                 Iperf3Session::new(shared, stream, cookie, pending).run().await;
             }
         }
+    }
+}
+
+/// Finds out whose a flow of messages is, of which the first tells.
+async fn greet_flow(
+    shared: Arc<Shared>,
+    mut stream: Stream,
+    accepted: u64,
+    _pending: PendingGuard,
+) {
+    let peer = stream.peer;
+    let mut hello = [0; HELLO_LEN + 1];
+    let limit = shared.config.deadlines.answer;
+    let first = poll_fn(|cx| stream.recv.poll_recv(cx, &mut hello));
+    let len = match tokio::time::timeout(limit, first).await {
+        Ok(Ok(Some(received))) => received.len.min(received.stride),
+        ended => return debug!(%peer, ?ended, "flow dropped: it did not begin with a hello"),
+    };
+    if let Some(connect) = Connect::parse(&hello[..len]) {
+        // Its client waits for this before it opens the next one.
+        match send_all(stream.send.as_mut(), &connect.reply()).await {
+            Ok(()) => {
+                let key = Key::Address(peer.ip().to_canonical());
+                attach(&shared, key, Arrival { flow: None, accepted, stream });
+            }
+            Err(error) => debug!(%peer, %error, "flow dropped: its client cannot be answered"),
+        }
+        return;
+    }
+    match hello[..len].try_into().map(Opening::parse) {
+        Ok(Opening::Native(Hello::Attach(token, flow))) => {
+            attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
+        }
+        _ => debug!(%peer, "flow dropped: it did not begin with a hello"),
+    }
+}
+
+fn attach(shared: &Shared, key: Key, arrival: Arrival) {
+    let (peer, flow) = (arrival.stream.peer, arrival.flow.map(|flow| flow.0));
+    if shared.expected.attach(key, arrival).is_err() {
+        info!(%peer, flow, "stream dropped: no test expects it");
     }
 }
 

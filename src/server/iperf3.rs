@@ -1,14 +1,15 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use polyperf_transport::{Delivery, Stream, Tuning};
-use tokio::{sync::mpsc, time::Instant};
+use polyperf_transport::{Delivery, KeepAlive, Stream, Tuning};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
     policy,
     session::{log_outcome, report_failed},
-    shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
+    shared::{PendingGuard, Shared, Urgency},
+    streams::{Arrival, AttachGuard, Key, Turn},
 };
 use crate::{
     control::{Iperf3Control, Wire},
@@ -17,8 +18,8 @@ use crate::{
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
     protocol::iperf3::{
-        Action, Admission, Cookie, Deadlines, ErrorCode, Extras, Input, Message, Output, Params,
-        Refusal, Results, Server as Machine,
+        Action, Admission, Cookie, Deadlines, ErrorCode, Input, Message, Output, Params, Refusal,
+        Results, Server as Machine,
     },
     session::iperf3::Session,
     spec::{Limit, TestSpec},
@@ -42,9 +43,19 @@ pub(super) struct Iperf3Session {
     pending: Option<PendingGuard>,
     ticket: Option<Ticket>,
     wanted: Option<Wanted>,
-    streams: Option<(mpsc::Receiver<Arrival>, AttachGuard)>,
+    /// While another test of the same address opens streams that nothing else tells from ours.
+    waiting: JoinSet<Turn>,
+    streams: Option<Streams>,
     attached: Vec<Arrival>,
     over: Option<(Ended, Option<Box<Results>>)>,
+}
+
+/// Where streams of this test come in.
+#[derive(Debug)]
+struct Streams {
+    arrivals: mpsc::Receiver<Arrival>,
+    _guard: AttachGuard,
+    _turn: Option<Turn>,
 }
 
 /// What the client asked for, and what came of it.
@@ -52,7 +63,6 @@ pub(super) struct Iperf3Session {
 struct Wanted {
     version: Option<String>,
     spec: TestSpec,
-    framing: Framing,
     changes: Vec<String>,
 }
 
@@ -65,7 +75,9 @@ impl Iperf3Session {
     ) -> Self {
         let (local, peer) = (stream.local, stream.peer);
         // As in the native dialect: two states in a row must not wait for an acknowledgement.
-        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+        // While this end alone sends, nothing else tells that a client has vanished.
+        let keep_alive = Some(KEEP_ALIVE);
+        stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
         let longest = shared.config.max_duration.min(super::LONGEST);
         let machine = Machine::new(longest, deadlines(&shared), session.now());
@@ -80,6 +92,7 @@ impl Iperf3Session {
             pending: Some(pending),
             ticket: None,
             wanted: None,
+            waiting: JoinSet::new(),
             streams: None,
             attached: Vec::new(),
             over: None,
@@ -103,6 +116,10 @@ impl Iperf3Session {
             let input = tokio::select! {
                 input = self.session.next(expects, deadline) => input,
                 stream = arrival(&mut self.streams) => self.arrived(stream),
+                Some(turn) = self.waiting.join_next() => {
+                    self.grant(Key::Address(self.peer.ip().to_canonical()), turn.ok());
+                    None
+                }
                 _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
                     stop_by = Some(Instant::now() + super::FAREWELL);
                     let reason = "the server was told to stop".to_owned();
@@ -140,8 +157,9 @@ impl Iperf3Session {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(params) => {
-                let admission = self.admit(*params);
-                self.machine.admission(admission, self.session.now());
+                if let Err(admission) = self.admit(*params) {
+                    self.machine.admission(admission, self.session.now());
+                }
             }
             Action::Begin => self.begin(),
             Action::Conclude(ended, results) => self.over = Some((ended, results)),
@@ -159,36 +177,47 @@ impl Iperf3Session {
         }
     }
 
-    fn admit(&mut self, params: Params) -> Admission {
+    /// Takes the test, or says why not.
+    fn admit(&mut self, params: Params) -> Result<(), Admission> {
         for warning in &params.warnings {
             warn!(session = %self.name, peer = %self.peer, warning, "iperf3 parameters");
         }
         let Params { spec, extras, warnings } = params;
         if let Err(failure) = policy::check(&spec, &self.shared.config) {
-            return Admission::Deny(refusal(failure, ErrorCode::MaxDuration));
+            return Err(Admission::Deny(refusal(failure, ErrorCode::MaxDuration)));
         }
         let mut ticket = match self.shared.admission.apply(&spec, false) {
             Ok(ticket) => ticket,
-            Err(failure) if failure.code == FailureCode::Busy => return Admission::Busy,
-            Err(failure) => return Admission::Deny(refusal(failure, ErrorCode::TotalRate)),
+            Err(failure) if failure.code == FailureCode::Busy => return Err(Admission::Busy),
+            Err(failure) => return Err(Admission::Deny(refusal(failure, ErrorCode::TotalRate))),
         };
         let rate = match ticket.place() {
             Place::Running(rate) => rate,
-            Place::Queued(_) | Place::Draining => return Admission::Busy,
+            Place::Queued(_) | Place::Draining => return Err(Admission::Busy),
         };
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, mut changes) = policy::settle(spec, rate, delivery);
         changes.extend(warnings);
-        changes.extend(not_honoured(&extras));
         self.ticket = Some(ticket);
         self.pending = None;
-        let key = Key::Cookie(self.cookie);
-        let (guard, streams) = self.shared.expect_streams(key, usize::from(spec.flows()));
-        self.streams = Some((streams, guard));
-        let framing = Framing::iperf3(delivery, extras.udp_counters_64bit);
-        let version = extras.client_version;
-        self.wanted = Some(Wanted { version, spec: spec.clone(), framing, changes });
-        Admission::Grant(Box::new(spec))
+        self.wanted = Some(Wanted { version: extras.client_version, spec, changes });
+        match delivery {
+            Delivery::Bytes => self.grant(Key::Cookie(self.cookie), None),
+            Delivery::Messages { .. } => {
+                let (shared, address) = (Arc::clone(&self.shared), self.peer.ip().to_canonical());
+                self.waiting.spawn(async move { shared.expected.turn(address).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the client open its streams, which are told from others by this key.
+    fn grant(&mut self, key: Key, turn: Option<Turn>) {
+        let Some(wanted) = &self.wanted else { return };
+        let spec = wanted.spec.clone();
+        let (guard, arrivals) = self.shared.expected.expect(key, usize::from(spec.flows()));
+        self.streams = Some(Streams { arrivals, _guard: guard, _turn: turn });
+        self.machine.admission(Admission::Grant(Box::new(spec)), self.session.now());
     }
 
     /// Takes a stream of this test.
@@ -242,9 +271,10 @@ impl Iperf3Session {
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
         // The client alone ends the test: until it does, this end sends and receives.
-        let course =
-            Course::iperf3(config.drive, keep, info.spec.clone().with_limit(Limit::Endless))
-                .carrying(wanted.framing);
+        let spec = info.spec.clone().with_limit(Limit::Endless);
+        let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let framing = Framing::iperf3(delivery, spec.udp_counters_64bit);
+        let course = Course::iperf3(config.drive, keep, spec).carrying(framing);
         self.session.trial.begin(info, flows, course, &self.shared.bus);
         self.wanted = Some(wanted);
     }
@@ -273,22 +303,6 @@ impl Iperf3Session {
     }
 }
 
-/// Returns what the client asked for and does not get, a sentence each.
-fn not_honoured(extras: &Extras) -> Vec<String> {
-    let asked = [
-        ("-A", extras.server_affinity.is_some()),
-        ("-S", extras.tos.is_some_and(|tos| tos != 0)),
-        ("-L", extras.flow_label.is_some()),
-        ("-Z", extras.zero_copy),
-        ("-m", extras.mptcp),
-        ("--fq-rate", extras.fq_rate.is_some()),
-        ("--repeating-payload", extras.repeating_payload),
-        ("--skip-rx-copy", extras.skip_rx_copy),
-    ];
-    let sentence = |option: &str| format!("the server does not honour {option} at its end");
-    asked.iter().filter(|(_, asked)| *asked).map(|(option, _)| sentence(option)).collect()
-}
-
 /// Returns iperf3's deadlines, none of them longer than the server's own.
 fn deadlines(shared: &Shared) -> Deadlines {
     let (own, stock) = (&shared.config.deadlines, Deadlines::default());
@@ -311,9 +325,12 @@ fn refusal(failure: Failure, denied: ErrorCode) -> Refusal {
     }
 }
 
-async fn arrival(streams: &mut Option<(mpsc::Receiver<Arrival>, AttachGuard)>) -> Option<Arrival> {
+async fn arrival(streams: &mut Option<Streams>) -> Option<Arrival> {
     match streams {
-        Some((streams, _)) => streams.recv().await,
+        Some(streams) => streams.arrivals.recv().await,
         None => std::future::pending().await,
     }
 }
+
+/// A client that has vanished is noticed within a minute.
+const KEEP_ALIVE: KeepAlive = KeepAlive { idle: 30, interval: 10, count: 3 };

@@ -9,16 +9,20 @@ mod iperf3;
 mod policy;
 mod session;
 mod shared;
+mod streams;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use polyperf_transport::{Error, Listener};
+use polyperf_transport::{Error, Gate, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
-use self::shared::{Shared, Urgency};
 pub use self::{builder::Builder, config::Config};
-use crate::event::{Bus, Event};
+use self::{
+    shared::{Shared, Urgency},
+    streams::Expected,
+};
+use crate::event::Event;
 
 /// A server that is bound to its addresses.
 #[derive(Debug)]
@@ -61,14 +65,16 @@ impl Server {
     ///
     /// The first address that cannot be had; none is kept then.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        let expected = Arc::new(Expected::default());
         let mut listeners = Vec::new();
         let mut ports = Vec::new();
         for &at in &config.listen {
             let mut addr = at;
             for transport in config.transports.iter() {
-                let listener = match listen(transport.as_ref(), addr).await {
+                let gate = || Arc::clone(&expected) as Arc<dyn Gate>;
+                let listener = match listen(transport.as_ref(), addr, gate()).await {
                     Err(Error::Listen { source, .. }) if at.port() == 0 && is_taken(&source) => {
-                        listen(transport.as_ref(), at).await?
+                        listen(transport.as_ref(), at, gate()).await?
                     }
                     result => result?,
                 };
@@ -79,7 +85,7 @@ impl Server {
                 listeners.push((transport.name(), listener));
             }
         }
-        Ok(Self { shared: Shared::new(config, ports, Bus::new()), listeners })
+        Ok(Self { shared: Shared::new(config, ports, expected), listeners })
     }
 
     /// Returns the addresses that the server listens on, with their transports.
@@ -154,10 +160,11 @@ impl Handle {
 async fn listen(
     transport: &dyn polyperf_transport::Transport,
     addr: SocketAddr,
+    gate: Arc<dyn Gate>,
 ) -> Result<Box<dyn Listener>, Error> {
-    match transport.listen(addr).await {
+    match transport.listen(addr, Arc::clone(&gate)).await {
         Err(Error::Listen { source, .. }) if addr.ip().is_unspecified() && no_ipv6(&source) => {
-            transport.listen(SocketAddr::from(([0, 0, 0, 0], addr.port()))).await
+            transport.listen(SocketAddr::from(([0, 0, 0, 0], addr.port())), gate).await
         }
         result => result,
     }

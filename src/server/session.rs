@@ -7,7 +7,8 @@ use tracing::{debug, info, warn};
 use super::{
     admission::{Place, Ticket},
     policy,
-    shared::{Arrival, AttachGuard, Key, PendingGuard, Shared, Urgency},
+    shared::{PendingGuard, Shared, Urgency},
+    streams::{Arrival, AttachGuard, Key},
 };
 use crate::{
     control::{Control, Wire},
@@ -200,7 +201,7 @@ impl ServerSession {
         let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
         let token = Token::from_bits(rand::random());
         let (guard, streams) =
-            self.shared.expect_streams(Key::Token(token), usize::from(spec.flows()));
+            self.shared.expected.expect(Key::Token(token), usize::from(spec.flows()));
         self.attach = Some(Attach { streams, _guard: guard });
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);

@@ -7,16 +7,11 @@ use std::{
     },
 };
 
-use polyperf_transport::{Delivery, Stream};
-use tokio::sync::{mpsc, watch};
+use polyperf_transport::Delivery;
+use tokio::sync::watch;
 
-use super::{Config, admission::Admission};
-use crate::{
-    event::Bus,
-    measure::FlowId,
-    outcome::HostInfo,
-    protocol::{iperf3::Cookie, native::Token},
-};
+use super::{Config, admission::Admission, streams::Expected};
+use crate::{event::Bus, outcome::HostInfo};
 
 /// What all sessions of a server share.
 #[derive(Debug)]
@@ -27,7 +22,7 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     /// Where each transport listens, for each address.
     ports: Vec<(&'static str, SocketAddr)>,
-    expecting: Mutex<HashMap<Key, mpsc::Sender<Arrival>>>,
+    pub(super) expected: Arc<Expected>,
     pending: Mutex<HashMap<IpAddr, usize>>,
     urgency: watch::Sender<Urgency>,
     finished: watch::Sender<u64>,
@@ -47,33 +42,6 @@ pub(super) enum Urgency {
     Stop,
 }
 
-/// What shows that a stream belongs to a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Key {
-    /// A native test's token.
-    Token(Token),
-    /// An iperf3 test's cookie.
-    Cookie(Cookie),
-}
-
-/// A stream that has arrived at its test.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    /// Its number in the test, where it tells one.
-    pub(super) flow: Option<FlowId>,
-    /// Its place among all streams that its listener has accepted: hellos are read side by side, so
-    /// streams may arrive here in another order.
-    pub(super) accepted: u64,
-    pub(super) stream: Stream,
-}
-
-/// Lets streams with a key through to the session that expects them, until it is dropped.
-#[derive(Debug)]
-pub(super) struct AttachGuard {
-    shared: Arc<Shared>,
-    key: Key,
-}
-
 /// Counts a connection that has not asked for anything yet, until it is dropped.
 #[derive(Debug)]
 pub(super) struct PendingGuard {
@@ -85,16 +53,16 @@ impl Shared {
     pub(super) fn new(
         config: Config,
         ports: Vec<(&'static str, SocketAddr)>,
-        bus: Bus,
+        expected: Arc<Expected>,
     ) -> Arc<Self> {
         let sessions = config.max_sessions.get();
         Arc::new(Self {
             admission: Admission::new(sessions, config.max_queue, config.max_rate),
             config,
-            bus,
+            bus: Bus::new(),
             host: crate::engine::host_info(),
             ports,
-            expecting: Mutex::default(),
+            expected,
             pending: Mutex::default(),
             urgency: watch::Sender::new(Urgency::Serve),
             finished: watch::Sender::new(0),
@@ -117,24 +85,6 @@ impl Shared {
 
     pub(super) fn delivery(&self, transport: &str) -> Option<Delivery> {
         self.config.transports.get(transport).map(|transport| transport.delivery())
-    }
-
-    /// Returns where streams with this key arrive from now on.
-    pub(super) fn expect_streams(
-        self: &Arc<Self>,
-        key: Key,
-        count: usize,
-    ) -> (AttachGuard, mpsc::Receiver<Arrival>) {
-        let (sender, receiver) = mpsc::channel(count.max(1));
-        lock(&self.expecting).insert(key, sender);
-        (AttachGuard { shared: Arc::clone(self), key }, receiver)
-    }
-
-    /// Hands a stream to the session that expects it; gives it back if none does.
-    pub(super) fn attach(&self, key: Key, arrival: Arrival) -> Result<(), Stream> {
-        let sender = lock(&self.expecting).get(&key).cloned();
-        let Some(sender) = sender else { return Err(arrival.stream) };
-        sender.try_send(arrival).map_err(|error| error.into_inner().stream)
     }
 
     /// Counts a new connection; `None` if there are too many that ask for nothing.
@@ -175,12 +125,6 @@ impl Shared {
     }
 }
 
-impl Drop for AttachGuard {
-    fn drop(&mut self) {
-        lock(&self.shared.expecting).remove(&self.key);
-    }
-}
-
 impl Drop for PendingGuard {
     fn drop(&mut self) {
         let mut pending = lock(&self.shared.pending);
@@ -193,7 +137,7 @@ impl Drop for PendingGuard {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

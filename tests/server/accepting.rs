@@ -10,7 +10,8 @@ use std::{
 use polyperf::{
     server::Stopped,
     transport::{
-        AcceptError, Connection, Delivery, Error, Listener, Peer, Stream, Transport, async_trait,
+        AcceptError, Connection, Delivery, Error, Gate, Listener, Peer, Stream, Transport,
+        async_trait,
     },
 };
 
@@ -33,8 +34,12 @@ impl Transport for Failing {
         self.inner.delivery()
     }
 
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
-        let inner = self.inner.listen(addr).await?;
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
+        let inner = self.inner.listen(addr, gate).await?;
         Ok(Box::new(FailingListener { inner, failures: Arc::clone(&self.failures) }))
     }
 

@@ -16,7 +16,7 @@ use polyperf::{
     engine::Drive,
     outcome::{Ended, FailureCode},
     transport::{
-        AcceptError, Chunk, Connection, Delivery, Error, Listener, Peer, Received, RecvHalf,
+        AcceptError, Chunk, Connection, Delivery, Error, Gate, Listener, Peer, Received, RecvHalf,
         SendHalf, Stream, Transport, async_trait,
     },
 };
@@ -48,8 +48,12 @@ impl Transport for Fragile {
         self.inner.delivery()
     }
 
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
-        let inner = self.inner.listen(addr).await?;
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
+        let inner = self.inner.listen(addr, gate).await?;
         Ok(Box::new(FragileListener { inner, fuse: Arc::clone(&self.fuse) }))
     }
 

@@ -10,6 +10,7 @@ mod datagrams;
 mod ending;
 mod figures;
 mod hostile_clients;
+mod hostile_iperf3;
 mod hostile_servers;
 mod over_tcp;
 mod raw;

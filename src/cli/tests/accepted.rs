@@ -77,6 +77,19 @@ fn lines_of_iperf3_mean_what_they_mean_there() {
         "-c host --rev",
         "-t 5 -c host",
         "-c host -t 5 -t 10",
+        "-c host -u -b 100M -l 1448",
+        "-uc host --udp-counters-64bit --dont-fragment",
+        "-c host -S 0x10",
+        "-c host --dscp ef -L 7",
+        "-c host -Z --skip-rx-copy",
+        "-c host -A 0,1",
+        "-c host -A 0/1",
+        "-c host -F file --repeating-payload",
+        "-c host --fq-rate 1G -m",
+        "-c host --rcv-timeout 500 --snd-timeout 500",
+        "-c host --cntl-ka",
+        "-c host --cntl-ka=10/2/3",
+        "--cntl-ka -c host",
     ] {
         assert!(line(text).is_ok(), "{text}: {:?}", line(text));
     }
@@ -225,4 +238,21 @@ fn help_and_version_are_answers() {
     }
     let exit = words(&[]).unwrap_err();
     assert_eq!((exit.stream, exit.code), (Stream::Stderr, exit::USAGE));
+}
+
+#[test]
+fn what_is_asked_of_packets_reaches_both_ends() {
+    let args =
+        client("client host -u -S 0x10 --fq-rate 1G -Z --no-gso --rcv-timeout 500 -A 2,3 -F data");
+    assert_eq!((args.spec.transport.as_str(), args.rate_given), ("udp", false));
+    let tuning = &args.spec.tuning;
+    assert_eq!((tuning.tos, tuning.fq_rate.map(Into::into)), (Some(16), Some(1_000_000_000_u64)));
+    assert!(tuning.zero_copy && tuning.no_gso && !tuning.mptcp);
+    assert_eq!(args.spec.receive_timeout, Some(Duration::from_millis(500)));
+    assert_eq!((args.affinity, args.spec.server_affinity), (Some(2), Some(3)));
+    assert_eq!(args.file.as_deref(), Some(std::path::Path::new("data")));
+    assert!(client("client host -u -b 0").rate_given);
+    let asked =
+        client("client host --cntl-ka=10").keep_alive.map(|asked| (asked.idle, asked.count));
+    assert_eq!(asked, Some((10, 0)));
 }

@@ -14,21 +14,23 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod opening;
 mod path;
 mod sockets;
 mod stream;
 mod tuning;
 
-use std::{fmt::Debug, net::SocketAddr, num::NonZeroUsize};
+use std::{fmt::Debug, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 pub use async_trait::async_trait;
 
 pub use crate::{
     error::{AcceptError, Error},
+    opening::{Anyone, Gate, Hello, Opening, Verdict},
     path::{Path, PathStats},
     sockets::{HostSockets, Sockets},
-    stream::{Chunk, Received, RecvHalf, SendHalf, Stream},
-    tuning::{Setting, Tuning},
+    stream::{Chunk, Received, RecvHalf, SendHalf, Stream, send_all},
+    tuning::{KeepAlive, Setting, Tuning},
 };
 
 /// A way to carry streams between two hosts.
@@ -47,10 +49,17 @@ pub trait Transport: Debug + Send + Sync + 'static {
 
     /// Starts to listen on `addr`; port 0 picks a free one.
     ///
+    /// Nothing is sent to an address that has not proved that somebody is there, unless `gate`
+    /// accepts a stream from it.
+    ///
     /// # Errors
     ///
     /// [`Error::Listen`] if the address cannot be had.
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error>;
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error>;
 
     /// Connects to `peer`.
     ///
@@ -126,14 +135,17 @@ pub trait Listener: Debug + Send + 'static {
 /// The active end of a transport, from which streams are opened.
 #[async_trait]
 pub trait Connection: Debug + Send + Sync + 'static {
-    /// Opens a stream: a QUIC stream, or a new TCP, KCP, RUDP or UDP flow.
+    /// Opens a stream, which begins with `hello`: a QUIC stream, or a new TCP, KCP, RUDP or UDP
+    /// flow.
     ///
-    /// The listener is told of it at the latest when the first bytes are sent.
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the attempt and leaks nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Connect`] if the stream needs a handshake of its own and that fails.
-    async fn open(&self) -> Result<Stream, Error>;
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error>;
 
     /// Closes what the streams of this connection share. Streams that are still open may fail.
     async fn close(&self);

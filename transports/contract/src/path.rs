@@ -96,6 +96,12 @@ pub struct PathStats {
     /// Packets that this host dropped before the transport could take them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_drops: Option<u64>,
+    /// Datagrams that one system call may send, now; 1 without segmentation offload (GSO).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gso_segments: Option<u32>,
+    /// Datagrams that one system call may receive, now; 1 without receive offload (GRO).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gro_segments: Option<u32>,
     /// The congestion control in force, now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<String>,

@@ -14,18 +14,26 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub trait Sockets: Debug + Send + Sync + 'static {
     /// Returns a bound and listening TCP socket in non-blocking mode.
     ///
+    /// Where the system has Multipath TCP, the listener takes both: who connects without it gets a
+    /// plain connection.
+    ///
     /// # Errors
     ///
     /// What the system says; [`io::ErrorKind::AddrInUse`] if another process holds the port.
     fn tcp_listener(&self, addr: SocketAddr) -> io::Result<TcpListener>;
 
     /// Returns an unconnected TCP socket in non-blocking mode that can reach `peer`, bound to
-    /// `local` if given.
+    /// `local` if given; with `multipath`, one of Multipath TCP (RFC 8684).
     ///
     /// # Errors
     ///
     /// What the system says, for instance that `local` is not an address of this host.
-    fn tcp_stream_socket(&self, peer: SocketAddr, local: Option<SocketAddr>) -> io::Result<Socket>;
+    fn tcp_stream_socket(
+        &self,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+        multipath: bool,
+    ) -> io::Result<Socket>;
 
     /// Returns a UDP socket bound to `addr` in non-blocking mode.
     ///
@@ -78,7 +86,8 @@ impl HostSockets {
 
 impl Sockets for HostSockets {
     fn tcp_listener(&self, addr: SocketAddr) -> io::Result<TcpListener> {
-        let socket = self.socket(addr, Type::STREAM, Protocol::TCP)?;
+        let multipath = self.socket(addr, Type::STREAM, Protocol::from(MPTCP));
+        let socket = multipath.or_else(|_| self.socket(addr, Type::STREAM, Protocol::TCP))?;
         // A listener that restarts must not wait for the last one's closed connections to expire.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
@@ -87,8 +96,14 @@ impl Sockets for HostSockets {
         Ok(socket.into())
     }
 
-    fn tcp_stream_socket(&self, peer: SocketAddr, local: Option<SocketAddr>) -> io::Result<Socket> {
-        let socket = self.socket(peer, Type::STREAM, Protocol::TCP)?;
+    fn tcp_stream_socket(
+        &self,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+        multipath: bool,
+    ) -> io::Result<Socket> {
+        let protocol = if multipath { Protocol::from(MPTCP) } else { Protocol::TCP };
+        let socket = self.socket(peer, Type::STREAM, protocol)?;
         if let Some(local) = local {
             // A fixed port is still in TIME_WAIT after the last test from it.
             #[cfg(unix)]
@@ -116,6 +131,9 @@ fn bind_device(socket: &Socket, device: &str) -> io::Result<()> {
 fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "binding to a device needs Linux"))
 }
+
+/// Linux's number for it; another system says that it knows none.
+const MPTCP: i32 = 262;
 
 /// Room for a burst of clients that connect in the same moment; the system may cap it.
 const LISTEN_BACKLOG: i32 = 1024;

@@ -1,5 +1,6 @@
 use std::{
     fmt::Debug,
+    future::poll_fn,
     io,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -94,6 +95,19 @@ impl<'a> Chunk<'a> {
     pub fn whole(bytes: &'a [u8]) -> Option<Self> {
         Some(Self { bytes, stride: NonZeroUsize::new(bytes.len())? })
     }
+}
+
+/// Sends all `bytes`, as a stream of bytes or as one message.
+///
+/// # Errors
+///
+/// Those of [`SendHalf::poll_send`].
+pub async fn send_all(half: &mut dyn SendHalf, bytes: &[u8]) -> io::Result<()> {
+    let mut sent = 0;
+    while let Some(chunk) = Chunk::whole(&bytes[sent..]) {
+        sent += poll_fn(|cx| half.poll_send(cx, chunk)).await?;
+    }
+    Ok(())
 }
 
 /// What was received into the buffer.

@@ -1,4 +1,7 @@
-use std::num::NonZeroU32;
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,38 @@ pub struct Tuning {
     /// Congestion control by name (`-C`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<String>,
+    /// The byte for type of service or traffic class, DSCP and ECN bits as one (`-S`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos: Option<u8>,
+    /// IPv6 flow label (`-L`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow_label: Option<NonZeroU32>,
+    /// Pacing by the kernel, in bits per second of each stream (`--fq-rate`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fq_rate: Option<NonZeroU64>,
+    /// Forbid IPv4 routers to fragment (`--dont-fragment`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub dont_fragment: bool,
+    /// Send without copying to the kernel (`-Z`): what is sent is then the transport's own copy of
+    /// an earlier chunk, over and over. For payloads that nobody reads.
+    #[serde(skip_serializing_if = "is_false")]
+    pub zero_copy: bool,
+    /// Receive without copying from the kernel (`--skip-rx-copy`): buffers are counted as filled, and
+    /// are not.
+    #[serde(skip_serializing_if = "is_false")]
+    pub skip_rx_copy: bool,
+    /// Fail when sent data stays unacknowledged for so many milliseconds (`--snd-timeout`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_timeout_ms: Option<NonZeroU32>,
+    /// Have the system ask a silent peer whether it is still there (`--cntl-ka`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
+    /// Several paths under one stream (`-m`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub mptcp: bool,
+    /// Send each datagram by itself, without segmentation offload (`--no-gso`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_gso: bool,
 }
 
 impl Tuning {
@@ -30,12 +65,81 @@ impl Tuning {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Returns what is asked for: the name of each setting, and its value.
+    #[must_use]
+    pub fn asked(&self) -> Vec<(&'static str, String)> {
+        // Taken apart, so that a new field is not forgotten here.
+        let Self {
+            window,
+            mss,
+            no_delay,
+            congestion,
+            tos,
+            flow_label,
+            fq_rate,
+            dont_fragment,
+            zero_copy,
+            skip_rx_copy,
+            send_timeout_ms,
+            keep_alive,
+            mptcp,
+            no_gso,
+        } = self;
+        let flag = |on: &bool| on.then(|| on.to_string());
+        let options = [
+            ("window", window.map(|bytes| bytes.to_string())),
+            ("mss", mss.map(|bytes| bytes.to_string())),
+            ("no_delay", flag(no_delay)),
+            ("congestion", congestion.clone()),
+            ("tos", tos.map(|byte| byte.to_string())),
+            ("flow_label", flow_label.map(|label| label.to_string())),
+            ("fq_rate", fq_rate.map(|rate| rate.to_string())),
+            ("dont_fragment", flag(dont_fragment)),
+            ("zero_copy", flag(zero_copy)),
+            ("skip_rx_copy", flag(skip_rx_copy)),
+            ("send_timeout_ms", send_timeout_ms.map(|limit| limit.to_string())),
+            ("keep_alive", keep_alive.map(|keep_alive| keep_alive.to_string())),
+            ("mptcp", flag(mptcp)),
+            ("no_gso", flag(no_gso)),
+        ];
+        options.into_iter().filter_map(|(option, value)| Some((option, value?))).collect()
+    }
+
+    /// Returns an answer for each setting asked for that `answers` does not contain: `transport`
+    /// has none of them.
+    pub fn answer_rest(&self, answers: &mut Vec<Setting>, transport: &str) {
+        for (option, value) in self.asked() {
+            if !answers.iter().any(|answer| answer.option == option) {
+                answers.push(Setting::unsupported(option, value, transport));
+            }
+        }
+    }
+}
+
+/// When a silent peer is asked whether it is still there, in seconds and questions; 0 leaves the
+/// system's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepAlive {
+    /// Silence before the first question.
+    pub idle: u16,
+    /// Between questions.
+    pub interval: u16,
+    /// Questions without an answer, after which the stream fails.
+    pub count: u8,
+}
+
+impl fmt::Display for KeepAlive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.idle, self.interval, self.count)
+    }
 }
 
 /// One setting: what was asked, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Setting {
-    /// The setting, as users know it: `window`, `mss`, `no_delay`, `congestion`.
+    /// The setting: the name of its field in [`Tuning`].
     pub option: String,
     /// The value asked for.
     pub asked: String,

@@ -5,13 +5,13 @@
 //! [`LinkConfig`](link::LinkConfig) says, the same for the same seed.
 //!
 //! ```
-//! use std::{future::poll_fn, time::Duration};
+//! use std::{future::poll_fn, sync::Arc, time::Duration};
 //!
 //! use polyperf_memory::{
 //!     Memory, Network,
 //!     link::{LinkConfig, Loss, Probability},
 //! };
-//! use polyperf_transport::{Chunk, Peer, Transport};
+//! use polyperf_transport::{Anyone, Hello, Peer, Transport};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
@@ -21,13 +21,10 @@
 //!     .seed(1);
 //! let memory = Memory::bytes(&Network::new(link));
 //!
-//! let mut listener = memory.listen("127.0.0.1:0".parse()?).await?;
+//! let mut listener = memory.listen("127.0.0.1:0".parse()?, Arc::new(Anyone)).await?;
 //! let connection = memory.connect(&Peer::at(listener.local_addr())).await?;
-//! let mut client = connection.open().await?;
+//! let client = connection.open(Hello::Own(b"hello")).await?;
 //! let mut server = listener.accept().await?;
-//!
-//! let hello = Chunk::whole(b"hello").ok_or("nothing to say")?;
-//! poll_fn(|cx| client.send.poll_send(cx, hello)).await?;
 //!
 //! let mut buf = [0; 64];
 //! let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await?.ok_or("no end yet")?;

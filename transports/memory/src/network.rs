@@ -101,10 +101,11 @@ impl Network {
     }
 
     /// Opens a stream to `addr` once the cables are whole, and hands the other end to the listener.
-    pub(crate) async fn open(&self, plan: &StreamPlan) -> io::Result<Stream> {
+    /// That end receives `ahead` before anything else.
+    pub(crate) async fn open(&self, plan: &StreamPlan, ahead: &[u8]) -> io::Result<Stream> {
         loop {
             self.whole().await;
-            let Some((stream, accepted, listener)) = self.try_open(plan)? else { continue };
+            let Some((stream, accepted, listener)) = self.try_open(plan, ahead)? else { continue };
             return match listener.send(accepted).await {
                 Ok(()) => Ok(stream),
                 Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -113,7 +114,11 @@ impl Network {
     }
 
     /// Opens a stream; `None` if the cables were cut a moment ago.
-    fn try_open(&self, plan: &StreamPlan) -> io::Result<Option<(Stream, Stream, Accepted)>> {
+    fn try_open(
+        &self,
+        plan: &StreamPlan,
+        ahead: &[u8],
+    ) -> io::Result<Option<(Stream, Stream, Accepted)>> {
         let mut state = self.state();
         if *self.0.cut.borrow() {
             return Ok(None);
@@ -127,8 +132,8 @@ impl Network {
         };
         let wire = Arc::new(Wire::new(self.links(state.opened), plan.delivery, plan.window));
         state.add_wire((kind, local), Arc::downgrade(&wire));
-        let here = wire.end(Side::Client, local, plan.peer);
-        let there = wire.end(Side::Server, plan.peer, local);
+        let here = wire.end(Side::Client, local, plan.peer, &[]);
+        let there = wire.end(Side::Server, plan.peer, local, ahead);
         Ok(Some((here, there, listener)))
     }
 

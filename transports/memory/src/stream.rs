@@ -38,12 +38,23 @@ impl Wire {
         Self { to_server, to_client, delivery }
     }
 
-    /// Returns the stream of either end.
-    pub(crate) fn end(self: &Arc<Self>, side: Side, local: SocketAddr, peer: SocketAddr) -> Stream {
+    /// Returns the stream of either end, which receives `ahead` first.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        side: Side,
+        local: SocketAddr,
+        peer: SocketAddr,
+        ahead: &[u8],
+    ) -> Stream {
         let wire = || Arc::clone(self);
         Stream {
             send: Box::new(Sender { wire: wire(), side, ended: false, alarm: Alarm::default() }),
-            recv: Box::new(Receiver { wire: wire(), side, alarm: Alarm::default() }),
+            recv: Box::new(Receiver {
+                wire: wire(),
+                side,
+                alarm: Alarm::default(),
+                ahead: Some(ahead.to_vec()).filter(|ahead| !ahead.is_empty()),
+            }),
             local,
             peer,
             path: Arc::new(MemoryPath { wire: wire(), side }),
@@ -162,6 +173,8 @@ struct Receiver {
     wire: Arc<Wire>,
     side: Side,
     alarm: Alarm,
+    /// A message that came with the opening of the stream.
+    ahead: Option<Vec<u8>>,
 }
 
 impl RecvHalf for Receiver {
@@ -173,6 +186,12 @@ impl RecvHalf for Receiver {
         let turn = ready!(coop::poll_proceed(cx));
         if buf.is_empty() {
             return Poll::Ready(Ok(Some(Received::whole(0))));
+        }
+        if let Some(ahead) = self.ahead.take() {
+            let len = ahead.len().min(buf.len());
+            buf[..len].copy_from_slice(&ahead[..len]);
+            turn.made_progress();
+            return Poll::Ready(Ok(Some(Received::whole(len))));
         }
         let pipe = self.wire.incoming(self.side);
         loop {
@@ -231,24 +250,12 @@ impl Path for MemoryPath {
 
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
         let name = name_of(self.wire.delivery);
-        asked(tuning)
+        tuning
+            .asked()
             .into_iter()
             .map(|(option, value)| Setting::unsupported(option, value, name))
             .collect()
     }
-}
-
-/// Returns what `tuning` asks for: names and values.
-pub(crate) fn asked(tuning: &Tuning) -> Vec<(&'static str, String)> {
-    // Taken apart, so that a new field is not forgotten here.
-    let Tuning { window, mss, no_delay, congestion } = tuning;
-    let options = [
-        ("window", window.map(|bytes| bytes.to_string())),
-        ("mss", mss.map(|bytes| bytes.to_string())),
-        ("no_delay", no_delay.then(|| no_delay.to_string())),
-        ("congestion", congestion.clone()),
-    ];
-    options.into_iter().filter_map(|(option, value)| Some((option, value?))).collect()
 }
 
 fn pipe(link: LinkConfig, delivery: Delivery, window: usize) -> Pipe {

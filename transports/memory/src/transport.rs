@@ -4,18 +4,21 @@ use std::{
     io,
     net::SocketAddr,
     num::NonZeroUsize,
-    sync::atomic::{AtomicBool, AtomicU16, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
 };
 
 use polyperf_transport::{
-    AcceptError, Connection, Delivery, Error, Listener, Peer, Stream, Transport, async_trait,
+    AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Stream, Transport,
+    async_trait, send_all,
 };
 use tokio::sync::mpsc;
 
 use crate::{
     Network,
     network::{Kind, StreamPlan},
-    stream::asked,
 };
 
 /// The in-process transport.
@@ -66,7 +69,12 @@ impl Transport for Memory {
         self.delivery
     }
 
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
+    /// An address in here is who has it, so that `gate` has nothing to decide.
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        _gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
         let kind = Kind::of(self.delivery);
         let (addr, streams) =
             self.network.listen(kind, addr).map_err(|source| Error::Listen { addr, source })?;
@@ -74,7 +82,7 @@ impl Transport for Memory {
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
-        let asked = asked(&peer.tuning);
+        let asked = peer.tuning.asked();
         if !asked.is_empty() {
             let options: Vec<_> = asked.into_iter().map(|(option, _)| option).collect();
             return Err(Error::Unsupported {
@@ -143,21 +151,28 @@ impl MemoryConnection {
         Ok(local)
     }
 
-    async fn try_open(&self) -> io::Result<Stream> {
+    async fn try_open(&self, hello: Hello<'_>) -> io::Result<Stream> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let Memory { network, delivery, window } = &self.transport;
         let (delivery, window) = (*delivery, *window);
         let plan = StreamPlan { local: self.next_local()?, peer: self.peer, delivery, window };
-        network.open(&plan).await
+        let ahead = match delivery {
+            Delivery::Bytes => &[],
+            // Whatever else may be lost on the way, this is repeated until it is there.
+            Delivery::Messages { .. } => hello.bytes(),
+        };
+        let mut stream = network.open(&plan, ahead).await?;
+        send_all(stream.send.as_mut(), &hello.bytes()[ahead.len()..]).await?;
+        Ok(stream)
     }
 }
 
 #[async_trait]
 impl Connection for MemoryConnection {
-    async fn open(&self) -> Result<Stream, Error> {
-        self.try_open().await.map_err(|source| Error::Connect { addr: self.peer, source })
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
+        self.try_open(hello).await.map_err(|source| Error::Connect { addr: self.peer, source })
     }
 
     /// Opens no more streams; those that are open share nothing, and stay.

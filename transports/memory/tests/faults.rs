@@ -11,8 +11,8 @@ use std::{
 
 use polyperf_memory::{Memory, Network};
 use polyperf_transport::{
-    AcceptError, Chunk, Connection, Delivery, Error, Listener, Peer, Received, RecvHalf, SendHalf,
-    Stream, Transport, async_trait, conformance,
+    AcceptError, Chunk, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Received,
+    RecvHalf, SendHalf, Stream, Transport, async_trait, conformance,
 };
 
 #[test]
@@ -95,11 +95,15 @@ impl Transport for Faulty {
         self.inner.delivery()
     }
 
-    async fn listen(&self, mut addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
+    async fn listen(
+        &self,
+        mut addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
         if self.fault == Fault::ListensTwice {
             addr.set_port(0);
         }
-        Ok(Box::new(FaultyListener(self.inner.listen(addr).await?, self.fault)))
+        Ok(Box::new(FaultyListener(self.inner.listen(addr, gate).await?, self.fault)))
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
@@ -126,8 +130,8 @@ struct FaultyConnection(Box<dyn Connection>, Fault);
 
 #[async_trait]
 impl Connection for FaultyConnection {
-    async fn open(&self) -> Result<Stream, Error> {
-        self.0.open().await.map(|stream| spoil(stream, self.1))
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
+        self.0.open(hello).await.map(|stream| spoil(stream, self.1))
     }
 
     async fn close(&self) {
@@ -140,28 +144,23 @@ impl Connection for FaultyConnection {
 struct FaultySend {
     inner: Box<dyn SendHalf>,
     fault: Fault,
-    sent: usize,
 }
 
 impl SendHalf for FaultySend {
     fn poll_send(&mut self, cx: &mut Context<'_>, chunk: Chunk<'_>) -> Poll<io::Result<usize>> {
         let changed: Vec<u8>;
         let mut chunk = chunk;
-        match Some(self.fault).filter(|_| self.sent >= GREETING) {
-            Some(Fault::TakesNothing) => return Poll::Ready(Ok(0)),
-            Some(Fault::TakesAPart) => return Poll::Ready(Ok(1)),
-            Some(Fault::TakesEverything) => return Poll::Ready(Ok(chunk.bytes.len())),
-            Some(Fault::ChangesAByte) => {
+        match self.fault {
+            Fault::TakesNothing => return Poll::Ready(Ok(0)),
+            Fault::TakesAPart => return Poll::Ready(Ok(1)),
+            Fault::TakesEverything => return Poll::Ready(Ok(chunk.bytes.len())),
+            Fault::ChangesAByte => {
                 changed = chunk.bytes.iter().map(|byte| byte ^ 1).collect();
                 chunk.bytes = &changed;
             }
             _ => {}
         }
-        let taken = self.inner.poll_send(cx, chunk);
-        if let Poll::Ready(Ok(taken)) = taken {
-            self.sent += taken;
-        }
-        taken
+        self.inner.poll_send(cx, chunk)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -202,7 +201,7 @@ impl RecvHalf for FaultyRecv {
 
 fn spoil(stream: Stream, fault: Fault) -> Stream {
     Stream {
-        send: Box::new(FaultySend { inner: stream.send, fault, sent: 0 }),
+        send: Box::new(FaultySend { inner: stream.send, fault }),
         recv: Box::new(FaultyRecv(stream.recv, fault)),
         ..stream
     }
@@ -218,6 +217,3 @@ fn messages(fault: Fault) -> Arc<dyn Transport> {
 }
 
 const AT: &str = "127.0.0.1:0";
-
-/// What the suite sends first on a stream.
-const GREETING: usize = 37;

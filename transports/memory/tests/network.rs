@@ -1,12 +1,14 @@
 //! Streams over emulated links, with a paused clock.
 
-use std::{future::poll_fn, io, num::NonZeroUsize, task::Poll, time::Duration};
+use std::{future::poll_fn, io, num::NonZeroUsize, sync::Arc, task::Poll, time::Duration};
 
 use polyperf_memory::{
     Memory, Network,
     link::{BitRate, LinkConfig, Loss, Probability, QueueLimit, Script},
 };
-use polyperf_transport::{Chunk, Error, Listener, Peer, Received, Stream, Transport, Tuning};
+use polyperf_transport::{
+    Anyone, Chunk, Error, Hello, Listener, Peer, Received, Stream, Transport, Tuning,
+};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +193,7 @@ async fn messages_sent_over_a_cut_cable_are_lost() {
 async fn whoever_connects_over_a_cut_cable_waits_for_it_to_be_mended() {
     let network = Network::perfect();
     let memory = Memory::bytes(&network);
-    let listener = memory.listen(any()).await.unwrap();
+    let listener = memory.listen(any(), Arc::new(Anyone)).await.unwrap();
     network.cut();
     let peer = Peer::at(listener.local_addr());
     let (connected, ()) = tokio::join!(memory.connect(&peer), async {
@@ -249,10 +251,10 @@ async fn a_sender_that_has_finished_sends_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_listener_on_every_address_is_reached_by_any() {
     let memory = Memory::bytes(&Network::perfect());
-    let mut listener = memory.listen("[::]:5201".parse().unwrap()).await.unwrap();
+    let mut listener = memory.listen("[::]:5201".parse().unwrap(), Arc::new(Anyone)).await.unwrap();
     for addr in ["127.0.0.1:5201", "[::1]:5201", "10.0.0.1:5201"] {
         let peer = Peer::at(addr.parse().unwrap());
-        let client = memory.connect(&peer).await.unwrap().open().await.unwrap();
+        let client = memory.connect(&peer).await.unwrap().open(Hello::Own(b"")).await.unwrap();
         let server = listener.accept().await.unwrap();
         assert_eq!((server.local, server.peer), (client.peer, client.local));
     }
@@ -261,25 +263,31 @@ async fn a_listener_on_every_address_is_reached_by_any() {
 #[tokio::test(start_paused = true)]
 async fn streams_of_a_connection_take_one_local_port_after_another() {
     let memory = Memory::bytes(&Network::perfect());
-    let mut listener = memory.listen(any()).await.unwrap();
+    let mut listener = memory.listen(any(), Arc::new(Anyone)).await.unwrap();
     let local = "127.0.0.1:7000".parse().ok();
     let peer = Peer { local, ..Peer::at(listener.local_addr()) };
     let connection = memory.connect(&peer).await.unwrap();
-    let streams = [connection.open().await.unwrap(), connection.open().await.unwrap()];
+    let streams = [
+        connection.open(Hello::Own(b"")).await.unwrap(),
+        connection.open(Hello::Own(b"")).await.unwrap(),
+    ];
     assert_eq!(streams.each_ref().map(|stream| stream.local.port()), [7000, 7001]);
 
-    let taken = memory.connect(&peer).await.unwrap().open().await.unwrap_err();
+    let taken = memory.connect(&peer).await.unwrap().open(Hello::Own(b"")).await.unwrap_err();
     assert!(
         matches!(taken, Error::Connect { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
     );
     drop((streams, listener.accept().await, listener.accept().await));
-    assert!(memory.connect(&peer).await.unwrap().open().await.is_ok(), "dropped ports are free");
+    assert!(
+        memory.connect(&peer).await.unwrap().open(Hello::Own(b"")).await.is_ok(),
+        "dropped ports are free"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn settings_are_refused_by_name() {
     let memory = Memory::bytes(&Network::perfect());
-    let listener = memory.listen(any()).await.unwrap();
+    let listener = memory.listen(any(), Arc::new(Anyone)).await.unwrap();
     let tuning = Tuning { no_delay: true, ..Tuning::default() };
     let peer = Peer { tuning, ..Peer::at(listener.local_addr()) };
     let error = memory.connect(&peer).await.unwrap_err();
@@ -289,12 +297,12 @@ async fn settings_are_refused_by_name() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_connection_opens_nothing_and_leaves_its_streams() {
     let memory = Memory::bytes(&Network::perfect());
-    let mut listener = memory.listen(any()).await.unwrap();
+    let mut listener = memory.listen(any(), Arc::new(Anyone)).await.unwrap();
     let connection = memory.connect(&Peer::at(listener.local_addr())).await.unwrap();
-    let mut client = connection.open().await.unwrap();
+    let mut client = connection.open(Hello::Own(b"")).await.unwrap();
     let mut server = listener.accept().await.unwrap();
     connection.close().await;
-    assert!(matches!(connection.open().await, Err(Error::Connect { .. })));
+    assert!(matches!(connection.open(Hello::Own(b"")).await, Err(Error::Connect { .. })));
     send(&mut client, b"still here").await;
     assert_eq!(receive(&mut server, 10).await, b"still here");
 }
@@ -306,9 +314,9 @@ struct Ends {
 }
 
 async fn open(memory: &Memory) -> Ends {
-    let mut listener = memory.listen(any()).await.expect("a free port");
+    let mut listener = memory.listen(any(), Arc::new(Anyone)).await.expect("a free port");
     let connection = memory.connect(&Peer::at(listener.local_addr())).await.expect("a listener");
-    let client = connection.open().await.expect("a stream");
+    let client = connection.open(Hello::Own(b"")).await.expect("a stream");
     let server = listener.accept().await.expect("its other end");
     Ends { _listener: listener, client, server }
 }

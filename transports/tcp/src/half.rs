@@ -11,21 +11,30 @@ use std::{
 use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf};
 use socket2::Socket;
 
-use crate::socket::{Shared, Watched};
+use crate::{
+    copies::Stored,
+    socket::{Shared, Watched},
+};
 
 /// Returns the two halves of a connection.
 pub(crate) fn pair(shared: &Arc<Shared>) -> (TcpSend, TcpRecv) {
-    (TcpSend { io: Io::new(shared), finished: false }, TcpRecv { io: Io::new(shared) })
+    let send = TcpSend { io: Io::new(shared), stored: None, finished: false };
+    (send, TcpRecv { io: Io::new(shared) })
 }
 
 #[derive(Debug)]
 pub(crate) struct TcpSend {
     io: Io,
+    /// What is sent without a copy, once something was.
+    stored: Option<Stored>,
     finished: bool,
 }
 
 impl SendHalf for TcpSend {
     fn poll_send(&mut self, cx: &mut Context<'_>, chunk: Chunk<'_>) -> Poll<io::Result<usize>> {
+        if self.io.blocks() && self.io.shared.copies().spares_sending() {
+            return self.poll_send_stored(cx, chunk);
+        }
         self.io.poll(cx, Watched::poll_write_ready, |socket, flags| {
             socket.send_with_flags(chunk.bytes, flags | libc::MSG_NOSIGNAL)
         })
@@ -52,6 +61,22 @@ impl SendHalf for TcpSend {
     }
 }
 
+impl TcpSend {
+    /// Sends bytes that the kernel has already: those of the longest chunk so far.
+    fn poll_send_stored(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: Chunk<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let len = chunk.bytes.len();
+        let stored = match self.stored.take().filter(|stored| stored.len() >= len) {
+            Some(stored) => self.stored.insert(stored),
+            None => self.stored.insert(Stored::new(chunk.bytes)?),
+        };
+        self.io.poll(cx, Watched::poll_write_ready, |socket, _| stored.send(socket, len))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct TcpRecv {
     io: Io,
@@ -66,6 +91,7 @@ impl RecvHalf for TcpRecv {
         // A blocked call waits until the buffer is full, or its time is up: otherwise it would return
         // for every few segments, and half the receiver's time would go into waking up.
         let fill = if self.io.blocks() { libc::MSG_WAITALL } else { 0 };
+        let fill = fill | self.io.shared.copies().receive_flags();
         let len = ready!(self.io.poll(cx, Watched::poll_read_ready, |socket, flags| {
             socket.recv_with_flags(uninit(buf), flags | fill)
         }))?;

@@ -8,21 +8,23 @@
 //! ```
 //! use std::sync::Arc;
 //! use polyperf_tcp::Tcp;
-//! use polyperf_transport::{HostSockets, Peer, Transport};
+//! use polyperf_transport::{Anyone, Hello, HostSockets, Peer, Transport};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tcp = Tcp::new(Arc::new(HostSockets::new()));
-//! let mut listener = tcp.listen("127.0.0.1:0".parse()?).await?;
+//! let mut listener = tcp.listen("127.0.0.1:0".parse()?, Arc::new(Anyone)).await?;
 //! let connection = tcp.connect(&Peer::at(listener.local_addr())).await?;
-//! let (opened, accepted) = tokio::join!(connection.open(), listener.accept());
+//! let (opened, accepted) = tokio::join!(connection.open(Hello::Own(b"hello")), listener.accept());
 //! assert_eq!(opened?.local, accepted?.peer);
 //! # Ok(())
 //! # }
 //! ```
 
+mod copies;
 mod half;
 mod info;
+mod options;
 mod path;
 mod socket;
 
@@ -36,8 +38,8 @@ use std::{
 };
 
 use polyperf_transport::{
-    AcceptError, Connection, Delivery, Error, Listener, Peer, Sockets, Stream, Transport,
-    async_trait,
+    AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Sockets, Stream,
+    Transport, async_trait, send_all,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -67,7 +69,12 @@ impl Transport for Tcp {
         Delivery::Bytes
     }
 
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
+    /// The handshake has proved every peer's address, so that `gate` has nothing to decide.
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        _gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
         let listen = || {
             let listener = TcpListener::from_std(self.sockets.tcp_listener(addr)?)?;
             Ok(TcpAcceptor { local: listener.local_addr()?, listener })
@@ -115,15 +122,26 @@ struct TcpConnection {
 
 #[async_trait]
 impl Connection for TcpConnection {
-    async fn open(&self) -> Result<Stream, Error> {
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
         let addr = self.peer.addr;
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let connect = async {
             let local = self.peer.local.map(|local| nth_port(local, nth)).transpose()?;
-            let socket = self.sockets.tcp_stream_socket(addr, local)?;
+            let tuning = &self.peer.tuning;
+            let socket = self.sockets.tcp_stream_socket(addr, local, tuning.mptcp)?;
             // Windows and segment sizes are told in the handshake: they must be set before it.
-            path::tune(&socket, &self.peer.tuning);
-            into_stream(TcpSocket::from_std_stream(socket.into()).connect(addr).await?)
+            path::tune(&socket, tuning);
+            let mut addr = addr;
+            if let (SocketAddr::V6(v6), Some(label)) = (&mut addr, tuning.flow_label) {
+                // Where it cannot be had, the path says so when it is asked.
+                if options::lease_flow_label(&socket, *v6, label.get()).is_ok() {
+                    v6.set_flowinfo(label.get().to_be());
+                }
+            }
+            let mut stream =
+                into_stream(TcpSocket::from_std_stream(socket.into()).connect(addr).await?)?;
+            send_all(stream.send.as_mut(), hello.bytes()).await?;
+            Ok(stream)
         };
         connect.await.map_err(|source| Error::Connect { addr, source })
     }

@@ -1,10 +1,11 @@
-use std::{fmt, io, num::NonZeroU32, sync::Arc};
+use std::{fmt, io, num::NonZeroU32, sync::Arc, time::Duration};
 
-use polyperf_transport::{Path, PathStats, Setting, Tuning};
-use socket2::Socket;
+use polyperf_transport::{KeepAlive, Path, PathStats, Setting, Tuning};
+use socket2::{Protocol, Socket, TcpKeepalive};
 
 use crate::{
     info::{self, name},
+    options,
     socket::Shared,
 };
 
@@ -25,11 +26,14 @@ impl Path for TcpPath {
     }
 
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
-        tune(self.shared.socket(), tuning)
+        let mut settings = tune(self.shared.socket(), tuning);
+        settings.extend(self.shared.copies().tune(tuning));
+        tuning.answer_rest(&mut settings, crate::NAME);
+        settings
     }
 }
 
-/// Sets what `tuning` asks for, and reads each value back.
+/// Sets on the socket what `tuning` asks for, and reads each value back.
 pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
     let mut settings = Vec::new();
     if let Some(window) = tuning.window {
@@ -54,7 +58,43 @@ pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
         let granted = set_congestion(socket, congestion);
         settings.push(setting("congestion", congestion.as_str(), granted, |_, _| None));
     }
+    if let Some(tos) = tuning.tos {
+        settings.push(setting("tos", tos, options::set_tos(socket, tos), |_, _| None));
+    }
+    if let Some(rate) = tuning.fq_rate {
+        let granted = options::set_pacing_rate(socket, rate.get());
+        settings.push(setting("fq_rate", rate, granted, |_, _| None));
+    }
+    if let Some(limit) = tuning.send_timeout_ms {
+        let asked = Duration::from_millis(limit.get().into());
+        let granted = socket
+            .set_tcp_user_timeout(Some(asked))
+            .and_then(|()| Ok(socket.tcp_user_timeout()?.map_or(0, |granted| granted.as_millis())));
+        settings.push(setting("send_timeout_ms", limit, granted, |_, _| None));
+    }
+    if let Some(keep_alive) = tuning.keep_alive {
+        let granted = set_keep_alive(socket, keep_alive);
+        settings.push(setting("keep_alive", keep_alive, granted, |_, _| None));
+    }
+    if let Some(label) = tuning.flow_label {
+        let in_force = socket.peer_addr().ok().and_then(|peer| peer.as_socket_ipv6());
+        let in_force = in_force.map(|peer| u32::from_be(peer.flowinfo()) & 0xf_ffff);
+        let granted = in_force.and_then(NonZeroU32::new);
+        settings.push(before_connecting("flow_label", label, granted));
+    }
+    if tuning.mptcp {
+        let multipath = socket.protocol().is_ok_and(|protocol| protocol == Some(Protocol::MPTCP));
+        settings.push(before_connecting("mptcp", true, multipath.then_some(true)));
+    }
     settings
+}
+
+/// Returns a setting that is made when a socket is connected, by the end that connects.
+fn before_connecting<T: ToString>(option: &str, asked: T, granted: Option<T>) -> Setting {
+    let reason = "it is set by the end that connects, and before it does";
+    let refused = granted.is_none().then(|| reason.to_owned());
+    let granted = granted.map(|granted| granted.to_string());
+    Setting { option: option.to_owned(), asked: asked.to_string(), granted, refused }
 }
 
 /// What the system keeps for each direction, which on Linux is twice what may be used.
@@ -83,6 +123,27 @@ fn set_buffers(socket: &Socket, window: NonZeroU32) -> io::Result<Buffers> {
     socket.set_send_buffer_size(bytes)?;
     socket.set_recv_buffer_size(bytes)?;
     Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
+}
+
+fn set_keep_alive(socket: &Socket, asked: KeepAlive) -> io::Result<KeepAlive> {
+    let seconds = |seconds: u16| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+    let mut wanted = TcpKeepalive::new();
+    if let Some(idle) = seconds(asked.idle) {
+        wanted = wanted.with_time(idle);
+    }
+    if let Some(interval) = seconds(asked.interval) {
+        wanted = wanted.with_interval(interval);
+    }
+    if asked.count > 0 {
+        wanted = wanted.with_retries(asked.count.into());
+    }
+    socket.set_tcp_keepalive(&wanted)?;
+    let whole = |time: Duration| u16::try_from(time.as_secs()).unwrap_or(u16::MAX);
+    Ok(KeepAlive {
+        idle: whole(socket.tcp_keepalive_time()?),
+        interval: whole(socket.tcp_keepalive_interval()?),
+        count: u8::try_from(socket.tcp_keepalive_retries()?).unwrap_or(u8::MAX),
+    })
 }
 
 fn set_congestion(socket: &Socket, congestion: &str) -> io::Result<String> {

@@ -7,6 +7,8 @@ use std::{
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
+use crate::copies::Copies;
+
 /// A connected socket that two halves and a path share.
 ///
 /// The socket itself is in blocking mode: a half that may not block says so call by call
@@ -15,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub(crate) struct Shared {
     socket: Arc<Socket>,
+    copies: Copies,
     watched: Mutex<Weak<Watched>>,
 }
 
@@ -39,11 +42,16 @@ impl AsFd for Fd {
 impl Shared {
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(false)?;
-        Ok(Self { socket: Arc::new(socket), watched: Mutex::new(Weak::new()) })
+        let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
+        Ok(Self { socket: Arc::new(socket), copies, watched })
     }
 
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// Has the current runtime watch the socket, if none does yet.

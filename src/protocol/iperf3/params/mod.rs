@@ -31,28 +31,8 @@ pub struct Params {
 /// Parameters that a [`TestSpec`] has no place for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extras {
-    /// The processor that the server is to run on (`-A`).
-    pub server_affinity: Option<u16>,
-    /// The type-of-service or traffic-class byte (`-S`).
-    pub tos: Option<u8>,
-    /// The IPv6 flow label (`-L`).
-    pub flow_label: Option<u32>,
-    /// The rate of the kernel's pacing, in bits per second for each stream (`--fq-rate`).
-    pub fq_rate: Option<u64>,
     /// Microseconds; without effect since 3.18 (`--pacing-timer`).
     pub pacing_timer: Option<u64>,
-    /// Send from a file without a copy (`-Z`).
-    pub zero_copy: bool,
-    /// UDP: count datagrams with 64 bits (`--udp-counters-64bit`).
-    pub udp_counters_64bit: bool,
-    /// Send a pattern in place of random bytes (`--repeating-payload`).
-    pub repeating_payload: bool,
-    /// UDP over IPv4: forbid fragmentation (`--dont-fragment`).
-    pub dont_fragment: bool,
-    /// Receive without a copy (`--skip-rx-copy`).
-    pub skip_rx_copy: bool,
-    /// Multipath TCP (`-m`).
-    pub mptcp: bool,
     /// UDP: how datagrams go to and from the kernel (`--gsro`).
     pub offload: Option<Offload>,
     /// Proof of who asks.
@@ -157,6 +137,7 @@ impl Params {
 
     fn text(&self) -> ParamsText<'_> {
         let Self { spec, extras, .. } = self;
+        let tuning = &spec.tuning;
         let (time, num, blockcount) = match spec.limit {
             Limit::Time(time) => (whole_seconds(time), 0, 0),
             Limit::Bytes(bytes) => (0, bytes, 0),
@@ -171,19 +152,29 @@ impl Params {
             time,
             num,
             blockcount,
-            mss: spec.tuning.mss.map(Into::into),
-            nodelay: spec.tuning.no_delay,
+            mss: tuning.mss.map(Into::into),
+            nodelay: tuning.no_delay,
             parallel: spec.streams,
             reverse: spec.direction == Direction::Reverse,
             bidirectional: spec.direction == Direction::Bidirectional,
-            window: spec.tuning.window.map(Into::into),
+            window: tuning.window.map(Into::into),
             len: (spec.block > 0).then_some(spec.block),
             bandwidth: spec.rate.map(|rate| rate.bits_per_second),
             burst: spec.rate.and_then(|rate| rate.burst),
             title: spec.title.as_deref(),
             extra_data: spec.extra_data.as_deref(),
-            congestion: spec.tuning.congestion.as_deref(),
+            congestion: tuning.congestion.as_deref(),
             get_server_output: on(spec.server_output),
+            server_affinity: spec.server_affinity,
+            mptcp: tuning.mptcp,
+            fqrate: tuning.fq_rate.map(Into::into),
+            tos: tuning.tos.filter(|&tos| tos > 0),
+            flowlabel: tuning.flow_label.map(Into::into),
+            udp_counters_64bit: on(spec.udp_counters_64bit),
+            repeating_payload: on(spec.repeating_payload),
+            zerocopy: on(tuning.zero_copy),
+            dont_fragment: on(tuning.dont_fragment),
+            skip_rx_copy: on(tuning.skip_rx_copy),
             ..ParamsText::default()
         };
         extras.text(base)
@@ -204,23 +195,13 @@ impl Extras {
     fn text<'a>(&'a self, base: ParamsText<'a>) -> ParamsText<'a> {
         let offload = self.offload.as_ref();
         ParamsText {
-            server_affinity: self.server_affinity,
-            mptcp: self.mptcp,
-            fqrate: self.fq_rate.filter(|&rate| rate > 0),
             pacing_timer: self.pacing_timer.filter(|&timer| timer > 0),
             gso: offload.map(|offload| offload.gso.into()),
             gso_dg_size: offload.map(|offload| offload.gso_datagram),
             gso_bf_size: offload.map(|offload| offload.gso_buffer),
             gro: offload.map(|offload| offload.gro.into()),
             gro_bf_size: offload.map(|offload| offload.gro_buffer),
-            tos: self.tos.filter(|&tos| tos > 0),
-            flowlabel: self.flow_label.filter(|&label| label > 0),
-            udp_counters_64bit: on(self.udp_counters_64bit),
-            repeating_payload: on(self.repeating_payload),
-            zerocopy: on(self.zero_copy),
-            dont_fragment: on(self.dont_fragment),
             authtoken: self.auth_token.as_ref().map(SealedToken::as_str),
-            skip_rx_copy: on(self.skip_rx_copy),
             client_version: self.client_version.as_deref(),
             ..base
         }

@@ -1,4 +1,8 @@
-use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use polyperf_transport::Tuning;
 
@@ -38,16 +42,16 @@ impl Reader {
         self.transport(&mut fields);
         fields.omit = self.seconds("omit", 600, ErrorCode::Omit).unwrap_or_default();
         let affinity = self.number("server_affinity", 0..=1024, ErrorCode::Affinity);
-        extras.server_affinity = affinity.and_then(|cpu| cpu.try_into().ok());
+        fields.server_affinity = affinity.and_then(|cpu| cpu.try_into().ok());
         fields.limit = self.limit();
         self.streams(&mut fields);
-        extras.mptcp = self.flag("mptcp");
+        fields.tuning.mptcp = self.flag("mptcp");
         self.sizes(&mut fields);
         self.rates(&mut fields, &mut extras);
         extras.offload = self.offload();
-        self.marks(&mut extras);
+        self.marks(&mut fields);
         self.texts(&mut fields, &mut extras);
-        self.switches(&mut fields, &mut extras);
+        self.switches(&mut fields);
         (fields, extras)
     }
 
@@ -110,7 +114,7 @@ impl Reader {
 
     fn rates(&mut self, fields: &mut SpecFields, extras: &mut Extras) {
         let bits_per_second = self.count("bandwidth", MAX_RATE);
-        extras.fq_rate = Some(self.count("fqrate", MAX_RATE)).filter(|&rate| rate > 0);
+        fields.tuning.fq_rate = NonZeroU64::new(self.count("fqrate", MAX_RATE));
         extras.pacing_timer = Some(self.count("pacing_timer", MAX_COUNT)).filter(|&us| us > 0);
         let burst = self.number("burst", 1..=1000, ErrorCode::Burst);
         let burst = burst.and_then(|burst| burst.try_into().ok());
@@ -129,11 +133,11 @@ impl Reader {
         asked.then_some(offload)
     }
 
-    fn marks(&mut self, extras: &mut Extras) {
+    fn marks(&mut self, fields: &mut SpecFields) {
         let tos = self.number("TOS", 0..=255, ErrorCode::Tos);
-        extras.tos = tos.and_then(|tos| tos.try_into().ok()).filter(|&tos| tos > 0);
+        fields.tuning.tos = tos.and_then(|tos| tos.try_into().ok()).filter(|&tos| tos > 0);
         let label = self.number("flowlabel", 1..=0xf_ffff, ErrorCode::SetFlowLabel);
-        extras.flow_label = label.and_then(|label| label.try_into().ok());
+        fields.tuning.flow_label = non_zero(label);
     }
 
     fn texts(&mut self, fields: &mut SpecFields, extras: &mut Extras) {
@@ -144,13 +148,14 @@ impl Reader {
         extras.client_version = self.text("client_version");
     }
 
-    fn switches(&mut self, fields: &mut SpecFields, extras: &mut Extras) {
+    fn switches(&mut self, fields: &mut SpecFields) {
         fields.server_output = self.present("get_server_output").is_some();
-        extras.udp_counters_64bit = self.present("udp_counters_64bit").is_some();
-        extras.repeating_payload = self.present("repeating_payload").is_some();
-        extras.zero_copy = self.present("zerocopy").is_some_and(|value| value != 0);
-        extras.dont_fragment = self.present("dont_fragment").is_some_and(|value| value != 0);
-        extras.skip_rx_copy = self.present("skip_rx_copy").is_some_and(|value| value != 0);
+        fields.udp_counters_64bit = self.present("udp_counters_64bit").is_some();
+        fields.repeating_payload = self.present("repeating_payload").is_some();
+        let mut on = |key| self.present(key).is_some_and(|value| value != 0);
+        fields.tuning.zero_copy = on("zerocopy");
+        fields.tuning.dont_fragment = on("dont_fragment");
+        fields.tuning.skip_rx_copy = on("skip_rx_copy");
     }
 
     fn seconds(&mut self, key: &'static str, most: i64, code: ErrorCode) -> Option<Duration> {

@@ -41,7 +41,8 @@ fn golden_text_of_full_parameters_both_ways() {
     assert_eq!(params.spec.direction, Direction::Bidirectional);
     assert_eq!(params.spec.rate, Some(Rate { bits_per_second: 1_000_000, burst: Some(3) }));
     assert_eq!(params.spec.limit, Limit::Time(Duration::from_secs(1)));
-    assert_eq!((params.extras.tos, params.extras.zero_copy), (Some(32), true));
+    let tuning = &params.spec.tuning;
+    assert_eq!((tuning.tos, tuning.zero_copy), (Some(32), true));
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn false_is_off_and_any_number_is_on_where_presence_counts() {
     assert_eq!(params.spec.direction, Direction::Forward);
     assert!(!params.spec.tuning.no_delay && params.spec.server_output);
     let params = good(&json!({"zerocopy": 0, "udp_counters_64bit": 0, "tcp": true, "udp": true}));
-    assert!(!params.extras.zero_copy && params.extras.udp_counters_64bit);
+    assert!(!params.spec.tuning.zero_copy && params.spec.udp_counters_64bit);
     assert_eq!(params.spec.transport, "udp");
     assert_eq!(params.warnings.len(), 1);
 }

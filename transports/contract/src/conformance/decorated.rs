@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    AcceptError, Chunk, Connection, Delivery, Error, Listener, Path, PathStats, Peer, Received,
-    RecvHalf, SendHalf, Setting, Stream, Transport, Tuning, async_trait,
+    AcceptError, Chunk, Connection, Delivery, Error, Gate, Hello, Listener, Path, PathStats, Peer,
+    Received, RecvHalf, SendHalf, Setting, Stream, Transport, Tuning, async_trait,
 };
 
 /// Another transport, wrapped whole: each call is passed on as it came.
@@ -39,8 +39,12 @@ impl Transport for Decorated {
         self.0.delivery()
     }
 
-    async fn listen(&self, addr: SocketAddr) -> Result<Box<dyn Listener>, Error> {
-        Ok(Box::new(DecoratedListener(self.0.listen(addr).await?)))
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
+        Ok(Box::new(DecoratedListener(self.0.listen(addr, gate).await?)))
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
@@ -69,8 +73,8 @@ struct DecoratedConnection(Box<dyn Connection>);
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Connection for DecoratedConnection {
-    async fn open(&self) -> Result<Stream, Error> {
-        self.0.open().await.map(decorate)
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
+        self.0.open(hello).await.map(decorate)
     }
 
     async fn close(&self) {

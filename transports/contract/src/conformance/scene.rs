@@ -13,7 +13,8 @@ use std::{
 use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
 
 use crate::{
-    Chunk, Connection, Delivery, Listener, Peer, Received, RecvHalf, SendHalf, Stream, Transport,
+    Anyone, Chunk, Connection, Delivery, Hello, Listener, Peer, Received, RecvHalf, SendHalf,
+    Stream, Transport,
 };
 
 /// A listener, a connection to it, and both ends of one open stream.
@@ -38,18 +39,18 @@ impl Pair {
 }
 
 pub(super) async fn listen(transport: &Arc<dyn Transport>, at: SocketAddr) -> Box<dyn Listener> {
-    within("listen", transport.listen(at)).await.expect("an address with port 0 can be had")
+    within("listen", transport.listen(at, Arc::new(Anyone)))
+        .await
+        .expect("an address with port 0 can be had")
 }
 
 pub(super) async fn connect(transport: &Arc<dyn Transport>, to: SocketAddr) -> Box<dyn Connection> {
     within("connect", transport.connect(&Peer::at(to))).await.expect("a listener can be reached")
 }
 
-/// Opens a stream and sends `first` on it, so that the listener surely learns of it.
+/// Opens a stream that begins with `first`.
 pub(super) async fn open_with(connection: &dyn Connection, first: &[u8]) -> Stream {
-    let mut stream = within("open", connection.open()).await.expect("a stream opens");
-    send(&mut *stream.send, first).await;
-    stream
+    within("open", connection.open(Hello::Own(first))).await.expect("a stream opens")
 }
 
 pub(super) async fn accept(listener: &mut dyn Listener) -> Stream {

@@ -1,9 +1,13 @@
 //! Rules about what is told of a path, and set on it.
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+};
 
 use super::scene::{Pair, message_len, on_a_thread, pattern, recv_exactly, send, within};
-use crate::{Transport, Tuning};
+use crate::{KeepAlive, Transport, Tuning};
 
 /// The figures may be read while the halves work, from any thread, by several at once.
 pub async fn stats_may_be_read_from_anywhere(transport: Arc<dyn Transport>, at: SocketAddr) {
@@ -41,11 +45,23 @@ pub async fn tune_answers_every_question(transport: Arc<dyn Transport>, at: Sock
         mss: NonZeroU32::new(1200),
         no_delay: true,
         congestion: Some("cubic".to_owned()),
+        tos: Some(0x10),
+        flow_label: NonZeroU32::new(7),
+        fq_rate: NonZeroU64::new(1_000_000_000),
+        dont_fragment: true,
+        zero_copy: true,
+        skip_rx_copy: true,
+        send_timeout_ms: NonZeroU32::new(20_000),
+        keep_alive: Some(KeepAlive { idle: 60, interval: 5, count: 4 }),
+        mptcp: true,
+        no_gso: true,
     };
     let settings = path.tune(&asked);
     let mut options: Vec<&str> = settings.iter().map(|setting| &*setting.option).collect();
+    let mut questions: Vec<&str> = asked.asked().into_iter().map(|(option, _)| option).collect();
     options.sort_unstable();
-    assert_eq!(options, ["congestion", "mss", "no_delay", "window"]);
+    questions.sort_unstable();
+    assert_eq!(options, questions);
     for setting in &settings {
         let answered = setting.granted.is_some() || setting.refused.is_some();
         assert!(answered, "{setting:?} says neither what is in force nor why not");
