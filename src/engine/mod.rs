@@ -10,6 +10,7 @@ mod framing;
 mod sampler;
 mod signals;
 mod test;
+mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,9 @@ use super::{
     cpu::CpuTime,
     flow::{Flow, FlowEnd, Stage, start_receiver, start_sender},
     framing::Framing,
-    sampler::{Ending, Sampler, Watch},
+    sampler::Sampler,
     signals::{Phase, Signals},
+    watch::{Ending, Watch},
 };
 use crate::{
     measure::{CpuScope, CpuUse, FlowId, Role, Sample, SideSummary},
