@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod auth;
 #[doc(hidden)]
 pub mod cli;
 pub mod client;

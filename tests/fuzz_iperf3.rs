@@ -7,12 +7,13 @@ use std::{fs, path::Path, time::Duration};
 
 use polyperf::{
     outcome::Side,
-    protocol::iperf3::{
-        Admission, Client, Deadlines, Decoder, Expect, Extras, Input, MAX_RESULTS, Message, Params,
-        Results, Server,
+    protocol::{
         auth::{SealedToken, Token},
-        encode,
-        udp::{Connect, Counter, Header, Iperf3Receiver},
+        iperf3::{
+            Admission, Client, Deadlines, Decoder, Expect, Extras, Input, MAX_RESULTS, Message,
+            Params, Results, Server, encode,
+            udp::{Connect, Counter, Header, Iperf3Receiver},
+        },
     },
     spec::{SpecFields, TestSpec},
 };

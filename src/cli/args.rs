@@ -34,6 +34,8 @@ pub struct ClientArgs {
     pub queue_timeout: Duration,
     /// The transport of the control connection.
     pub control: String,
+    /// Who the client is, for servers that ask.
+    pub login: Option<Login>,
     /// When a silent server is asked whether it is there.
     pub keep_alive: Option<KeepAlive>,
     /// The processor that the data threads keep to.
@@ -67,10 +69,36 @@ pub struct ServerArgs {
     pub max_duration: Duration,
     /// The rate of all running tests together, in bits per second; `None` sets no limit.
     pub max_rate: Option<u64>,
+    /// Whom to let in; `None` lets in everybody.
+    pub access: Option<Access>,
     /// How each test is reported.
     pub report: Report,
     /// What is logged.
     pub log: Log,
+}
+
+/// How a client proves who it is. The password is not on the command line, which others can see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The file of the server's public key.
+    pub public_key: PathBuf,
+    /// Whether to pad as iperf3 up to 3.16 does.
+    pub pkcs1: bool,
+}
+
+/// Whom a server lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The file of the server's private key.
+    pub private_key: PathBuf,
+    /// The file of users.
+    pub users: PathBuf,
+    /// How far a client's clock may be off.
+    pub skew: Duration,
+    /// Whether to take the padding of iperf3 up to 3.16 as well.
+    pub pkcs1: bool,
 }
 
 /// The options of `polyperf compare`.
@@ -88,6 +116,8 @@ pub struct CompareArgs {
     pub report: Report,
     /// Whether to show how far the comparison is.
     pub progress: bool,
+    /// Who the client is, for a server that asks.
+    pub login: Option<Login>,
 }
 
 /// A server's address as the user wrote it, taken apart.

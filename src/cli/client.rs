@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
+    access,
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
     host::{self, Host},
     packets,
@@ -41,6 +42,7 @@ pub(super) fn client(
     let queue_timeout =
         mistakes.value("--queue-timeout", queue_timeout.as_ref(), seconds_up_to(MAX_QUEUE, true));
     let control = mistakes.name("--control", control.as_ref(), transports);
+    let login = access::login(&raw.login, mistakes);
     let output = output(&raw.output, mistakes);
     let log = shared::log(&raw.log, LogLevel::Warn, mistakes);
     let target = host.map(|host| target(host, port, mistakes));
@@ -52,6 +54,7 @@ pub(super) fn client(
         connect_timeout: connect_timeout.map(Duration::from_millis),
         queue_timeout: queue_timeout.unwrap_or(DEFAULT_QUEUE_TIMEOUT),
         control: control.unwrap_or_else(|| "tcp".to_owned()),
+        login,
         keep_alive: here.keep_alive,
         affinity: here.affinity,
         file: here.file,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    access,
     args::CompareArgs,
     client::{report, target},
     host::{self, Host},
@@ -27,6 +28,13 @@ pub(super) fn compare(
     let streams = mistakes.value("-P", raw.parallel.as_ref(), whole(1..=MAX_STREAMS));
     let names =
         mistakes.value("--transport", raw.transport.as_ref(), |text| list(text, transports));
+    let login = access::login(&raw.login, mistakes);
+    if let (None, Some(login)) = (&raw.host, &login) {
+        mistakes.add(format!(
+            "--username {} is of no use without HOST: name the host, or leave it out",
+            shown(&login.user)
+        ));
+    }
     CompareArgs {
         target: host.map(|host| target(host, port, mistakes)),
         duration: duration.unwrap_or(DEFAULT_DURATION),
@@ -35,6 +43,7 @@ pub(super) fn compare(
             .unwrap_or_else(|| transports.iter().map(|&name| name.to_owned()).collect()),
         report: report(raw.json, false, false, mistakes),
         progress: !raw.no_progress,
+        login,
     }
 }
 

@@ -28,12 +28,6 @@ pub(super) const ABSENT: &[Absent] = &[
     flag(None, "no-fq-socket-pacing", "leave it out"),
     value(None, "server-bitrate-limit", "use --max-rate of polyperf server"),
     value(None, "server-max-duration", "use --max-duration of polyperf server"),
-    value(None, "username", "leave it out: there are no accounts"),
-    value(None, "rsa-public-key-path", "leave it out: there are no accounts"),
-    value(None, "rsa-private-key-path", "leave it out: there are no accounts"),
-    value(None, "authorized-users-path", "leave it out: there are no accounts"),
-    value(None, "time-skew-threshold", "leave it out: there are no accounts"),
-    flag(None, "use-pkcs1-padding", "leave it out: there are no accounts"),
 ];
 
 const fn flag(short: Option<char>, long: &'static str, remedy: &'static str) -> Absent {

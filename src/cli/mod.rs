@@ -4,6 +4,7 @@
 //! one form; then each value is checked, so that all mistakes are reported at once. iperf3's way of
 //! calling (`-c HOST`, `-s`) means the same as the subcommands.
 
+mod access;
 mod args;
 mod client;
 mod compare;
@@ -28,8 +29,8 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        ClientArgs, Command, CompareArgs, Family, Local, Log, LogFormat, LogLevel, Output, Prefix,
-        Report, ServerArgs, Target, Unit,
+        Access, ClientArgs, Command, CompareArgs, Family, Local, Log, LogFormat, LogLevel, Login,
+        Output, Prefix, Report, ServerArgs, Target, Unit,
     },
     exit::{Exit, Stream},
 };

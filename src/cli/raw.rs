@@ -51,6 +51,8 @@ pub(super) struct RawClient {
     #[command(flatten)]
     pub(super) connection: RawConnection,
     #[command(flatten)]
+    pub(super) login: RawLogin,
+    #[command(flatten)]
     pub(super) local: RawLocal,
     #[command(flatten)]
     pub(super) output: RawOutput,
@@ -138,6 +140,20 @@ pub(super) struct RawConnection {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub(super) struct RawLogin {
+    /// User, for a server that asks; the password is in IPERF3_PASSWORD, or asked for.
+    #[arg(long, value_name = "NAME")]
+    pub(super) username: Option<String>,
+    /// The server's public RSA key, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) rsa_public_key_path: Option<String>,
+    /// Pad as iperf3 up to 3.16 does, for a server of that age; unsafe.
+    #[arg(long)]
+    pub(super) use_pkcs1_padding: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Addresses")]
 pub(super) struct RawLocal {
     /// Local address, and device.
@@ -214,6 +230,8 @@ pub(super) struct RawServer {
     pub(super) local: RawLocal,
     #[command(flatten)]
     pub(super) limits: RawLimits,
+    #[command(flatten)]
+    pub(super) access: RawAccess,
     /// Report each test as a JSON document.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -248,6 +266,23 @@ pub(super) struct RawLimits {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub(super) struct RawAccess {
+    /// The server's private RSA key, in PEM; lets in known users alone.
+    #[arg(long, value_name = "FILE")]
+    pub(super) rsa_private_key_path: Option<String>,
+    /// Users, a line each: NAME,HEX with the SHA-256 of {NAME}PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub(super) authorized_users_path: Option<String>,
+    /// Seconds that a client's clock may be off; 10 if not given.
+    #[arg(long, value_name = "SECS")]
+    pub(super) time_skew_threshold: Option<String>,
+    /// Let in clients of iperf3 up to 3.16 as well, whose padding is unsafe.
+    #[arg(long)]
+    pub(super) use_pkcs1_padding: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(
     args_override_self = true,
     override_usage = "polyperf compare [HOST] [OPTIONS]",
@@ -275,6 +310,8 @@ pub(super) struct RawCompare {
     /// Do not show how far the comparison is.
     #[arg(long)]
     pub(super) no_progress: bool,
+    #[command(flatten)]
+    pub(super) login: RawLogin,
 }
 
 fn after(examples: &str) -> String {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    access,
     args::{LogLevel, ServerArgs},
     client::{DEFAULT_PORT, report},
     raw::{RawLimits, RawServer},
@@ -33,6 +34,7 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         idle_timeout,
         max_duration: max_duration.unwrap_or(Duration::from_secs(86_400)),
         max_rate,
+        access: access::access(&raw.access, mistakes),
         report: report(raw.json, raw.json_stream, false, mistakes),
         log: shared::log(&raw.log, LogLevel::Info, mistakes),
     }

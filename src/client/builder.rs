@@ -4,6 +4,7 @@ use polyperf_transport::Transport;
 
 use super::{Client, Config};
 use crate::{
+    auth::Credentials,
     engine::Drive,
     protocol::native::Deadlines,
     registry::Registry,
@@ -39,6 +40,7 @@ struct Settings {
     queue_timeout: Option<Duration>,
     transports: Option<Registry>,
     control: Option<String>,
+    auth: Option<Credentials>,
     drive: Option<Drive>,
     deadlines: Option<Deadlines>,
 }
@@ -146,6 +148,12 @@ impl Builder {
         self
     }
 
+    /// Proves to a server that asks who the client is.
+    pub fn auth(mut self, credentials: Credentials) -> Self {
+        self.settings.auth = Some(credentials);
+        self
+    }
+
     /// Runs the tasks that move bytes there.
     pub fn drive(mut self, drive: Drive) -> Self {
         self.settings.drive = Some(drive);
@@ -173,6 +181,7 @@ impl Builder {
             queue_timeout: settings.queue_timeout.unwrap_or(default.queue_timeout),
             transports: settings.transports.unwrap_or(default.transports),
             control: settings.control.unwrap_or(default.control),
+            auth: settings.auth,
             keep_alive: None,
             affinity: None,
             file: None,

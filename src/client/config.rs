@@ -2,7 +2,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_transport::KeepAlive;
 
-use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry, spec::TestSpec};
+use crate::{
+    auth::Credentials, engine::Drive, protocol::native::Deadlines, registry::Registry,
+    spec::TestSpec,
+};
 
 /// The port that everything listens on, as iperf3's users know it.
 pub const DEFAULT_PORT: u16 = 5201;
@@ -30,6 +33,8 @@ pub struct Config {
     pub transports: Registry,
     /// The transport of the control connection.
     pub control: String,
+    /// Who the client is, for servers that ask.
+    pub auth: Option<Credentials>,
     /// When a silent server's control connection is asked whether it is there.
     pub keep_alive: Option<KeepAlive>,
     /// The processor that the data threads keep to.
@@ -68,6 +73,7 @@ impl Config {
             queue_timeout: Duration::from_secs(600),
             transports: Registry::standard(),
             control: "tcp".to_owned(),
+            auth: None,
             keep_alive: None,
             affinity: None,
             file: None,

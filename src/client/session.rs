@@ -38,6 +38,7 @@ pub(super) async fn run(
         host: crate::engine::host_info(),
         spec: config.spec.clone(),
         no_queue: config.queue_timeout.is_zero(),
+        auth: config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?,
     };
     let local_host = propose.host.clone();
     let session = Session::new(Control::new(control));

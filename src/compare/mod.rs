@@ -33,6 +33,7 @@ pub use self::{
     run::run,
 };
 use crate::{
+    auth::Credentials,
     engine::Drive,
     micros,
     outcome::{Failure, HostInfo, Outcome},
@@ -58,6 +59,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long to wait in a full server's queue, for each test.
     pub queue_timeout: Duration,
+    /// Who the client is, for a server that asks.
+    pub auth: Option<Credentials>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
 }
@@ -161,6 +164,7 @@ impl Config {
             control: "tcp".to_owned(),
             connect_timeout: Duration::from_secs(10),
             queue_timeout: Duration::from_secs(60),
+            auth: None,
             drive: Drive::Threads,
         }
     }

@@ -147,6 +147,7 @@ impl<P: FnMut(Step) + Send> Comparing<'_, P> {
             control: self.config.control.clone(),
             connect_timeout: self.config.connect_timeout,
             queue_timeout: self.config.queue_timeout,
+            auth: self.config.auth.clone(),
             drive: self.config.drive,
             keep_intervals: false,
             ..client::Config::new(host, spec)

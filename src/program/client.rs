@@ -1,14 +1,15 @@
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    complain, config, logging,
+    complain, config, logging, login,
     output::{Output, OutputError},
     progress::Progress,
     signals::Signals,
 };
 use crate::{
+    auth::Credentials,
     cli::{ClientArgs, Report, exit},
-    client::Client,
+    client::{self, Client},
     event::Event,
     outcome::{Ended, Failure, Outcome, Side},
     report::Options,
@@ -17,6 +18,13 @@ use crate::{
 /// Runs one test, and shows it.
 pub(super) async fn run(args: ClientArgs) -> u8 {
     logging::start(&args.log);
+    let auth = match args.login.as_ref().map(login::credentials).transpose() {
+        Ok(auth) => auth,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let options = Options {
         format: config::report_format(args.output.report),
         unit: args.output.unit.and_then(config::report_unit),
@@ -34,11 +42,16 @@ pub(super) async fn run(args: ClientArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    show(&args, output, signals).await
+    show(&args, auth, output, signals).await
 }
 
-async fn show(args: &ClientArgs, mut output: Output, mut signals: Signals) -> u8 {
-    let client = Client::new(config::client(args));
+async fn show(
+    args: &ClientArgs,
+    auth: Option<Credentials>,
+    mut output: Output,
+    mut signals: Signals,
+) -> u8 {
+    let client = Client::new(client::Config { auth, ..config::client(args) });
     let mut events = client.events();
     let mut progress = Progress::new(args.output.progress);
     let (quit, quitting) = tokio::sync::oneshot::channel();

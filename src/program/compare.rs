@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use super::{complain, progress::Steps, signals::Signals};
+use super::{complain, login, progress::Steps, signals::Signals};
 use crate::{
     cli::{CompareArgs, Report, exit},
     compare::{self, Comparison, Config, Run},
@@ -11,6 +11,13 @@ use crate::{
 
 /// Runs every transport in turn, and shows what came of each.
 pub(super) async fn run(args: CompareArgs) -> u8 {
+    let auth = match args.login.as_ref().map(login::credentials).transpose() {
+        Ok(auth) => auth,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -24,7 +31,8 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
         signals.then_leave();
         format!("the user sent {signal}")
     };
-    let comparison = compare::run(&config(&args), |step| steps.show(step), stop).await;
+    let comparison =
+        compare::run(&Config { auth, ..config(&args) }, |step| steps.show(step), stop).await;
     steps.finish();
     match comparison {
         Ok(comparison) => show(&args, &comparison),

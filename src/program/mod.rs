@@ -4,6 +4,7 @@ mod client;
 mod compare;
 mod config;
 mod logging;
+mod login;
 mod output;
 mod progress;
 mod server;

@@ -5,7 +5,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tracing::{info, warn};
 
 use super::{
-    complain, config, logging,
+    complain, config, logging, login,
     output::{Output, OutputError},
     signals::Signals,
 };
@@ -13,13 +13,21 @@ use crate::{
     cli::{Report, ServerArgs, exit},
     event::Event,
     report::Options,
-    server::{Handle, Server, Stopped},
+    server::{self, Handle, Server, Stopped},
 };
 
 /// Serves until it is told to stop.
 pub(super) async fn run(args: ServerArgs) -> u8 {
     logging::start(&args.log);
-    let server = match Server::bind(config::server(&args)).await {
+    let auth = match args.access.as_ref().map(login::auth).transpose() {
+        Ok(auth) => auth,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let config = server::Config { auth, ..config::server(&args) };
+    let server = match Server::bind(config).await {
         Ok(server) => server,
         Err(error) => {
             complain(&explain(&error, args.port));

@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
+use super::Auth;
 use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// What a server listens on, and what it permits.
@@ -21,6 +22,8 @@ pub struct Config {
     pub max_duration: Duration,
     /// The rate of all running tests together, in bits per second; `None` sets no limit.
     pub max_rate: Option<u64>,
+    /// Whom to let in; `None` lets in everybody.
+    pub auth: Option<Auth>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -40,6 +43,7 @@ impl Default for Config {
             idle_timeout: None,
             max_duration: Duration::from_secs(86_400),
             max_rate: None,
+            auth: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: false,

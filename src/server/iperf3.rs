@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
+    auth::Unidentified,
     policy,
     session::{log_outcome, report_failed},
     shared::{PendingGuard, Shared, Urgency},
@@ -41,6 +42,9 @@ pub(super) struct Iperf3Session {
     name: String,
     /// Counts against the connections that have not asked for anything yet.
     pending: Option<PendingGuard>,
+    /// What is wanted, while it is found out by whom.
+    unidentified: Option<Unidentified<Params>>,
+    user: Option<String>,
     ticket: Option<Ticket>,
     wanted: Option<Wanted>,
     /// While another test of the same address opens streams that nothing else tells from ours.
@@ -90,6 +94,8 @@ impl Iperf3Session {
             peer,
             name,
             pending: Some(pending),
+            unidentified: None,
+            user: None,
             ticket: None,
             wanted: None,
             waiting: JoinSet::new(),
@@ -115,6 +121,10 @@ impl Iperf3Session {
             let (expects, deadline) = (self.machine.expects(), self.machine.deadline());
             let input = tokio::select! {
                 input = self.session.next(expects, deadline) => input,
+                (verdict, params) = Unidentified::verdict(&mut self.unidentified) => {
+                    self.identified(verdict, params);
+                    None
+                }
                 stream = arrival(&mut self.streams) => self.arrived(stream),
                 Some(turn) = self.waiting.join_next() => {
                     self.grant(Key::Address(self.peer.ip().to_canonical()), turn.ok());
@@ -157,7 +167,7 @@ impl Iperf3Session {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(params) => {
-                if let Err(admission) = self.admit(*params) {
+                if let Err(admission) = self.identify(*params) {
                     self.machine.admission(admission, self.session.now());
                 }
             }
@@ -174,6 +184,28 @@ impl Iperf3Session {
     fn send(&mut self, action: Action) {
         if let Some(input) = self.session.perform(action) {
             self.machine.handle(input, self.session.now());
+        }
+    }
+
+    /// Finds out who the client is, where that matters, before it is looked at what it wants.
+    fn identify(&mut self, mut params: Params) -> Result<(), Admission> {
+        let Some(verifier) = &self.shared.verifier else { return self.admit(params) };
+        let token = params.extras.auth_token.take();
+        let unidentified = verifier.identify(self.peer.ip(), token, params);
+        self.unidentified = Some(unidentified.map_err(|_| Admission::Busy)?);
+        Ok(())
+    }
+
+    fn identified(&mut self, verdict: Result<String, Failure>, params: Params) {
+        let admitted = match verdict {
+            Ok(user) => {
+                self.user = Some(user);
+                self.admit(params)
+            }
+            Err(failure) => Err(Admission::Deny(Refusal { code: ErrorCode::AuthFailed, failure })),
+        };
+        if let Err(admission) = admitted {
+            self.machine.admission(admission, self.session.now());
         }
     }
 
@@ -266,7 +298,7 @@ impl Iperf3Session {
         info!(
             session = %self.name, peer = %self.peer, transport = %info.spec.transport,
             direction = ?info.spec.direction, streams = info.spec.streams, limit = ?info.spec.limit,
-            dialect = "iperf3", "test started"
+            dialect = "iperf3", user = self.user, "test started"
         );
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;

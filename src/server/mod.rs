@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod auth;
 mod builder;
 mod config;
 mod iperf3;
@@ -17,7 +18,7 @@ use polyperf_transport::{Error, Gate, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
-pub use self::{builder::Builder, config::Config};
+pub use self::{auth::Auth, builder::Builder, config::Config};
 use self::{
     shared::{Shared, Urgency},
     streams::Expected,

@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
+    auth::Unidentified,
     policy,
     shared::{PendingGuard, Shared, Urgency},
     streams::{Arrival, AttachGuard, Key},
@@ -36,6 +37,9 @@ pub(super) struct ServerSession {
     name: String,
     /// Counts against the connections that have not asked for anything yet.
     pending: Option<PendingGuard>,
+    /// What is proposed, while it is found out by whom.
+    unidentified: Option<Unidentified<Propose>>,
+    user: Option<String>,
     ticket: Option<Ticket>,
     last_position: u32,
     wanted: Option<Wanted>,
@@ -81,6 +85,8 @@ impl ServerSession {
             peer,
             name,
             pending: Some(pending),
+            unidentified: None,
+            user: None,
             ticket: None,
             last_position: 0,
             wanted: None,
@@ -108,6 +114,9 @@ impl ServerSession {
             tokio::select! {
                 input = self.session.next(deadline) => self.told(input),
                 () = moved(&mut self.ticket), if self.is_waiting() => self.place(),
+                (verdict, propose) = Unidentified::verdict(&mut self.unidentified) => {
+                    self.identified(verdict, propose);
+                }
                 stream = arrival(&mut self.attach) => self.arrived(stream),
                 _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
                     let reason = "the server was told to stop".to_owned();
@@ -141,7 +150,7 @@ impl ServerSession {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Admit(propose) => self.admit(*propose),
+            Action::Admit(propose) => self.identify(*propose),
             Action::Begin => self.begin(),
             Action::Conclude(ended, results) => self.over = Some((ended, results)),
             Action::Send(Message::Results(mut results)) => {
@@ -160,8 +169,31 @@ impl ServerSession {
         }
     }
 
+    /// Finds out who the client is, where that matters, before it is looked at what it proposes.
+    fn identify(&mut self, mut propose: Propose) {
+        let Some(verifier) = &self.shared.verifier else { return self.admit(propose) };
+        match verifier.identify(self.peer.ip(), propose.auth.take(), propose) {
+            Ok(unidentified) => self.unidentified = Some(unidentified),
+            Err(failure) => self.deny(failure),
+        }
+    }
+
+    fn identified(&mut self, verdict: Result<String, Failure>, propose: Propose) {
+        match verdict {
+            Ok(user) => {
+                self.user = Some(user);
+                self.admit(propose);
+            }
+            Err(failure) => self.deny(failure),
+        }
+    }
+
+    fn deny(&mut self, failure: Failure) {
+        self.machine.admission(Admission::Deny(failure), self.session.now());
+    }
+
     fn admit(&mut self, propose: Propose) {
-        let Propose { host, spec, no_queue } = propose;
+        let Propose { host, spec, no_queue, .. } = propose;
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let ticket = policy::check(&spec, &self.shared.config)
             .and_then(|()| policy::check_header(&spec, delivery))
@@ -173,7 +205,7 @@ impl ServerSession {
                 self.wanted = Some(Wanted { host, spec, changes: Vec::new() });
                 self.place();
             }
-            Err(failure) => self.machine.admission(Admission::Deny(failure), self.session.now()),
+            Err(failure) => self.deny(failure),
         }
     }
 
@@ -249,7 +281,7 @@ impl ServerSession {
         info!(
             session = %self.name, peer = %self.peer, transport = %info.spec.transport,
             direction = ?info.spec.direction, streams = info.spec.streams, limit = ?info.spec.limit,
-            "test started"
+            user = self.user, "test started"
         );
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;

@@ -10,7 +10,7 @@ use std::{
 use polyperf_transport::Delivery;
 use tokio::sync::watch;
 
-use super::{Config, admission::Admission, streams::Expected};
+use super::{Config, admission::Admission, auth::Verifier, streams::Expected};
 use crate::{event::Bus, outcome::HostInfo};
 
 /// What all sessions of a server share.
@@ -20,6 +20,8 @@ pub(super) struct Shared {
     pub(super) bus: Bus,
     pub(super) host: HostInfo,
     pub(super) admission: Arc<Admission>,
+    /// Finds out who clients are, where not everybody is let in.
+    pub(super) verifier: Option<Arc<Verifier>>,
     /// Where each transport listens, for each address.
     ports: Vec<(&'static str, SocketAddr)>,
     pub(super) expected: Arc<Expected>,
@@ -58,6 +60,7 @@ impl Shared {
         let sessions = config.max_sessions.get();
         Arc::new(Self {
             admission: Admission::new(sessions, config.max_queue, config.max_rate),
+            verifier: config.auth.clone().map(Verifier::new),
             config,
             bus: Bus::new(),
             host: crate::engine::host_info(),

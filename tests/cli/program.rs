@@ -54,11 +54,15 @@ impl Server {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut first = String::new();
-        lines.read_line(&mut first).unwrap();
-        let first: serde_json::Value = serde_json::from_str(&first).unwrap();
-        let addr: std::net::SocketAddr = first["addr"].as_str().unwrap().parse().unwrap();
-        let log = Arc::new(Log { lines: Mutex::new(vec![first]), ..Log::default() });
+        let mut first: Vec<serde_json::Value> = Vec::new();
+        while first.last().is_none_or(|line| line["addr"].is_null()) {
+            let mut line = String::new();
+            lines.read_line(&mut line).unwrap();
+            first.push(serde_json::from_str(&line).unwrap());
+        }
+        let addr = first.last().and_then(|line| line["addr"].as_str()).unwrap();
+        let addr: std::net::SocketAddr = addr.parse().unwrap();
+        let log = Arc::new(Log { lines: Mutex::new(first), ..Log::default() });
         let reader = Some(std::thread::spawn({
             let log = Arc::clone(&log);
             move || collect(lines, &log)

@@ -30,7 +30,7 @@ pub(crate) fn welcome() -> Welcome {
 }
 
 pub(crate) fn propose(spec: &TestSpec) -> Propose {
-    Propose { host: HostInfo::default(), spec: spec.clone(), no_queue: false }
+    Propose { host: HostInfo::default(), spec: spec.clone(), no_queue: false, auth: None }
 }
 
 pub(crate) fn agree(spec: &TestSpec) -> Agree {

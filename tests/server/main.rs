@@ -5,6 +5,7 @@
 mod aborted;
 mod accepting;
 mod admission;
+mod auth;
 mod breaking;
 mod datagrams;
 mod ending;

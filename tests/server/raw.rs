@@ -99,7 +99,12 @@ pub(crate) fn control_hello() -> [u8; 37] {
 
 pub(crate) fn propose(fields: SpecFields) -> Message {
     let spec = TestSpec::try_from(fields).unwrap();
-    Message::Propose(Box::new(Propose { host: HostInfo::default(), spec, no_queue: false }))
+    Message::Propose(Box::new(Propose {
+        host: HostInfo::default(),
+        spec,
+        no_queue: false,
+        auth: None,
+    }))
 }
 
 /// Opens a stream of an agreed test.

@@ -77,6 +77,10 @@ fn lines_of_iperf3_mean_what_they_mean_there() {
         "-c host --rev",
         "-t 5 -c host",
         "-c host -t 5 -t 10",
+        "-c host --username mario --rsa-public-key-path public.pem",
+        "-c host --username mario --rsa-public-key-path public.pem --use-pkcs1-padding",
+        "-s --rsa-private-key-path private.pem --authorized-users-path users.csv",
+        "-s --rsa-private-key-path private.pem --authorized-users-path users.csv --time-skew-threshold 5 --use-pkcs1-padding",
         "-c host -u -b 100M -l 1448",
         "-uc host --udp-counters-64bit --dont-fragment",
         "-c host -S 0x10",
@@ -112,6 +116,24 @@ fn both_ways_of_calling_are_one() {
         }
     }
     assert_eq!(line("-s -p 80").unwrap(), line("server -p 80").unwrap());
+}
+
+#[test]
+fn who_a_client_is_and_whom_a_server_lets_in() {
+    assert_eq!((client("client host").login, server("server").access), (None, None));
+    let text = "client host --username mario --rsa-public-key-path keys/public.pem";
+    let login = client(text).login.unwrap();
+    assert_eq!((login.user.as_str(), login.pkcs1), ("mario", false));
+    assert_eq!(login.public_key.to_str(), Some("keys/public.pem"));
+    assert!(client(&format!("{text} --use-pkcs1-padding")).login.unwrap().pkcs1);
+    let text = "server --rsa-private-key-path private.pem --authorized-users-path users.csv";
+    let access = server(text).access.unwrap();
+    assert_eq!((access.skew, access.pkcs1), (Duration::from_secs(10), false));
+    assert_eq!(access.private_key.to_str(), Some("private.pem"));
+    assert_eq!(access.users.to_str(), Some("users.csv"));
+    let access = server(&format!("{text} --time-skew-threshold 3 --use-pkcs1-padding")).access;
+    let access = access.unwrap();
+    assert_eq!((access.skew, access.pkcs1), (Duration::from_secs(3), true));
 }
 
 #[test]

@@ -100,6 +100,52 @@ fn options_that_exclude_each_other_are_refused() {
 }
 
 #[test]
+fn half_of_a_login_is_refused_with_the_other_half() {
+    for (text, missing) in [
+        ("client host --username u", "--username needs --rsa-public-key-path as well"),
+        ("client host --rsa-public-key-path k", "--rsa-public-key-path needs --username as well"),
+        ("server --rsa-private-key-path k", "--rsa-private-key-path needs --authorized-users-path"),
+        (
+            "server --authorized-users-path u",
+            "--authorized-users-path needs --rsa-private-key-path as well",
+        ),
+    ] {
+        assert_mistakes(text, &[missing]);
+    }
+    assert_mistakes(
+        "server --time-skew-threshold 5",
+        &[
+            "--time-skew-threshold needs --rsa-private-key-path as well",
+            "--time-skew-threshold needs --authorized-users-path as well",
+        ],
+    );
+    assert_mistakes(
+        "client host --use-pkcs1-padding",
+        &[
+            "--use-pkcs1-padding needs --username as well",
+            "--use-pkcs1-padding needs --rsa-public-key-path as well",
+        ],
+    );
+    let key = "--rsa-private-key-path k --authorized-users-path u";
+    assert_mistakes(
+        &format!("server {key} --time-skew-threshold 0"),
+        &["--time-skew-threshold 0 is out of range: 1 to 3600"],
+    );
+    assert_mistakes(
+        "client host --username a,b --rsa-public-key-path k/",
+        &["--username a,b is no user", "--rsa-public-key-path k/ is no file"],
+    );
+    assert_mistakes(
+        "server --username u",
+        &["--username belongs to polyperf client and polyperf compare"],
+    );
+    assert_mistakes(
+        "compare --username u --rsa-public-key-path k",
+        &["--username u is of no use without HOST"],
+    );
+}
+
+#[test]
 fn addresses_that_cannot_work_are_refused() {
     assert_mistakes("client ::1 -4", &["HOST ::1 is an IPv6 address, but -4"]);
     assert_mistakes("client 127.0.0.1 -6", &["HOST 127.0.0.1 is an IPv4 address, but -6"]);

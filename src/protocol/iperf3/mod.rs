@@ -4,7 +4,6 @@
 //! [`native`](super::native): they are told what happened and at what time, and say what to do.
 //! What is spoken, and where it differs from the original, is in `docs/iperf3.md`.
 
-pub mod auth;
 mod client;
 mod cookie;
 mod core;

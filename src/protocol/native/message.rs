@@ -6,6 +6,7 @@ use crate::{
     measure::{FlowId, Sample, SideSummary},
     micros,
     outcome::{Ended, Failure, HostInfo},
+    protocol::auth::SealedToken,
     spec::TestSpec,
 };
 
@@ -88,6 +89,9 @@ pub struct Propose {
     /// Whether the client would rather be refused than wait.
     #[serde(default)]
     pub no_queue: bool,
+    /// Who the client is, where the server lets in only whom it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<SealedToken>,
 }
 
 /// A place in the queue.

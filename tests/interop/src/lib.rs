@@ -64,7 +64,26 @@ impl Serving {
 ///
 /// If it is not installed, does not end, or prints something else.
 pub async fn iperf3(host: &str, port: u16, args: &[&str]) -> Result<Value, String> {
+    iperf3_as("", host, port, args).await
+}
+
+/// As [`iperf3`], with a password.
+///
+/// # Errors
+///
+/// What it says went wrong.
+///
+/// # Panics
+///
+/// As [`iperf3`].
+pub async fn iperf3_as(
+    password: &str,
+    host: &str,
+    port: u16,
+    args: &[&str],
+) -> Result<Value, String> {
     let mut command = Command::new("iperf3");
+    command.env("IPERF3_PASSWORD", password);
     command.args(["-J", "-c", host, "-p", &port.to_string()]).args(args);
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output()).await;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::{
     ErrorCode, MAX_PARAMS,
-    auth::SealedToken,
     wire::{self, ParamsText},
 };
 use crate::{
     outcome::{Failure, FailureCode},
+    protocol::auth::SealedToken,
     spec::{Direction, Limit, Rate, SpecFields, TestSpec},
 };
 

@@ -8,10 +8,12 @@ use polyperf_transport::Tuning;
 
 use super::{BadParams, Extras, Offload, Params, SCTP, TCP, TCP_BLOCK, UDP, UDP_BLOCK, Violation};
 use crate::{
-    protocol::iperf3::{
-        ErrorCode,
+    protocol::{
         auth::SealedToken,
-        fields::{self, Fields, Keys, Scalar},
+        iperf3::{
+            ErrorCode,
+            fields::{self, Fields, Keys, Scalar},
+        },
     },
     spec::{Direction, Limit, Rate, SpecError, SpecFields, TestSpec},
 };
