@@ -71,6 +71,9 @@ pub struct FlowInfo {
     pub flow: FlowId,
     /// What this end does on it.
     pub role: Role,
+    /// Whether it carries datagrams, each of which is counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub datagrams: bool,
     /// This end's address.
     pub local: SocketAddr,
     /// The other end's address.

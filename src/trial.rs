@@ -1,16 +1,16 @@
 //! A test at one end, whatever the dialect of its control: its flows, and a record of what was
 //! counted.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
-    engine::{Clock, Drive, Flow, Test, TestEvent},
+    engine::{Clock, Drive, Flow, Framing, QUIET, Test, TestEvent},
     event::{Bus, Event, IntervalEvent},
-    measure::{Interval, Pairing, Role, Sample, SideSummary},
+    measure::{FlowId, Interval, Pairing, Role, Sample, SideSummary},
     outcome::{Ended, FlowInfo, Outcome, TestInfo},
-    protocol::native::Sent,
+    protocol::{iperf3::Datagrams, native::Sent},
     spec::TestSpec,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Course {
     pub(crate) keep: bool,
     /// Whether a sender closes its direction when it is done.
     pub(crate) finish: bool,
+    /// What the flows carry.
+    pub(crate) framing: Framing,
     /// How long an interval waits for what the other end counted.
     pub(crate) patience: Duration,
     /// What the flows do, where that is not the test that was agreed on.
@@ -52,14 +54,42 @@ struct Record {
 impl Course {
     /// Returns the course of a test whose ends tell each other of every interval.
     pub(crate) fn native(drive: Drive, keep: bool) -> Self {
-        Self { drive, keep, finish: true, patience: PATIENCE, flows_do: None }
+        Self {
+            drive,
+            keep,
+            finish: true,
+            framing: Framing::Bytes,
+            patience: PATIENCE,
+            flows_do: None,
+        }
     }
 
     /// Returns the course of a test under iperf3's protocol, which has no word on intervals, and in
     /// which a stream is closed when the whole test is over.
     pub(crate) fn iperf3(drive: Drive, keep: bool, flows_do: TestSpec) -> Self {
         let flows_do = Some(flows_do);
-        Self { drive, keep, finish: false, patience: Duration::ZERO, flows_do }
+        Self {
+            drive,
+            keep,
+            finish: false,
+            framing: Framing::Bytes,
+            patience: Duration::ZERO,
+            flows_do,
+        }
+    }
+
+    /// Returns how long an interval waits for what the other end counted. The last one of a receiver
+    /// that misses datagrams is over when nothing has come for a while.
+    fn patience(&self, interval: Option<Duration>) -> Duration {
+        if self.framing.is_datagrams() && !self.patience.is_zero() {
+            return self.patience + QUIET;
+        }
+        interval.map_or(self.patience, |interval| interval.min(self.patience))
+    }
+
+    /// Returns the same course for flows that carry this.
+    pub(crate) fn carrying(self, framing: Framing) -> Self {
+        Self { framing, ..self }
     }
 }
 
@@ -119,15 +149,24 @@ impl Trial {
     }
 
     /// Starts the test, and tells the bus so.
-    pub(crate) fn begin(&mut self, info: TestInfo, flows: Vec<Flow>, course: Course, bus: &Bus) {
+    pub(crate) fn begin(
+        &mut self,
+        mut info: TestInfo,
+        flows: Vec<Flow>,
+        course: Course,
+        bus: &Bus,
+    ) {
+        for flow in &mut info.flows {
+            flow.datagrams = course.framing.is_datagrams();
+        }
         let info = Arc::new(info);
-        let interval = info.spec.interval.unwrap_or(course.patience);
+        let patience = course.patience(info.spec.interval);
         bus.emit(Event::Connected(Arc::clone(&info)));
         let spec = course.flows_do.as_ref().unwrap_or(&info.spec);
-        self.test = Some(Test::begin(spec, flows, course.drive, course.finish));
+        self.test = Some(Test::begin(spec, flows, course.framing, course.drive, course.finish));
         self.record = Some(Record {
             info,
-            pairing: Pairing::new(interval.min(course.patience)),
+            pairing: Pairing::new(patience),
             intervals: Vec::new(),
             keep: course.keep,
             bus: bus.clone(),
@@ -216,6 +255,11 @@ impl Trial {
         running.or_else(|| self.closed.clone()).unwrap_or_default()
     }
 
+    /// Returns what iperf3 would make of each flow of datagrams.
+    pub(crate) fn iperf3_datagrams(&self) -> BTreeMap<FlowId, Datagrams> {
+        self.test.as_ref().map(Test::iperf3_datagrams).unwrap_or_default()
+    }
+
     fn local(&mut self, sample: Sample) {
         let now = self.now();
         if let Some(record) = &mut self.record {
@@ -248,6 +292,7 @@ pub(crate) fn flow_infos(flows: &[Flow]) -> Vec<FlowInfo> {
     let info = |flow: &Flow| FlowInfo {
         flow: flow.id,
         role: flow.role,
+        datagrams: false,
         local: flow.stream.local,
         peer: flow.stream.peer,
     };

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     client::Config,
     control::Iperf3Control,
-    engine::Flow,
+    engine::{Flow, Framing},
     event::Bus,
     measure::Role,
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
@@ -163,8 +163,10 @@ impl<'a> Iperf3Session<'a> {
             peer_host: HostInfo { program: "iperf3".to_owned(), ..HostInfo::default() },
             flows: flow_infos(&flows),
         };
+        let framing = Framing::iperf3(self.transport.delivery(), self.spec.udp_counters_64bit);
         let course =
-            Course::iperf3(self.config.drive, self.config.keep_intervals, info.spec.clone());
+            Course::iperf3(self.config.drive, self.config.keep_intervals, info.spec.clone())
+                .carrying(framing);
         self.session.trial.begin(info, flows, course, self.bus);
         let counts = matches!(self.spec.limit, Limit::Bytes(_) | Limit::Blocks(_));
         self.tick = (counts && self.spec.server_sends()).then(|| self.session.now() + TICK);

@@ -8,12 +8,12 @@ use super::{
 use crate::{
     client::Config,
     control::Control,
-    engine::Flow,
+    engine::{Flow, Framing},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
     session::Session,
-    trial::{flow_infos, unix_time},
+    trial::{Course, flow_infos, unix_time},
 };
 
 /// A test with a server that is polyperf's, from its welcome to the goodbye.
@@ -150,7 +150,10 @@ impl<'a> NativeSession<'a> {
             peer_host: peer_host.unwrap_or_default(),
             flows: flow_infos(&flows),
         };
-        self.session.begin(info, flows, self.config.drive, self.bus, self.config.keep_intervals);
+        let framing = Framing::native(self.transport.delivery());
+        let course =
+            Course::native(self.config.drive, self.config.keep_intervals).carrying(framing);
+        self.session.begin(info, flows, course, self.bus);
     }
 
     async fn conclude(

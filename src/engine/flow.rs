@@ -1,17 +1,20 @@
 use std::{future::Future, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
-use polyperf_transport::{Chunk, RecvHalf, SendHalf, Stream};
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use polyperf_transport::{RecvHalf, SendHalf, Stream};
 use tokio::sync::mpsc;
 
 use super::{
     Clock, Drive,
+    account::Account,
+    arrivals,
+    buffer::Buffer,
     counters::Counters,
     cpu::CpuTime,
+    framing::{Framing, Outbox},
     signals::{Bell, Phase, Signals},
 };
 use crate::{
-    measure::{FlowId, Role},
+    measure::{FlowId, Lateness, Role},
     workload::{Source, Step},
 };
 
@@ -38,10 +41,21 @@ pub(crate) struct FlowEnd {
     pub(crate) error: Option<String>,
     /// What its thread cost, if it had one.
     pub(crate) cpu: Option<CpuTime>,
+    /// What it kept beyond its counters.
+    pub(crate) record: Record,
     /// The stream, kept open until the test is over at both ends: closing it earlier would look
     /// like a failure to a peer that has not heard yet why.
     #[allow(dead_code, reason = "held, not used")]
     pub(crate) halves: Option<Halves>,
+}
+
+/// What a flow kept beyond its counters.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// Of a sender that has a schedule: empty if it has none.
+    pub(crate) lateness: Option<Box<Lateness>>,
+    /// Of a receiver of datagrams.
+    pub(crate) account: Option<Box<Account>>,
 }
 
 /// What every flow of a test shares.
@@ -49,6 +63,9 @@ pub(crate) struct FlowEnd {
 pub(crate) struct Stage {
     pub(crate) clock: Clock,
     pub(crate) drive: Drive,
+    pub(crate) framing: Framing,
+    /// How long the totals leave out what happens.
+    pub(crate) omit: Duration,
     /// Whether a sender says that it is done by closing its direction.
     pub(crate) finish: bool,
     pub(crate) signals: Arc<Signals>,
@@ -67,8 +84,12 @@ pub(crate) fn start_sender(
     launch(stage, flow, Arc::clone(&counters), move |stage| async move {
         halves.0.block_for(stage.block_limit());
         halves.1.block_for(stage.block_limit());
-        let result = send(&stage, halves.0.as_mut(), source, block, &counters).await;
-        (result, halves)
+        let outbox = Outbox::new(stage.framing, block, source.longest());
+        let mut schedule = Schedule::new(stage.omit);
+        let half = halves.0.as_mut();
+        let result = send(&stage, half, source, outbox, &counters, &mut schedule).await;
+        let record = Record { lateness: Some(Box::new(schedule.lateness)), account: None };
+        (result, record, halves)
     });
 }
 
@@ -83,8 +104,14 @@ pub(crate) fn start_receiver(
     launch(stage, flow, Arc::clone(&counters), move |stage| async move {
         halves.0.block_for(stage.block_limit());
         halves.1.block_for(stage.block_limit());
-        let result = receive(&stage, halves.1.as_mut(), block, &counters).await;
-        (result, halves)
+        let half = halves.1.as_mut();
+        if !stage.framing.is_datagrams() {
+            let result = receive(&stage, half, block, &counters).await;
+            return (result, Record::default(), halves);
+        }
+        let mut account = Box::new(Account::new(stage.framing, block, stage.omit));
+        let result = arrivals::receive(&stage, half, block, &mut account, &counters).await;
+        (result, Record { lateness: None, account: Some(account) }, halves)
     });
 }
 
@@ -92,16 +119,16 @@ async fn send(
     stage: &Stage,
     half: &mut dyn SendHalf,
     mut source: Source,
-    block: NonZeroUsize,
+    mut outbox: Outbox,
     counters: &Counters,
+    schedule: &mut Schedule,
 ) -> io::Result<()> {
-    let payload = payload(block.get());
-    let payload = payload.bytes();
     let bell = stage.signals.bell();
     let halted = || stage.signals.reached(Phase::Halt);
     let mut pause = Pause::default();
     let mut now = stage.clock.now();
     while !halted() {
+        let begins = !source.is_resuming();
         let len = match source.next(now) {
             Step::Send(len) => len,
             Step::Wait(until) => {
@@ -111,12 +138,17 @@ async fn send(
             }
             Step::Done => break,
         };
-        let chunk = Chunk { bytes: &payload[..len], stride: block };
-        let Some(taken) = bell.until(halted, |cx| half.poll_send(cx, chunk)).await else { break };
-        now = stage.clock.now();
+        let taken = bell.until(halted, |cx| half.poll_send(cx, outbox.chunk(len, stage.clock)));
+        let Some(taken) = taken.await else { break };
         let taken = taken?;
+        let datagrams = outbox.took(taken);
+        // A block that goes in parts is as late as its first.
+        let blocks = if stage.framing.is_datagrams() { datagrams } else { u64::from(begins) };
+        schedule.kept(source.due(), now, blocks);
         source.took(taken);
+        now = stage.clock.now();
         counters.add(taken, now);
+        counters.add_datagrams(datagrams);
         pause.between_batches(stage.drive).await;
     }
     if stage.finish {
@@ -153,6 +185,29 @@ async fn receive(
     Ok(())
 }
 
+/// How well a sender keeps its schedule, without the time that totals leave out.
+#[derive(Debug)]
+struct Schedule {
+    lateness: Lateness,
+    omit: Option<Duration>,
+}
+
+impl Schedule {
+    fn new(omit: Duration) -> Self {
+        Self { lateness: Lateness::new(), omit: Some(omit).filter(|omit| !omit.is_zero()) }
+    }
+
+    /// Takes note that so many blocks, due at this time, went at `now`.
+    fn kept(&mut self, due: Option<Duration>, now: Duration, blocks: u64) {
+        let Some(due) = due else { return };
+        if self.omit.is_some_and(|omit| now >= omit) {
+            self.omit = None;
+            self.lateness.reset();
+        }
+        self.lateness.record_batch(due, now, u32::try_from(blocks).unwrap_or(u32::MAX));
+    }
+}
+
 impl Stage {
     /// Waits until `until`, or for a halt, which a thread notices after [`BLOCK_LIMIT`].
     async fn rest(&self, until: Duration, bell: &Bell) {
@@ -177,12 +232,12 @@ impl Stage {
 
 /// Lets other tasks run now and then, where there are any.
 #[derive(Debug, Default)]
-struct Pause {
+pub(super) struct Pause {
     batches: u32,
 }
 
 impl Pause {
-    async fn between_batches(&mut self, drive: Drive) {
+    pub(super) async fn between_batches(&mut self, drive: Drive) {
         self.batches = self.batches.wrapping_add(1);
         if drive == Drive::Inline && self.batches.is_multiple_of(BATCHES_PER_TURN) {
             tokio::task::yield_now().await;
@@ -197,15 +252,15 @@ fn launch<F>(
     counters: Arc<Counters>,
     work: impl FnOnce(Stage) -> F + Send + 'static,
 ) where
-    F: Future<Output = (io::Result<()>, Halves)> + Send + 'static,
+    F: Future<Output = (io::Result<()>, Record, Halves)> + Send + 'static,
 {
     let mut report = Report { stage: stage.clone(), flow, counters, end: None };
     let stage = stage.clone();
     match stage.drive {
         Drive::Inline => {
             tokio::spawn(async move {
-                let (result, halves) = work(stage).await;
-                report.end(result, None, Some(halves));
+                let (result, record, halves) = work(stage).await;
+                report.end(result, None, record, Some(halves));
             });
         }
         Drive::Threads => {
@@ -213,10 +268,10 @@ fn launch<F>(
             let body =
                 move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
-                        let (result, halves) = runtime.block_on(work(stage));
-                        report.end(result, CpuTime::of_thread(), Some(halves));
+                        let (result, record, halves) = runtime.block_on(work(stage));
+                        report.end(result, CpuTime::of_thread(), record, Some(halves));
                     }
-                    Err(error) => report.end(Err(error), None, None),
+                    Err(error) => report.end(Err(error), None, Record::default(), None),
                 };
             // Where no thread can be had, the closure is dropped, and the report with it says so.
             let _ = thread.stack_size(STACK).spawn(body);
@@ -234,9 +289,15 @@ struct Report {
 }
 
 impl Report {
-    fn end(&mut self, result: io::Result<()>, cpu: Option<CpuTime>, halves: Option<Halves>) {
+    fn end(
+        &mut self,
+        result: io::Result<()>,
+        cpu: Option<CpuTime>,
+        record: Record,
+        halves: Option<Halves>,
+    ) {
         let error = result.err().map(|error| error.to_string());
-        self.end = Some(FlowEnd { error, cpu, halves, ..self.broken_down() });
+        self.end = Some(FlowEnd { error, cpu, record, halves, ..self.broken_down() });
     }
 
     fn broken_down(&self) -> FlowEnd {
@@ -246,6 +307,7 @@ impl Report {
             noticed: self.stage.clock.now(),
             error: Some("its task could not be started, or broke down".to_owned()),
             cpu: None,
+            record: Record::default(),
             halves: None,
         }
     }
@@ -259,43 +321,8 @@ impl Drop for Report {
     }
 }
 
-/// Returns bytes that do not compress. The same for every flow: nobody reads them.
-fn payload(len: usize) -> Buffer {
-    let mut payload = Buffer::new(len);
-    SmallRng::seed_from_u64(PAYLOAD_SEED).fill_bytes(payload.bytes_mut());
-    payload
-}
-
-/// Bytes that begin on a page.
-///
-/// The kernel copies to and from them with one instruction, whose speed depends on alignment: where
-/// an allocator happened to put them decided over half of the goodput.
-struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-    len: usize,
-}
-
-impl Buffer {
-    fn new(len: usize) -> Self {
-        let bytes = vec![0; len + PAGE];
-        let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
-        Self { bytes, start, len }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + self.len]
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.start + self.len]
-    }
-}
-
 /// How long a half may sit in a system call: how late it notices that the test is over, and how late
 /// bytes are counted that come too slowly to fill the buffer.
 const BLOCK_LIMIT: Duration = Duration::from_millis(10);
-const PAGE: usize = 4096;
 const BATCHES_PER_TURN: u32 = 8;
 const STACK: usize = 256 << 10;
-const PAYLOAD_SEED: u64 = 0x706f_6c79;

@@ -1,15 +1,25 @@
 //! The only code that moves bytes: sends, receives, counts, and samples what was counted.
 
+mod account;
+mod arrivals;
+mod buffer;
 mod counters;
 mod cpu;
 mod flow;
+mod framing;
 mod sampler;
 mod signals;
 mod test;
+mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::cpu::host_info;
 pub(crate) use self::{
+    arrivals::QUIET,
     flow::Flow,
+    framing::Framing,
     test::{Test, TestEvent},
 };
 

@@ -1,10 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use polyperf_transport::{Path, PathStats};
-
-use super::counters::Counters;
+use super::watch::{Ending, Watch};
 use crate::{
-    measure::{FlowId, FlowSample, FlowSummary, Role, RttSummary, Sample},
+    measure::{FlowSample, FlowSummary, Role, Sample},
     spec::{Limit, TestSpec},
 };
 
@@ -18,34 +16,6 @@ pub(crate) struct Sampler {
     index: u32,
     start: Duration,
     flows: Vec<Watch>,
-}
-
-/// One flow as the sampler sees it.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    pub(crate) id: FlowId,
-    pub(crate) role: Role,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) path: Arc<dyn Path>,
-    /// At the end of the last interval, and at the end of what is omitted.
-    last: Mark,
-    base: Mark,
-    rtt: RttTally,
-    max_cwnd: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Mark {
-    bytes: u64,
-    retransmits: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct RttTally {
-    min: Option<Duration>,
-    max: Duration,
-    sum: Duration,
-    count: u32,
 }
 
 impl Sampler {
@@ -81,11 +51,7 @@ impl Sampler {
         let end = self.due()?;
         let sample = self.cut(end);
         if end == self.omit {
-            for flow in &mut self.flows {
-                flow.base = flow.last;
-                flow.rtt = RttTally::default();
-                flow.max_cwnd = None;
-            }
+            self.flows.iter_mut().for_each(Watch::begin_totals);
         }
         // Whoever wants no reports still has its omitted time cut off.
         self.interval.map(|_| sample)
@@ -95,19 +61,17 @@ impl Sampler {
     pub(crate) fn finish(&mut self, now: Duration) -> Option<Sample> {
         let interval = self.interval?;
         let sample = self.cut(now.max(self.start));
-        let empty = sample.flows.iter().all(|flow| flow.bytes == 0);
+        let loses = |flow: &FlowSample| flow.datagrams.is_some_and(|counts| counts.lost > Some(0));
+        let empty = sample.flows.iter().all(|flow| flow.bytes == 0 && !loses(flow));
         (!empty || sample.duration() >= interval / 10).then_some(sample)
     }
 
     /// Returns what each flow came to, given when and why each ended.
-    pub(crate) fn summary(
+    pub(crate) fn summary<'a>(
         &self,
-        mut ended: impl FnMut(&Watch) -> (Duration, Option<String>),
+        mut ended: impl FnMut(&Watch) -> Ending<'a>,
     ) -> Vec<FlowSummary> {
-        let summarize = |flow: &Watch| {
-            let (at, error) = ended(flow);
-            flow.summary(at.saturating_sub(self.omit), at >= self.omit, error)
-        };
+        let summarize = |flow: &Watch| flow.summary(self.omit, ended(flow));
         self.flows.iter().map(summarize).collect()
     }
 
@@ -136,106 +100,18 @@ impl Sampler {
     }
 }
 
-impl Watch {
-    pub(crate) fn new(
-        id: FlowId,
-        role: Role,
-        counters: Arc<Counters>,
-        path: Arc<dyn Path>,
-    ) -> Self {
-        let mut watch = Self {
-            id,
-            role,
-            counters,
-            path,
-            last: Mark::default(),
-            base: Mark::default(),
-            rtt: RttTally::default(),
-            max_cwnd: None,
-        };
-        // What the handshake and the hello cost is not the test's.
-        watch.last.retransmits = watch.path.stats().retransmits;
-        watch.base = watch.last;
-        watch
-    }
-
-    fn glance(&mut self) -> PathStats {
-        let stats = self.path.stats();
-        self.rtt.add(stats.rtt);
-        self.max_cwnd = self.max_cwnd.max(stats.cwnd);
-        stats
-    }
-
-    fn sample(&mut self) -> FlowSample {
-        let bytes = self.counters.bytes();
-        let delta = bytes.saturating_sub(self.last.bytes);
-        let sends = self.role == Role::Sender;
-        let path = sends.then(|| self.glance());
-        let retransmits = path.as_ref().and_then(|path| path.retransmits);
-        let sample = FlowSample {
-            flow: self.id,
-            role: self.role,
-            bytes: delta,
-            retransmits: difference(retransmits, self.last.retransmits),
-            path,
-        };
-        self.last = Mark { bytes, retransmits };
-        sample
-    }
-
-    /// `counted`: whether the flow got beyond what is omitted.
-    fn summary(&self, duration: Duration, counted: bool, error: Option<String>) -> FlowSummary {
-        let path = self.path.stats();
-        let bytes = self.counters.bytes();
-        let base = if counted { self.base.bytes } else { bytes };
-        let sends = self.role == Role::Sender;
-        let mut rtt = self.rtt;
-        if rtt.count == 0 {
-            rtt.add(path.rtt);
-        }
-        FlowSummary {
-            flow: self.id,
-            role: self.role,
-            bytes: bytes.saturating_sub(base),
-            omitted_bytes: base,
-            duration,
-            retransmits: difference(path.retransmits, self.base.retransmits).filter(|_| sends),
-            rtt: rtt.summary(path.min_rtt).filter(|_| sends),
-            max_cwnd: self.max_cwnd.max(path.cwnd).filter(|_| sends),
-            path,
-            settings: Vec::new(),
-            error,
-        }
-    }
-}
-
-impl RttTally {
-    fn add(&mut self, rtt: Option<Duration>) {
-        let Some(rtt) = rtt else { return };
-        self.min = Some(self.min.map_or(rtt, |min| min.min(rtt)));
-        self.max = self.max.max(rtt);
-        self.sum += rtt;
-        self.count += 1;
-    }
-
-    /// The transport may have seen a smaller one between the samples.
-    fn summary(&self, min: Option<Duration>) -> Option<RttSummary> {
-        let sampled = self.min?;
-        let min = min.map_or(sampled, |min| min.min(sampled));
-        Some(RttSummary { min, mean: self.sum / self.count, max: self.max })
-    }
-}
-
-fn difference(now: Option<u64>, then: Option<u64>) -> Option<u64> {
-    Some(now?.saturating_sub(then.unwrap_or(0)))
-}
-
 #[cfg(test)]
 mod tests {
-    use polyperf_transport::{Setting, Tuning};
+    use std::sync::Arc;
+
+    use polyperf_transport::{Path, PathStats, Setting, Tuning};
 
     use super::*;
-    use crate::spec::SpecFields;
+    use crate::{
+        engine::{Framing, counters::Counters},
+        measure::FlowId,
+        spec::SpecFields,
+    };
 
     #[derive(Debug)]
     struct Still;
@@ -258,8 +134,12 @@ mod tests {
             ..SpecFields::default()
         });
         let counters = Arc::new(Counters::new());
-        let watch = Watch::new(FlowId(1), Role::Sender, counters, Arc::new(Still));
+        let watch = Watch::new(FlowId(1), Role::Sender, Framing::Bytes, counters, Arc::new(Still));
         Sampler::new(&spec.unwrap(), vec![watch])
+    }
+
+    fn ended(at: u64) -> Ending<'static> {
+        Ending { at: Duration::from_millis(at), error: None, record: None }
     }
 
     fn move_bytes(sampler: &Sampler, bytes: usize) {
@@ -284,7 +164,7 @@ mod tests {
         assert_eq!(sampler.due(), Some(Duration::from_secs(1)));
         assert_eq!(sampler.tick(), None, "no reports are wanted");
         move_bytes(&sampler, 30);
-        let total = &sampler.summary(|_| (Duration::from_secs(3), None))[0];
+        let total = &sampler.summary(|_| ended(3000))[0];
         assert_eq!((total.bytes, total.omitted_bytes), (30, 70));
         assert_eq!(total.duration, Duration::from_secs(2));
         assert_eq!(total.retransmits, Some(0), "a measured zero is a zero");
@@ -294,7 +174,7 @@ mod tests {
     fn a_flow_that_ended_early_counts_nothing_twice() {
         let mut sampler = sampler(1000, None);
         move_bytes(&sampler, 70);
-        let total = &sampler.summary(|_| (Duration::from_millis(500), None))[0];
+        let total = &sampler.summary(|_| ended(500))[0];
         assert_eq!((total.bytes, total.omitted_bytes, total.duration), (0, 70, Duration::ZERO));
         assert!(sampler.finish(Duration::from_millis(500)).is_none());
     }

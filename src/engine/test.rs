@@ -1,4 +1,4 @@
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_transport::Setting;
 use tokio::{sync::mpsc, time::Instant};
@@ -8,13 +8,15 @@ use super::{
     counters::Counters,
     cpu::CpuTime,
     flow::{Flow, FlowEnd, Stage, start_receiver, start_sender},
-    sampler::{Sampler, Watch},
+    framing::Framing,
+    sampler::Sampler,
     signals::{Phase, Signals},
+    watch::{Ending, Watch},
 };
 use crate::{
-    measure::{CpuScope, CpuUse, Role, Sample, SideSummary},
+    measure::{CpuScope, CpuUse, FlowId, Role, Sample, SideSummary},
     outcome::{Failure, FailureCode},
-    protocol::native::Sent,
+    protocol::{iperf3::Datagrams, native::Sent},
     spec::TestSpec,
     workload::{Budget, Source},
 };
@@ -61,17 +63,24 @@ pub(crate) enum TestEvent {
 impl Test {
     /// Starts to send and to receive on `flows`. Senders that are to `finish` close their direction
     /// when they are done.
-    pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, drive: Drive, finish: bool) -> Self {
+    pub(crate) fn begin(
+        spec: &TestSpec,
+        flows: Vec<Flow>,
+        framing: Framing,
+        drive: Drive,
+        finish: bool,
+    ) -> Self {
         let (sender, ends) = mpsc::unbounded_channel();
         let signals = Arc::new(Signals::new());
         let process_cpu = CpuTime::of_process();
         let settings = flows.iter().map(|flow| flow.stream.path.tune(&spec.tuning)).collect();
         let watch = |flow: &Flow| {
             let path = Arc::clone(&flow.stream.path);
-            Watch::new(flow.id, flow.role, Arc::new(Counters::new()), path)
+            Watch::new(flow.id, flow.role, framing, Arc::new(Counters::new()), path)
         };
         let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
-        let stage = Stage { clock: Clock::start(), drive, finish, signals, ends: sender };
+        let (clock, omit) = (Clock::start(), spec.omit);
+        let stage = Stage { clock, drive, framing, omit, finish, signals, ends: sender };
         let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
         launch(spec, flows, &stage, &sampler);
         Self {
@@ -115,8 +124,10 @@ impl Test {
         for flow in self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver) {
             if let Some(sent) = sent.iter().find(|sent| sent.flow == flow.id) {
                 flow.counters.expect(sent.bytes);
+                sent.datagrams.into_iter().for_each(|count| flow.counters.expect_datagrams(count));
             }
         }
+        self.settle_accounts();
         self.expected = true;
         self.stage.signals.advance(Phase::Drain);
     }
@@ -170,8 +181,12 @@ impl Test {
     pub(crate) fn summary(&self) -> SideSummary {
         let now = self.stage.clock.now();
         let mut flows = self.sampler.summary(|flow| match self.end_of(flow) {
-            Some(end) => (self.counted_until(flow, end), end.error.clone()),
-            None => (now, None),
+            Some(end) => Ending {
+                at: self.counted_until(flow, end),
+                error: end.error.clone(),
+                record: Some(&end.record),
+            },
+            None => Ending { at: now, error: None, record: None },
         });
         for (flow, settings) in flows.iter_mut().zip(&self.settings) {
             flow.settings.clone_from(settings);
@@ -180,6 +195,29 @@ impl Test {
             }
         }
         SideSummary { flows, cpu: self.cpu(now) }
+    }
+
+    /// Returns what iperf3 would make of each flow of datagrams.
+    pub(crate) fn iperf3_datagrams(&self) -> BTreeMap<FlowId, Datagrams> {
+        let figures = |flow: &Watch| {
+            let account = self.end_of(flow).and_then(|end| end.record.account.as_ref());
+            (flow.id, account.map_or_else(|| flow.iperf3_datagrams(), |account| account.iperf3()))
+        };
+        let flows = self.sampler.flows().iter().filter(|_| self.stage.framing.is_datagrams());
+        flows.map(figures).collect()
+    }
+
+    /// Tells receivers that have ended before it was known how much there was to come.
+    fn settle_accounts(&mut self) {
+        for end in &mut self.ended {
+            let watch = self.sampler.flows().iter().find(|watch| watch.id == end.flow);
+            if let (Some(watch), Some(account)) = (watch, &mut end.record.account)
+                && let Some(sent) = watch.counters.datagram_target()
+            {
+                account.expect(sent);
+                watch.counters.publish(&account.counts(), account.jitter());
+            }
+        }
     }
 
     fn ready(&mut self) -> Option<TestEvent> {
@@ -196,8 +234,7 @@ impl Test {
         let sent = self.sampler.flows().iter().filter(|flow| flow.role == Role::Sender);
         if !self.told.sent && sent.clone().all(|flow| self.end_of(flow).is_some()) {
             self.told.sent = true;
-            let sent: Vec<_> =
-                sent.map(|flow| Sent { flow: flow.id, bytes: flow.counters.bytes() }).collect();
+            let sent: Vec<_> = sent.map(Watch::sent).collect();
             if !sent.is_empty() {
                 return Some(TestEvent::SendingDone(sent));
             }
@@ -243,6 +280,9 @@ impl Test {
     }
 
     fn missing(&self, bytes: u64, flow: u16) -> Option<String> {
+        if self.stage.framing.is_datagrams() {
+            return None;
+        }
         let watch = self.sampler.flows().iter().find(|watch| watch.id.0 == flow)?;
         let target =
             watch.counters.target().filter(|_| !self.stage.signals.reached(Phase::Halt))?;
@@ -278,15 +318,16 @@ impl<I: Iterator<Item = Option<CpuTime>>> SumAll for I {
 }
 
 fn launch(spec: &TestSpec, flows: Vec<Flow>, stage: &Stage, sampler: &Sampler) {
-    let budget = Budget::new(spec.limit).map(Arc::new);
     let block =
         usize::try_from(spec.block).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
+    let budget = Budget::new(stage.framing.limit(spec.limit, block)).map(Arc::new);
     for (flow, watch) in flows.into_iter().zip(sampler.flows()) {
         let halves = (flow.stream.send, flow.stream.recv);
         let counters = Arc::clone(&watch.counters);
         match flow.role {
             Role::Sender => {
-                let source = Source::new(spec, block.get(), budget.clone());
+                let batch = stage.framing.batch(halves.0.batch(), block);
+                let source = Source::batched(spec, block.get(), batch, budget.clone());
                 start_sender(stage, flow.id, halves, source, block, counters);
             }
             Role::Receiver => start_receiver(stage, flow.id, halves, block, counters),

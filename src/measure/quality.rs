@@ -97,17 +97,56 @@ impl DatagramSummary {
         let counts = sequence.counts().since(omitted);
         let runs = sequence.loss_runs();
         Self {
+            loss_runs: Some(runs.count),
+            longest_loss_run: Some(runs.longest),
+            delay_variation: delays.variation(),
+            ..Self::counted(&counts, delays.jitter())
+        }
+    }
+
+    /// Returns the counts of a time, with the jitter at its end.
+    #[must_use]
+    pub fn counted(counts: &DatagramCounts, jitter: Option<Duration>) -> Self {
+        Self {
             received: counts.received,
             lost: Some(counts.lost),
             reordered: Some(counts.reordered),
             duplicated: Some(counts.duplicated),
             late: Some(counts.late),
             strays: Some(counts.strays),
-            loss_runs: Some(runs.count),
-            longest_loss_run: Some(runs.longest),
-            jitter: delays.jitter(),
-            delay_variation: delays.variation(),
+            jitter,
+            ..Self::default()
         }
+    }
+
+    /// Returns several flows together: what each of them knows is added up, and the jitter is their
+    /// mean. Runs and delays are each flow's own. `None` if a flow is unknown.
+    #[must_use]
+    pub fn together(flows: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let flows = flows.into_iter().collect::<Option<Vec<_>>>()?;
+        let count = u32::try_from(flows.len()).ok().filter(|count| *count > 0)?;
+        let sum = |pick: fn(&Self) -> Option<u64>| {
+            flows.iter().map(pick).try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
+        };
+        let jitters = flows
+            .iter()
+            .try_fold(Duration::ZERO, |sum, flow| Some(sum.saturating_add(flow.jitter?)));
+        Some(Self {
+            received: sum(|flow| Some(flow.received))?,
+            lost: sum(|flow| flow.lost),
+            reordered: sum(|flow| flow.reordered),
+            duplicated: sum(|flow| flow.duplicated),
+            late: sum(|flow| flow.late),
+            strays: sum(|flow| flow.strays),
+            jitter: jitters.map(|sum| sum / count),
+            ..Self::default()
+        })
+    }
+
+    /// Returns how many datagrams were sent, as the receiver has it; `None` where it does not know.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        Some(self.lost?.saturating_add(self.received))
     }
 
     /// Returns the share of the datagrams sent that were lost, from 0 to 1; `None` where it is not
@@ -116,7 +155,7 @@ impl DatagramSummary {
     #[allow(clippy::cast_precision_loss, reason = "2^53 datagrams are more than any test sends")]
     pub fn loss(&self) -> Option<f64> {
         let lost = self.lost?;
-        let sent = lost.saturating_add(self.received);
+        let sent = self.expected()?;
         (sent > 0).then(|| lost as f64 / sent as f64)
     }
 }
@@ -156,6 +195,24 @@ mod tests {
         assert_eq!((&json["lost"], &json["jitter_us"]), (&0.into(), &0.into()));
         assert_eq!(json["delay_variation"]["p99_us"], 0);
         assert_eq!(serde_json::from_value::<DatagramSummary>(json).unwrap(), known);
+    }
+
+    #[test]
+    fn flows_are_added_up_as_far_as_each_is_known() {
+        let flow = |received, late, jitter| DatagramSummary {
+            received,
+            lost: Some(1),
+            late,
+            jitter: Some(Duration::from_micros(jitter)),
+            loss_runs: Some(1),
+            ..DatagramSummary::default()
+        };
+        let both = [Some(flow(5, Some(1), 10)), Some(flow(u64::MAX, None, 30))];
+        let sum = DatagramSummary::together(both).unwrap();
+        assert_eq!((sum.received, sum.lost, sum.late), (u64::MAX, Some(2), None));
+        assert_eq!((sum.jitter, sum.loss_runs), (Some(Duration::from_micros(20)), None));
+        assert_eq!(DatagramSummary::together([both[0], None]), None);
+        assert_eq!(DatagramSummary::together([]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use polyperf_transport::PathStats;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FlowId, Role};
+use super::{DatagramSummary, FlowId, Role};
 use crate::micros;
 
 /// What one end counted in one interval.
@@ -58,6 +58,13 @@ pub struct FlowSample {
     /// The path's figures at the end of the interval, where this end sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathStats>,
+    /// Datagrams sent in the interval, where this end sends datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams_sent: Option<u64>,
+    /// What became of datagrams in the interval, where this end receives datagrams. A loss that is
+    /// taken back later lowers a later interval, so the totals alone are exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams: Option<DatagramSummary>,
 }
 
 /// One interval as both ends saw it.

@@ -151,6 +151,11 @@ impl Sequence {
         }
     }
 
+    /// Counts datagrams that carry no number of this flow.
+    pub fn strays(&mut self, count: u64) {
+        self.strays = self.strays.saturating_add(count);
+    }
+
     /// Forgets the runs of losses so far: those of the time that totals leave out.
     pub fn restart_runs(&mut self) {
         self.tally = Tally::starting_at(self.next);

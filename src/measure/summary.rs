@@ -4,7 +4,7 @@ use polyperf_transport::{PathStats, Setting};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FlowId, Role};
+use super::{DatagramSummary, FlowId, LatenessSummary, Role};
 use crate::micros;
 
 /// What one end counted over a whole test, without what it omits.
@@ -43,6 +43,15 @@ pub struct FlowSummary {
     /// Largest congestion window sampled, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cwnd: Option<u64>,
+    /// Datagrams sent, where this end sends datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams_sent: Option<u64>,
+    /// What became of datagrams, where this end receives datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams: Option<DatagramSummary>,
+    /// How well this end kept its own schedule, where it sends at a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lateness: Option<LatenessSummary>,
     /// The path's figures at the end.
     #[serde(default)]
     pub path: PathStats,

@@ -2,7 +2,7 @@
 
 use super::{
     figure::{self, UNKNOWN},
-    row::Row,
+    row::{self, Row},
     safe,
     table::Table,
 };
@@ -13,6 +13,8 @@ use crate::{
 
 pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
     let mut lines: Vec<_> = rows.iter().filter_map(|row| path(outcome, table, row)).collect();
+    lines.extend(rows.iter().filter_map(|row| arrivals(table, row)));
+    lines.extend(rows.iter().filter_map(|row| lateness(outcome, table, row)));
     lines.push(format!(
         "CPU: local {}, remote {}",
         cpu(outcome.local.cpu.as_ref()),
@@ -41,6 +43,10 @@ pub(super) fn failure(failure: &Failure) -> String {
 /// Returns what the sender of one flow saw of its path.
 fn path(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
     let summary = outcome.flow(row.flow?, Role::Sender);
+    // A transport of datagrams alone knows nothing of its path.
+    if row::is_of_datagrams(&outcome.info) && row.rtt.is_none() && row.cwnd.is_none() {
+        return None;
+    }
     let rtt = summary.and_then(|summary| summary.rtt).map_or(UNKNOWN.to_owned(), |rtt| {
         let [min, mean, max] = [rtt.min, rtt.mean, rtt.max].map(figure::millis);
         format!("{min}/{mean}/{max} ms")
@@ -53,6 +59,32 @@ fn path(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
         figure::bytes(row.cwnd),
         safe::line(congestion.unwrap_or(UNKNOWN)),
     ))
+}
+
+/// Returns what became of one flow's datagrams, beyond their losses.
+fn arrivals(table: &Table, row: &Row) -> Option<String> {
+    let counts = row.datagrams.filter(|_| row.flow.is_some())?;
+    let shown = |count: Option<u64>| count.map_or(UNKNOWN.to_owned(), |count| count.to_string());
+    let variation = counts.delay_variation.map_or(UNKNOWN.to_owned(), |variation| {
+        format!("{}/{} ms", figure::millis(variation.p50), figure::millis(variation.p99))
+    });
+    Some(format!(
+        "{} datagrams reordered {}, duplicated {}, late {}, loss runs {} (longest {}); \
+         delay variation p50/p99 {variation}",
+        table.name(row),
+        shown(counts.reordered),
+        shown(counts.duplicated),
+        shown(counts.late),
+        shown(counts.loss_runs),
+        shown(counts.longest_loss_run),
+    ))
+}
+
+/// Returns how well the sender of one flow kept its own schedule, if it had one.
+fn lateness(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
+    let late = outcome.flow(row.flow?, Role::Sender)?.lateness?;
+    let [p50, p99] = [late.p50, late.p99].map(figure::millis);
+    Some(format!("{} pacing lateness p50/p99 {p50}/{p99} ms", table.name(row)))
 }
 
 fn cpu(cpu: Option<&CpuUse>) -> String {

@@ -46,9 +46,18 @@ struct Line {
     ended: &'static str,
     /// Why it ended so.
     message: String,
+    /// What the sender counted.
+    datagrams_sent: Option<u64>,
+    /// What the receiver counted.
+    datagrams_received: Option<u64>,
+    datagrams_lost: Option<u64>,
+    datagrams_reordered: Option<u64>,
+    datagrams_duplicated: Option<u64>,
+    datagrams_late: Option<u64>,
+    jitter_us: Option<u128>,
 }
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 25] = [
     "kind",
     "session",
     "title",
@@ -67,6 +76,13 @@ const COLUMNS: [&str; 18] = [
     "rtt_us",
     "ended",
     "message",
+    "datagrams_sent",
+    "datagrams_received",
+    "datagrams_lost",
+    "datagrams_reordered",
+    "datagrams_duplicated",
+    "datagrams_late",
+    "jitter_us",
 ];
 
 /// Returns the first line, which names the columns.
@@ -147,6 +163,13 @@ fn of_row(info: &TestInfo, row: &Row) -> Line {
         retransmits: row.retransmits,
         cwnd_bytes: row.cwnd,
         rtt_us: row.rtt.map(|rtt| rtt.as_micros()),
+        datagrams_sent: row.datagrams_sent,
+        datagrams_received: row.datagrams.map(|counts| counts.received),
+        datagrams_lost: row.datagrams.and_then(|counts| counts.lost),
+        datagrams_reordered: row.datagrams.and_then(|counts| counts.reordered),
+        datagrams_duplicated: row.datagrams.and_then(|counts| counts.duplicated),
+        datagrams_late: row.datagrams.and_then(|counts| counts.late),
+        jitter_us: row.datagrams.and_then(|counts| counts.jitter).map(|jitter| jitter.as_micros()),
         ..Line::default()
     }
 }

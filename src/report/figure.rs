@@ -88,6 +88,16 @@ pub(crate) fn rtt(rtt: Option<Duration>) -> String {
     rtt.map_or(UNKNOWN.to_owned(), |rtt| format!("{} ms", millis(rtt)))
 }
 
+/// Returns a share, from 0 to 1, as percent. What is not none is never shown as 0.
+pub(super) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0%".to_owned(),
+        ..0.01 => "<0.01%".to_owned(),
+        percent @ ..9.995 => format!("{percent:.2}%"),
+        percent => format!("{percent:.1}%"),
+    }
+}
+
 /// Returns a time in milliseconds in at most six characters.
 pub(super) fn millis(time: Duration) -> String {
     let value = time.as_secs_f64() * 1e3;
@@ -158,6 +168,12 @@ mod tests {
         assert_eq!(shown("M"), "1024 MBytes/sec");
         assert_eq!(shown("t"), "0.01 Tbits/sec");
         assert_eq!(shown("G"), "1.00 GBytes/sec");
+    }
+
+    #[test]
+    fn a_share_that_is_not_none_is_not_shown_as_none() {
+        let shown = [0.0, 1e-9, 0.0123, 0.5, 1.0].map(percent);
+        assert_eq!(shown, ["0%", "<0.01%", "1.23%", "50.0%", "100.0%"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    measure::{FlowId, FlowSample, Interval, Role, Sample, bits_per_second},
+    measure::{DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second},
     outcome::{FlowInfo, Outcome, Side, TestInfo},
 };
 
@@ -24,6 +24,10 @@ pub(super) struct Row {
     pub(super) cwnd: Option<u64>,
     /// The sender's round-trip time: at the end of an interval, or the mean of a test.
     pub(super) rtt: Option<Duration>,
+    /// How many datagrams the sender sent.
+    pub(super) datagrams_sent: Option<u64>,
+    /// What became of them, as the receiver counted.
+    pub(super) datagrams: Option<DatagramSummary>,
 }
 
 /// Bytes, and the time over which the same end counted them.
@@ -46,15 +50,18 @@ pub(super) fn of_interval(info: &TestInfo, interval: &Interval) -> Vec<Row> {
         let counted =
             |(sample, time): (&FlowSample, Duration)| Counted { bytes: sample.bytes, time };
         let sender = interval.seen_by(Role::Sender, flow.flow);
+        let receiver = interval.seen_by(Role::Receiver, flow.flow);
         let path = sender.and_then(|(sample, _)| sample.path.as_ref());
         Row {
             flow: Some(flow.flow),
             sender: sender_of(info, flow),
-            received: interval.seen_by(Role::Receiver, flow.flow).map(counted),
+            received: receiver.map(counted),
             sent: sender.map(counted),
             retransmits: sender.and_then(|(sample, _)| sample.retransmits),
             cwnd: path.and_then(|path| path.cwnd),
             rtt: path.and_then(|path| path.rtt),
+            datagrams_sent: sender.and_then(|(sample, _)| sample.datagrams_sent),
+            datagrams: receiver.and_then(|(sample, _)| sample.datagrams),
         }
     });
     with_sums(flows.collect())
@@ -77,9 +84,23 @@ pub(super) fn of_test(outcome: &Outcome) -> Vec<Row> {
             retransmits: sender.and_then(|summary| summary.retransmits),
             cwnd: sender.and_then(|summary| summary.max_cwnd),
             rtt: sender.and_then(|summary| summary.rtt).map(|rtt| rtt.mean),
+            datagrams_sent: sender.and_then(|summary| summary.datagrams_sent),
+            datagrams: outcome
+                .flow(flow.flow, Role::Receiver)
+                .and_then(|summary| summary.datagrams),
         }
     });
     with_sums(flows.collect())
+}
+
+/// Returns the row of all flows on which `sender` sends: the sum, or the only one.
+pub(super) fn of_direction(rows: &[Row], sender: Side) -> Option<&Row> {
+    rows.iter().rfind(|row| row.sender == sender)
+}
+
+/// Returns whether a test is of datagrams.
+pub(super) fn is_of_datagrams(info: &TestInfo) -> bool {
+    info.flows.iter().any(|flow| flow.datagrams)
 }
 
 /// Returns which end sends on a flow.
@@ -114,6 +135,8 @@ fn with_sums(mut rows: Vec<Row>) -> Vec<Row> {
                 retransmits: sum(group.iter().map(|row| row.retransmits)),
                 cwnd: None,
                 rtt: None,
+                datagrams_sent: sum(group.iter().map(|row| row.datagrams_sent)),
+                datagrams: DatagramSummary::together(group.iter().map(|row| row.datagrams)),
             };
             rows.push(total);
         }

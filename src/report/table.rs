@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     figure::{self, UNKNOWN, Unit},
-    row::{Counted, Row},
+    row::{self, Counted, Row},
 };
 use crate::{
     measure::FlowId,
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table {
     unit: Option<Unit>,
+    /// Whether losses stand where streams of bytes have their path's figures.
+    datagrams: bool,
     /// The end that reports, where rows must say what it does on a flow.
     roles: Option<Side>,
 }
@@ -26,16 +28,22 @@ pub(super) const RULE: &str = "- - - - - - - - - - - - - - - - - - - - - - - - -
 impl Table {
     pub(super) fn new(info: &TestInfo, unit: Option<Unit>) -> Self {
         let both = info.spec.direction == Direction::Bidirectional;
-        Self { unit, roles: both.then_some(info.side) }
+        Self { unit, datagrams: row::is_of_datagrams(info), roles: both.then_some(info.side) }
     }
 
     /// Returns the line above intervals.
     pub(super) fn interval_header(&self) -> String {
+        if self.datagrams {
+            return self.datagram_header("Goodput");
+        }
         self.header("Goodput", ["Retr", "Cwnd", "RTT"])
     }
 
     /// Returns the line above a test's totals, which show the rates of both ends.
     pub(super) fn total_header(&self) -> String {
+        if self.datagrams {
+            return self.datagram_header("Bitrate");
+        }
         self.header("Bitrate", ["Retr", "", ""])
     }
 
@@ -45,11 +53,15 @@ impl Table {
     /// counted, and says so: that is what left, not what arrived.
     pub(super) fn interval(&self, row: &Row, span: (Duration, Duration), omitted: bool) -> String {
         let counts = self.counts(row, Some(span), row.received.or(row.sent));
+        let sent = if row.received.is_none() && row.sent.is_some() { "(sent) " } else { "" };
+        let omitted = if omitted { "(omitted)" } else { "" };
+        if self.datagrams {
+            let losses = losses(row);
+            return format!("{counts}  {losses}  {sent}{omitted}").trim_end().to_owned();
+        }
         // A sum has neither a window nor a round-trip time.
         let path = row.flow.map(|_| [figure::bytes(row.cwnd), figure::rtt(row.rtt)]);
         let [cwnd, rtt] = path.unwrap_or_default();
-        let sent = if row.received.is_none() && row.sent.is_some() { "(sent) " } else { "" };
-        let omitted = if omitted { "(omitted)" } else { "" };
         let (cwnd_width, rtt_width) = (figure::BYTES, figure::RTT);
         let line = format!(
             "{counts}{:>6}  {cwnd:>cwnd_width$}  {rtt:>rtt_width$}  {sent}{omitted}",
@@ -61,12 +73,19 @@ impl Table {
     /// Returns the receiver's line of a test's totals.
     pub(super) fn received(&self, row: &Row) -> String {
         let span = row.received.map(|counted| (Duration::ZERO, counted.time));
-        format!("{}{:>6}  receiver", self.counts(row, span, row.received), "")
+        let counts = self.counts(row, span, row.received);
+        if self.datagrams {
+            return format!("{counts}  {}  receiver", received(row));
+        }
+        format!("{counts}{:>6}  receiver", "")
     }
 
     /// Returns the sender's line of a test's totals.
     pub(super) fn sent(&self, row: &Row) -> String {
         let span = row.sent.map(|counted| (Duration::ZERO, counted.time));
+        if self.datagrams {
+            return format!("{}  {}  sender", self.counts(row, span, row.sent), sent(row));
+        }
         let retransmits = figure::count(row.retransmits);
         format!("{}{retransmits:>6}  sender", self.counts(row, span, row.sent))
     }
@@ -86,6 +105,17 @@ impl Table {
         line.trim_end().to_owned()
     }
 
+    fn datagram_header(&self, rate: &str) -> String {
+        let head = self.header(rate, [""; 3]);
+        let (role, bytes, width) = (
+            self.roles.map_or(0, |_| "[Role]".len()),
+            figure::BYTES,
+            figure::rate_width(self.unit),
+        );
+        let counts = "[ ID] ".len() + role + 17 + 2 + bytes + 2 + width;
+        format!("{head:<counts$}  {:<9}  Lost/Total Datagrams", "Jitter")
+    }
+
     /// Returns the columns that every line begins with.
     fn counts(
         &self,
@@ -98,6 +128,25 @@ impl Table {
         let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
         format!("{} {}  {transfer:>bytes$}  {rate:>width$}", self.name(row), show_span(span))
     }
+}
+
+/// Returns the losses of an interval, or what was sent where the receiver did not say.
+fn losses(row: &Row) -> String {
+    if row.received.is_none() && row.sent.is_some() { sent(row) } else { received(row) }
+}
+
+fn received(row: &Row) -> String {
+    let width = figure::RTT;
+    let Some(counts) = &row.datagrams else { return format!("{UNKNOWN:>width$}  {UNKNOWN}") };
+    let jitter = figure::rtt(counts.jitter);
+    let shown = |count: Option<u64>| count.map_or(UNKNOWN.to_owned(), |count| count.to_string());
+    let share = counts.loss().map_or(UNKNOWN.to_owned(), figure::percent);
+    format!("{jitter:>width$}  {}/{} ({share})", shown(counts.lost), shown(counts.expected()))
+}
+
+fn sent(row: &Row) -> String {
+    let sent = row.datagrams_sent.map_or(UNKNOWN.to_owned(), |count| count.to_string());
+    format!("{:>width$}  {sent}", "", width = figure::RTT)
 }
 
 /// Returns a time span of seventeen characters.

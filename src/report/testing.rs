@@ -8,8 +8,8 @@ use super::{Options, Reporter};
 use crate::{
     event::{Event, FailedEvent, IntervalEvent},
     measure::{
-        CpuScope, CpuUse, FlowId, FlowSample, FlowSummary, Interval, Role, RttSummary, Sample,
-        SideSummary,
+        CpuScope, CpuUse, DatagramSummary, FlowId, FlowSample, FlowSummary, Interval,
+        LatenessSummary, Role, RttSummary, Sample, SideSummary, VariationSummary,
     },
     outcome::{Dialect, Ended, Failure, FailureCode, FlowInfo, HostInfo, Outcome, Side, TestInfo},
     spec::{Direction, Limit, SpecFields, TestSpec},
@@ -18,6 +18,68 @@ use crate::{
 /// Returns the outcome of a test of two seconds, as its client tells it.
 pub(crate) fn outcome(direction: Direction, streams: u16) -> Outcome {
     outcome_of(info(direction, streams))
+}
+
+/// Returns a test of datagrams of a kilobyte, of which the receiver has missed some.
+pub(super) fn of_datagrams(direction: Direction, streams: u16) -> Outcome {
+    let mut outcome = outcome(direction, streams);
+    let info = Arc::make_mut(&mut outcome.info);
+    *info = changed(info.clone(), |fields| {
+        fields.transport = "udp".to_owned();
+        fields.block = 1000;
+    });
+    info.flows.iter_mut().for_each(|flow| flow.datagrams = true);
+    for interval in &mut outcome.intervals {
+        let interval = Arc::make_mut(interval);
+        let samples = std::iter::once(&mut interval.local).chain(&mut interval.remote);
+        for flow in samples.flat_map(|sample| &mut sample.flows) {
+            (flow.datagrams_sent, flow.datagrams) = counted(flow.role, flow.bytes, false);
+            (flow.retransmits, flow.path) = (None, None);
+        }
+    }
+    for flow in std::iter::once(&mut outcome.local).chain(&mut outcome.remote).flat_map(flows) {
+        (flow.datagrams_sent, flow.datagrams) = counted(flow.role, flow.bytes, true);
+        (flow.retransmits, flow.rtt, flow.max_cwnd) = (None, None, None);
+        flow.path = PathStats::default();
+        flow.lateness = flow.datagrams_sent.map(|count| LatenessSummary {
+            count,
+            p50: Duration::from_micros(52),
+            p99: Duration::from_micros(110),
+            max: Duration::from_micros(900),
+        });
+    }
+    outcome
+}
+
+fn flows(side: &mut SideSummary) -> &mut Vec<FlowSummary> {
+    &mut side.flows
+}
+
+fn counted(role: Role, bytes: u64, whole: bool) -> (Option<u64>, Option<DatagramSummary>) {
+    let micros = Duration::from_micros;
+    match role {
+        Role::Sender => (Some(bytes / 1000), None),
+        Role::Receiver => {
+            let counts = DatagramSummary {
+                received: bytes / 1000,
+                lost: Some(131),
+                reordered: Some(3),
+                duplicated: Some(2),
+                late: Some(0),
+                strays: Some(0),
+                loss_runs: whole.then_some(7),
+                longest_loss_run: whole.then_some(40),
+                jitter: Some(micros(14)),
+                delay_variation: whole.then_some(VariationSummary {
+                    p50: micros(12),
+                    p90: micros(40),
+                    p99: micros(95),
+                    max: micros(1200),
+                }),
+            };
+            (None, Some(counts))
+        }
+    }
 }
 
 /// Returns the same, of a test that leaves its first second out.
@@ -168,6 +230,7 @@ pub(super) fn info(direction: Direction, streams: u16) -> TestInfo {
     let flow = |n| FlowInfo {
         flow: FlowId(n),
         role: role_at_client(&spec, n),
+        datagrams: false,
         local: address(&format!("192.0.2.1:{}", 50_000 + n)),
         peer: address("192.0.2.2:5201"),
     };
@@ -265,6 +328,8 @@ fn counts(flow: FlowId, role: Role, index: u32) -> FlowSample {
         bytes: received + if sends { 131_072 } else { 0 },
         retransmits: sends.then(|| u64::from(index) * 3),
         path: sends.then(|| path(flow, index)),
+        datagrams_sent: None,
+        datagrams: None,
     }
 }
 
@@ -280,6 +345,9 @@ fn total(flow: FlowId, role: Role) -> FlowSummary {
         retransmits: sends.then_some(3),
         rtt: sends.then(|| RttSummary { min: rtt(47), mean: rtt(1080), max: rtt(12_113) }),
         max_cwnd: sends.then_some(1_047_552),
+        datagrams_sent: None,
+        datagrams: None,
+        lateness: None,
         path: path(flow, 1),
         settings: Vec::new(),
         error: None,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     control::{Iperf3Control, Wire},
-    engine::Flow,
+    engine::{Flow, Framing},
     event::Event,
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
@@ -303,8 +303,10 @@ impl Iperf3Session {
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
         // The client alone ends the test: until it does, this end sends and receives.
-        let course =
-            Course::iperf3(config.drive, keep, info.spec.clone().with_limit(Limit::Endless));
+        let spec = info.spec.clone().with_limit(Limit::Endless);
+        let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let framing = Framing::iperf3(delivery, spec.udp_counters_64bit);
+        let course = Course::iperf3(config.drive, keep, spec).carrying(framing);
         self.session.trial.begin(info, flows, course, &self.shared.bus);
         self.wanted = Some(wanted);
     }

@@ -4,6 +4,7 @@ use polyperf_transport::Delivery;
 
 use super::Config;
 use crate::{
+    measure::DatagramHeader,
     outcome::{Failure, FailureCode},
     spec::{Limit, MAX_BLOCK, Rate, TestSpec},
     units::BitRate,
@@ -35,6 +36,22 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
             Err(Failure::new(FailureCode::Denied, text))
         }
         _ => Ok(()),
+    }
+}
+
+/// Checks that every datagram has room for its header, where a test is of datagrams.
+pub(crate) fn check_header(spec: &TestSpec, delivery: Delivery) -> Result<(), Failure> {
+    let (block, least) = (spec.block, DatagramHeader::LEN);
+    match delivery {
+        Delivery::Messages { .. }
+            if block > 0 && usize::try_from(block).is_ok_and(|block| block < least) =>
+        {
+            let text = format!(
+                "a datagram needs {least} bytes for its number and its time; -l {block} is too short"
+            );
+            Err(Failure::new(FailureCode::Unsupported, text))
+        }
+        Delivery::Messages { .. } | Delivery::Bytes => Ok(()),
     }
 }
 
@@ -126,6 +143,19 @@ mod tests {
         });
         assert_eq!(check(&long, &config).unwrap_err().code, FailureCode::Denied);
         assert_eq!(check(&spec(SpecFields::default()), &config), Ok(()));
+    }
+
+    #[test]
+    fn a_datagram_has_room_for_its_header() {
+        let messages = Delivery::Messages { max: std::num::NonZeroUsize::MAX };
+        let checked = |block, delivery| {
+            check_header(&spec(SpecFields { block, ..SpecFields::default() }), delivery)
+        };
+        assert_eq!([0, 20].map(|block| checked(block, messages)), [Ok(()), Ok(())]);
+        let refused = checked(19, messages).unwrap_err();
+        assert_eq!(refused.code, FailureCode::Unsupported);
+        assert!(refused.message.contains("20 bytes"), "{refused}");
+        assert_eq!(checked(1, Delivery::Bytes), Ok(()));
     }
 
     #[test]

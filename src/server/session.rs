@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     control::{Control, Wire},
-    engine::Flow,
+    engine::{Flow, Framing},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
@@ -23,7 +23,7 @@ use crate::{
     },
     session::Session,
     spec::TestSpec,
-    trial::{flow_infos, sleep_until, unix_time},
+    trial::{Course, flow_infos, sleep_until, unix_time},
 };
 
 /// One client's test, from the welcome to the goodbye.
@@ -194,7 +194,9 @@ impl ServerSession {
 
     fn admit(&mut self, propose: Propose) {
         let Propose { host, spec, no_queue, .. } = propose;
+        let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let ticket = policy::check(&spec, &self.shared.config)
+            .and_then(|()| policy::check_header(&spec, delivery))
             .and_then(|()| self.shared.admission.apply(&spec, !no_queue));
         match ticket {
             Ok(ticket) => {
@@ -283,7 +285,9 @@ impl ServerSession {
         );
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
-        self.session.begin(info, flows, config.drive, &self.shared.bus, keep);
+        let delivery = self.shared.delivery(&info.spec.transport).unwrap_or(Delivery::Bytes);
+        let course = Course::native(config.drive, keep).carrying(Framing::native(delivery));
+        self.session.begin(info, flows, course, &self.shared.bus);
     }
 
     async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {

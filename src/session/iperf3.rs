@@ -1,6 +1,6 @@
 //! A control connection of iperf3's dialect and the test that it controls.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use crate::{
     control::{Heard, Iperf3Control},
@@ -98,7 +98,7 @@ impl Session {
     }
 
     fn results(&self) -> Results {
-        Results::new(&self.trial.summary(), &BTreeMap::new())
+        Results::new(&self.trial.summary(), &self.trial.iperf3_datagrams())
     }
 }
 

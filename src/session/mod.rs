@@ -7,11 +7,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     control::{Control, Heard},
-    engine::{Drive, Flow, TestEvent},
+    engine::{Flow, TestEvent},
     event::Bus,
-    measure::{FlowId, Role},
+    measure::{DatagramHeader, FlowId, Role},
     outcome::{Ended, Failure, FailureCode, Outcome, Side, TestInfo},
-    protocol::native::{Action, FrameError, Input, Message, Results},
+    protocol::native::{Action, FrameError, Input, Message, Results, Sent},
     spec::TestSpec,
     trial::{Course, Trial, sleep_until},
 };
@@ -69,15 +69,8 @@ impl Session {
     }
 
     /// Starts the test, and tells the bus so.
-    pub(crate) fn begin(
-        &mut self,
-        info: TestInfo,
-        flows: Vec<Flow>,
-        drive: Drive,
-        bus: &Bus,
-        keep: bool,
-    ) {
-        self.trial.begin(info, flows, Course::native(drive, keep), bus);
+    pub(crate) fn begin(&mut self, info: TestInfo, flows: Vec<Flow>, course: Course, bus: &Bus) {
+        self.trial.begin(info, flows, course, bus);
     }
 
     /// Does what both ends do alike. Returns what the machine must be told in turn.
@@ -159,8 +152,24 @@ fn check_figures(message: &Message, spec: &TestSpec, side: Side) -> Result<(), S
             ));
         }
     }
+    check_datagrams(message)?;
     match due.keys().next() {
         Some(flow) => Err(format!("its `{}` says nothing of stream {}", message.name(), flow.0)),
+        None => Ok(()),
+    }
+}
+
+/// Checks that as many datagrams fit into the bytes: a receiver takes this count at its word.
+fn check_datagrams(message: &Message) -> Result<(), String> {
+    let Message::Sent(sent) = message else { return Ok(()) };
+    let fits = |sent: &Sent| {
+        let most = sent.bytes / DatagramHeader::LEN as u64;
+        sent.datagrams.is_none_or(|datagrams| datagrams <= most)
+    };
+    match sent.iter().find(|sent| !fits(sent)) {
+        Some(Sent { flow, .. }) => {
+            Err(format!("its `sent` tells of more datagrams than bytes of stream {}", flow.0))
+        }
         None => Ok(()),
     }
 }

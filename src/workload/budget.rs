@@ -43,10 +43,16 @@ impl Budget {
 
     /// Claims up to a block, and returns its length; 0 if nothing is left.
     pub fn claim(&self, block: usize) -> usize {
+        self.claim_batch(block, 1)
+    }
+
+    /// Claims up to so many blocks, and returns their length; 0 if nothing is left.
+    pub fn claim_batch(&self, block: usize, blocks: usize) -> usize {
         let most = match self.unit {
-            Unit::Bytes => u64::try_from(block).unwrap_or(u64::MAX),
-            Unit::Blocks => 1,
+            Unit::Bytes => block.saturating_mul(blocks),
+            Unit::Blocks => blocks,
         };
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
         let mut claimed = 0;
         // The closure always returns a value, so the update cannot fail.
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -55,7 +61,7 @@ impl Budget {
         });
         match self.unit {
             Unit::Bytes => usize::try_from(claimed).unwrap_or(block),
-            Unit::Blocks => usize::from(claimed == 1) * block,
+            Unit::Blocks => usize::try_from(claimed).unwrap_or(0) * block,
         }
     }
 }
@@ -74,6 +80,12 @@ mod tests {
     fn blocks_are_claimed_whole() {
         let budget = Budget::new(Limit::Blocks(2)).unwrap();
         assert_eq!([(); 3].map(|()| budget.claim(1000)), [1000, 1000, 0]);
+    }
+
+    #[test]
+    fn a_batch_is_as_many_blocks_as_are_left() {
+        let budget = Budget::new(Limit::Blocks(10)).unwrap();
+        assert_eq!([(); 4].map(|()| budget.claim_batch(100, 4)), [400, 400, 200, 0]);
     }
 
     #[test]

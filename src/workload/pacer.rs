@@ -34,6 +34,25 @@ impl Pacer {
         }
     }
 
+    /// Returns a pacer of blocks of `block` bytes, up to `most` of which may go as one burst.
+    ///
+    /// A burst is no longer than a millisecond of the rate, and is due when its last block is: so
+    /// nothing goes ahead of time. Where the rate says how long bursts are, they are so long.
+    #[must_use]
+    pub fn gathering(rate: Rate, block: usize, most: usize, now: Duration) -> Self {
+        let mut pacer = Self::new(rate, now);
+        if rate.burst.is_none() {
+            let block = u64::try_from(block.max(1)).unwrap_or(u64::MAX);
+            let fitting = rate.bits_per_second / 8 / BURSTS_PER_SECOND / block;
+            let most = u32::try_from(most).unwrap_or(u32::MAX);
+            pacer.burst = u32::try_from(fitting).unwrap_or(u32::MAX).min(most).max(1);
+            pacer.left_in_burst = pacer.burst;
+            pacer.unpaid = block * u64::from(pacer.burst - 1);
+            pacer.settle();
+        }
+        pacer
+    }
+
     /// Returns when the next block is due; in the past if it may go now.
     pub fn due(&mut self, now: Duration) -> Duration {
         if self.left_in_burst == 0 {
@@ -44,9 +63,21 @@ impl Pacer {
         self.due
     }
 
+    /// Returns how many blocks may go together once the next is due.
+    #[must_use]
+    pub fn left_in_burst(&self) -> usize {
+        usize::try_from(self.left_in_burst).unwrap_or(usize::MAX)
+    }
+
     /// Takes note that a block of `bytes` was handed over.
     pub fn sent(&mut self, bytes: usize) {
-        self.left_in_burst = self.left_in_burst.saturating_sub(1);
+        self.sent_batch(bytes, 1);
+    }
+
+    /// Takes note that so many blocks, of `bytes` together, were handed over.
+    pub fn sent_batch(&mut self, bytes: usize, blocks: usize) {
+        let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+        self.left_in_burst = self.left_in_burst.saturating_sub(blocks);
         self.unpaid += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 
@@ -59,6 +90,8 @@ impl Pacer {
     }
 }
 
+/// How smooth a rate is that nobody chose bursts for: none is longer than a millisecond of it.
+const BURSTS_PER_SECOND: u64 = 1000;
 /// How much lost time a sender makes up for.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
@@ -110,6 +143,31 @@ mod tests {
             pacer.sent(250);
         }
         assert_eq!(pacer.due(Duration::ZERO), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn bursts_are_a_millisecond_of_the_rate_at_most_and_one_batch_at_most() {
+        let burst = |rate, most| {
+            let rate = Rate { bits_per_second: rate, burst: None };
+            Pacer::gathering(rate, 1448, most, Duration::ZERO).left_in_burst()
+        };
+        assert_eq!(
+            [1_000_000, 100_000_000, 1_000_000_000].map(|rate| burst(rate, 100)),
+            [1, 8, 86]
+        );
+        assert_eq!(burst(1_000_000_000, 45), 45);
+        assert_eq!(burst(u64::MAX, 45), 45);
+        let chosen = Rate { bits_per_second: 8_000_000, burst: Some(4) };
+        assert_eq!(Pacer::gathering(chosen, 1000, 2, Duration::ZERO).left_in_burst(), 4);
+    }
+
+    #[test]
+    fn a_gathered_burst_goes_when_its_last_block_is_due() {
+        let rate = Rate { bits_per_second: 80_000_000, burst: None };
+        let mut pacer = Pacer::gathering(rate, 1000, 10, Duration::ZERO);
+        assert_eq!(pacer.due(Duration::ZERO), Duration::from_micros(900));
+        pacer.sent_batch(10_000, 10);
+        assert_eq!(pacer.due(Duration::from_micros(900)), Duration::from_micros(1900));
     }
 
     #[test]

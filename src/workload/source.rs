@@ -7,12 +7,16 @@ use crate::spec::TestSpec;
 #[derive(Debug)]
 pub struct Source {
     block: usize,
+    /// How many blocks may go at once.
+    batch: usize,
     omit: Duration,
     end: Option<Duration>,
     budget: Option<Arc<Budget>>,
     /// What is this flow's, whatever the others claim.
     reserved: usize,
     pacer: Option<Pacer>,
+    /// When what is handed over now was due.
+    due: Option<Duration>,
     /// What is left of a block that the transport took only in part.
     unsent: usize,
 }
@@ -33,14 +37,28 @@ impl Source {
     /// `block` bytes. Flows of one direction share `budget`.
     #[must_use]
     pub fn new(spec: &TestSpec, block: usize, budget: Option<Arc<Budget>>) -> Self {
+        Self::batched(spec, block, 1, budget)
+    }
+
+    /// Returns such a source that hands over up to `batch` blocks at once: as many as are due.
+    #[must_use]
+    pub fn batched(
+        spec: &TestSpec,
+        block: usize,
+        batch: usize,
+        budget: Option<Arc<Budget>>,
+    ) -> Self {
         let reserve = |budget: &Arc<Budget>| budget.reserve(block, spec.streams);
+        let pacer = |rate| Pacer::gathering(rate, block, batch, Duration::ZERO);
         Self {
             block,
+            batch: batch.max(1),
             omit: spec.omit,
             end: spec.duration(),
             reserved: budget.as_ref().map_or(0, reserve),
             budget,
-            pacer: spec.rate.map(|rate| Pacer::new(rate, Duration::ZERO)),
+            pacer: spec.rate.map(pacer),
+            due: None,
             unsent: 0,
         }
     }
@@ -53,22 +71,16 @@ impl Source {
         if self.unsent > 0 {
             return Step::Send(self.unsent);
         }
-        if let Some(due) = self.pacer.as_mut().map(|pacer| pacer.due(now))
-            && due > now
-        {
+        self.due = self.pacer.as_mut().map(|pacer| pacer.due(now));
+        if let Some(due) = self.due.filter(|due| *due > now) {
             return Step::Wait(self.end.map_or(due, |end| due.min(end)));
         }
-        self.unsent = match &self.budget {
-            // What is sent before the count begins is not counted.
-            Some(_) if now >= self.omit && self.reserved > 0 => std::mem::take(&mut self.reserved),
-            Some(budget) if now >= self.omit => budget.claim(self.block),
-            _ => self.block,
-        };
+        self.unsent = self.claim(now);
         if self.unsent == 0 {
             return Step::Done;
         }
         if let Some(pacer) = &mut self.pacer {
-            pacer.sent(self.unsent);
+            pacer.sent_batch(self.unsent, self.unsent.div_ceil(self.block));
         }
         Step::Send(self.unsent)
     }
@@ -76,6 +88,35 @@ impl Source {
     /// Takes note that the transport took so many bytes.
     pub fn took(&mut self, bytes: usize) {
         self.unsent = self.unsent.saturating_sub(bytes);
+    }
+
+    /// Returns whether a part of what was handed over last is still to be sent.
+    #[must_use]
+    pub fn is_resuming(&self) -> bool {
+        self.unsent > 0
+    }
+
+    /// Returns when what is to be sent now was due; `None` where there is no schedule.
+    #[must_use]
+    pub fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// Returns the most bytes that are handed over at once.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.block.saturating_mul(self.batch)
+    }
+
+    fn claim(&mut self, now: Duration) -> usize {
+        let due = self.pacer.as_ref().map_or(self.batch, Pacer::left_in_burst);
+        let blocks = self.batch.min(due);
+        match &self.budget {
+            // What is sent before the count begins is not counted.
+            Some(_) if now >= self.omit && self.reserved > 0 => std::mem::take(&mut self.reserved),
+            Some(budget) if now >= self.omit => budget.claim_batch(self.block, blocks),
+            _ => self.block * blocks,
+        }
     }
 }
 
@@ -134,5 +175,64 @@ mod tests {
         source.took(1000);
         assert_eq!(source.next(at(0)), Step::Wait(at(10)));
         assert_eq!(source.next(at(10)), Step::Done);
+    }
+
+    fn batches(bits_per_second: Option<u64>, limit: Limit) -> Source {
+        let rate = bits_per_second.map(|rate| Rate { bits_per_second: rate, burst: None });
+        let spec = TestSpec::try_from(SpecFields { rate, limit, ..SpecFields::default() }).unwrap();
+        Source::batched(&spec, 1000, 32, Budget::new(spec.limit).map(Arc::new))
+    }
+
+    /// Runs a source over virtual time that is as coarse as `tick`, and returns what it sent in
+    /// each second, and the most at once.
+    fn run(mut source: Source, seconds: u64, tick: Duration) -> (Vec<u64>, usize) {
+        let (mut sent, mut most) = (vec![0; usize::try_from(seconds).unwrap()], 0);
+        let mut now = Duration::ZERO;
+        loop {
+            match source.next(now) {
+                Step::Send(len) => {
+                    let second = usize::try_from(now.as_secs()).unwrap();
+                    sent[second] += u64::try_from(len).unwrap();
+                    most = most.max(len);
+                    assert!(source.due().is_none_or(|due| due <= now), "ahead of time");
+                    source.took(len);
+                }
+                Step::Wait(until) => {
+                    while now < until {
+                        now += tick;
+                    }
+                }
+                Step::Done => return (sent, most),
+            }
+        }
+    }
+
+    #[test]
+    fn every_second_of_a_rate_is_within_half_a_percent() {
+        let limit = Limit::Time(at(5));
+        for rate in [2_000_000, 100_000_000, 1_000_000_000, 40_000_000_000] {
+            for tick in [1, 50, 1000].map(Duration::from_micros) {
+                let (sent, most) = run(batches(Some(rate), limit), 5, tick);
+                for bytes in sent {
+                    assert!(bytes.abs_diff(rate / 8) <= rate / 8 / 200, "{bytes} at {rate}");
+                }
+                let millisecond = usize::try_from(rate / 8000).unwrap();
+                assert!(most <= millisecond.clamp(1000, 32_000), "{most} at {rate}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_in_part_is_resumed_at_the_next_datagram() {
+        let mut source = batches(None, Limit::Blocks(40));
+        assert_eq!(source.next(at(0)), Step::Send(1000), "its own share comes first");
+        source.took(1000);
+        assert_eq!(source.next(at(0)), Step::Send(32_000));
+        source.took(3000);
+        assert_eq!(source.next(at(0)), Step::Send(29_000));
+        source.took(29_000);
+        assert_eq!(source.next(at(0)), Step::Send(7000));
+        source.took(7000);
+        assert_eq!(source.next(at(0)), Step::Done);
     }
 }

@@ -105,6 +105,9 @@ pub(crate) fn results(spec: &TestSpec, side: Side, bytes: u64) -> Box<Results> {
             retransmits: None,
             rtt: None,
             max_cwnd: None,
+            datagrams_sent: None,
+            datagrams: None,
+            lateness: None,
             path: polyperf::transport::PathStats::default(),
             settings: Vec::new(),
             error: None,
@@ -116,7 +119,15 @@ pub(crate) fn results(spec: &TestSpec, side: Side, bytes: u64) -> Box<Results> {
 
 pub(crate) fn sample(bytes: u64) -> Sample {
     let (flow, role) = (FlowId(1), Role::Sender);
-    let flows = vec![FlowSample { flow, role, bytes, retransmits: None, path: None }];
+    let flows = vec![FlowSample {
+        flow,
+        role,
+        bytes,
+        retransmits: None,
+        path: None,
+        datagrams_sent: None,
+        datagrams: None,
+    }];
     Sample { index: 0, start: Duration::ZERO, end: SECOND, omitted: false, flows }
 }
 

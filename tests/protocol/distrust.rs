@@ -276,7 +276,7 @@ fn a_client_says_which_transports_there_are_if_its_own_is_missing() {
 
 #[test]
 fn lists_of_flows_that_a_test_does_not_have_are_refused() {
-    let sent = |flow| Sent { flow: FlowId(flow), bytes: u64::MAX };
+    let sent = |flow| Sent { flow: FlowId(flow), bytes: u64::MAX, datagrams: None };
     let each = |flow| (FlowId(flow), Role::Receiver, u64::MAX);
     // The test has four flows.
     let lists: [Vec<u16>; 4] = [vec![0], vec![5], vec![u16::MAX; 3], vec![1; 100_000]];

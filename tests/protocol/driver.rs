@@ -172,7 +172,9 @@ impl Driver {
             self.told_sent = true;
             let bytes = out.sent(now) / u64::from(self.spec.streams);
             news.push(Input::SendingDone(
-                self.ids(self.side).map(|id| Sent { flow: FlowId(id), bytes }).collect(),
+                self.ids(self.side)
+                    .map(|id| Sent { flow: FlowId(id), bytes, datagrams: None })
+                    .collect(),
             ));
         }
         let received = self.received(incoming, now);

@@ -61,8 +61,15 @@ pub(crate) fn results(flows: impl IntoIterator<Item = (FlowId, Role, u64)>) -> B
 }
 
 pub(crate) fn sample(flows: impl IntoIterator<Item = (FlowId, Role, u64)>) -> Sample {
-    let flow_sample =
-        |(flow, role, bytes)| FlowSample { flow, role, bytes, retransmits: None, path: None };
+    let flow_sample = |(flow, role, bytes)| FlowSample {
+        flow,
+        role,
+        bytes,
+        retransmits: None,
+        path: None,
+        datagrams_sent: None,
+        datagrams: None,
+    };
     Sample {
         index: 0,
         start: Duration::ZERO,
@@ -83,7 +90,7 @@ pub(crate) fn one_of_each(spec: &TestSpec, by: Side) -> Vec<Message> {
         Message::Start,
         Message::Ping { received: 1 },
         Message::Progress(sample([(flow, Role::Receiver, 5)])),
-        Message::Sent(vec![Sent { flow, bytes: 5 }]),
+        Message::Sent(vec![Sent { flow, bytes: 5, datagrams: None }]),
         Message::Stop(stopped(by)),
         Message::Results(results([(flow, Role::Sender, 5)])),
         Message::Bye,
@@ -106,6 +113,9 @@ fn summary(flow: FlowId, role: Role, bytes: u64) -> FlowSummary {
         retransmits: None,
         rtt: None,
         max_cwnd: None,
+        datagrams_sent: None,
+        datagrams: None,
+        lateness: None,
         path: polyperf::transport::PathStats::default(),
         settings: Vec::new(),
         error: None,

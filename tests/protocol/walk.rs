@@ -119,7 +119,8 @@ fn odd(dice: &mut Dice, side: Side, spec: &TestSpec) -> Input {
         7 if dice.roll(50) == 0 => Input::Lost("the walk has it so".to_owned()),
         8 => Input::Message(Message::Ping { received: dice.roll(1 << 40) as u64 }),
         9 if dice.roll(10) == 0 => {
-            let sent = Sent { flow: polyperf::measure::FlowId(1), bytes: u64::MAX };
+            let sent =
+                Sent { flow: polyperf::measure::FlowId(1), bytes: u64::MAX, datagrams: None };
             Input::Message(Message::Sent(vec![sent; dice.roll(2000)]))
         }
         _ if dice.roll(20) == 0 => Input::Message(messages.swap_remove(dice.roll(12))),

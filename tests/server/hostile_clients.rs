@@ -206,6 +206,8 @@ fn sample(flows: &[(u16, Role)]) -> Message {
         bytes: 1,
         retransmits: None,
         path: None,
+        datagrams_sent: None,
+        datagrams: None,
     });
     let (start, end) = (Duration::ZERO, Duration::from_millis(100));
     Message::Progress(Sample { index: 0, start, end, omitted: false, flows: flows.collect() })
@@ -215,7 +217,12 @@ fn sample(flows: &[(u16, Role)]) -> Message {
 async fn figures_of_streams_that_are_not_the_clients_are_refused() {
     let mut server = server().await;
     let sent = |flows: &[u16]| {
-        Message::Sent(flows.iter().map(|&flow| Sent { flow: FlowId(flow), bytes: 1 }).collect())
+        Message::Sent(
+            flows
+                .iter()
+                .map(|&flow| Sent { flow: FlowId(flow), bytes: 1, datagrams: None })
+                .collect(),
+        )
     };
     let lies = [
         sample(&[]),

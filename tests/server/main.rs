@@ -7,6 +7,7 @@ mod accepting;
 mod admission;
 mod auth;
 mod breaking;
+mod datagrams;
 mod ending;
 mod figures;
 mod hostile_clients;

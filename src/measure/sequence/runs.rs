@@ -52,7 +52,8 @@ impl Tally {
             return;
         }
         self.runs.count += u64::from(self.open == 0);
-        self.open += count;
+        // What a sender claims to have sent may be anything.
+        self.open = self.open.saturating_add(count);
         self.runs.longest = self.runs.longest.max(self.open);
     }
 

@@ -132,6 +132,9 @@ pub struct Sent {
     pub flow: FlowId,
     /// Bytes that its sender handed to the transport.
     pub bytes: u64,
+    /// Datagrams that it handed to the transport, where the transport carries datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams: Option<u64>,
 }
 
 /// What one end counted in all.

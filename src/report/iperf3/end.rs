@@ -2,19 +2,24 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{interval::micros, local_role, main_sender, reverse_sender};
+use super::{datagrams::Losses, interval::micros, local_role, main_sender, reverse_sender};
 use crate::{
     measure::{CpuUse, FlowId, FlowSummary, Role},
     outcome::{FlowInfo, Outcome, Side},
-    report::row::Counted,
+    report::row::{self, Counted, Row},
 };
 
 /// `end`.
 #[derive(Debug, Serialize)]
 pub(in crate::report) struct End {
     streams: Vec<StreamEnd>,
+    /// Of datagrams: what was sent, and what became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sum: Option<Total>,
     sum_sent: Total,
     sum_received: Total,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sum_bidir_reverse: Option<Total>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sum_sent_bidir_reverse: Option<Total>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,9 +32,22 @@ pub(in crate::report) struct End {
 }
 
 #[derive(Debug, Serialize)]
-struct StreamEnd {
-    sender: StreamTotal,
-    receiver: StreamTotal,
+#[serde(untagged)]
+enum StreamEnd {
+    Bytes { sender: Box<StreamTotal>, receiver: Box<StreamTotal> },
+    Datagrams { udp: DatagramTotal },
+}
+
+/// What was sent on a stream of datagrams, and what became of it.
+#[derive(Debug, Serialize)]
+struct DatagramTotal {
+    socket: FlowId,
+    #[serde(flatten)]
+    counted: CountedTotal,
+    #[serde(flatten)]
+    losses: Losses,
+    out_of_order: Option<u64>,
+    sender: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +67,8 @@ struct Total {
     /// The sender's, and null if one stream's are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     retransmits: Option<Option<u64>>,
+    #[serde(flatten)]
+    losses: Option<Losses>,
     sender: bool,
 }
 
@@ -87,8 +107,13 @@ impl End {
         let info = &outcome.info;
         let main = main_sender(info);
         let reverse = reverse_sender(info);
+        if row::is_of_datagrams(info) {
+            return Self::of_datagrams(outcome);
+        }
         Self {
             streams: info.flows.iter().map(|flow| StreamEnd::new(outcome, flow)).collect(),
+            sum: None,
+            sum_bidir_reverse: None,
             sum_sent: Total::new(outcome, main, Role::Sender),
             sum_received: Total::new(outcome, main, Role::Receiver),
             sum_sent_bidir_reverse: reverse.map(|side| Total::new(outcome, side, Role::Sender)),
@@ -101,19 +126,57 @@ impl End {
     }
 }
 
+impl End {
+    fn of_datagrams(outcome: &Outcome) -> Self {
+        let info = &outcome.info;
+        let rows = row::of_test(outcome);
+        let (main, reverse) = (main_sender(info), reverse_sender(info));
+        let total = |side, of: fn(Option<&Row>, bool) -> Total| {
+            of(row::of_direction(&rows, side), local_role(info, side) == Role::Sender)
+        };
+        let flows = rows.iter().filter_map(|row| DatagramTotal::new(info.side, row));
+        Self {
+            streams: flows.map(|udp| StreamEnd::Datagrams { udp }).collect(),
+            sum: Some(total(main, Total::of_datagrams)),
+            sum_bidir_reverse: reverse.map(|side| total(side, Total::of_datagrams)),
+            sum_sent: total(main, Total::of_datagrams_sent),
+            sum_received: total(main, Total::of_datagrams_received),
+            sum_sent_bidir_reverse: reverse.map(|side| total(side, Total::of_datagrams_sent)),
+            sum_received_bidir_reverse: reverse
+                .map(|side| total(side, Total::of_datagrams_received)),
+            cpu_utilization_percent: Cpu::new(outcome),
+            sender_tcp_congestion: None,
+            receiver_tcp_congestion: None,
+        }
+    }
+}
+
+impl DatagramTotal {
+    /// Returns the total of one flow as `reporter` tells it; `None` of a sum.
+    fn new(reporter: Side, row: &Row) -> Option<Self> {
+        Some(Self {
+            socket: row.flow?,
+            counted: CountedTotal::new(row.sent.or(row.received)),
+            losses: Losses::new(row.datagrams_sent, row.datagrams.as_ref()),
+            out_of_order: row.datagrams.and_then(|counts| counts.reordered),
+            sender: row.sender == reporter,
+        })
+    }
+}
+
 impl StreamEnd {
     fn new(outcome: &Outcome, flow: &FlowInfo) -> Self {
         let total = |role| {
             let summary = outcome.flow(flow.flow, role);
             let path = || SenderPath::new(outcome, flow.flow, summary);
-            StreamTotal {
+            Box::new(StreamTotal {
                 socket: flow.flow,
                 counted: CountedTotal::new(summary.map(counted)),
                 path: (role == Role::Sender).then(path),
                 sender: flow.role == Role::Sender,
-            }
+            })
         };
-        Self { sender: total(Role::Sender), receiver: total(Role::Receiver) }
+        Self::Bytes { sender: total(Role::Sender), receiver: total(Role::Receiver) }
     }
 }
 
@@ -127,8 +190,32 @@ impl Total {
         Self {
             counted: CountedTotal::new(total.map(|(bytes, time)| Counted { bytes, time })),
             retransmits: (role == Role::Sender).then(retransmits),
+            losses: None,
             sender: local_role(&outcome.info, sender) == Role::Sender,
         }
+    }
+
+    /// Returns what was sent in a direction, and what became of it.
+    fn of_datagrams(row: Option<&Row>, sender: bool) -> Self {
+        let (sent, received) = (row.and_then(|row| row.sent), row.and_then(|row| row.received));
+        let datagrams = row.and_then(|row| row.datagrams.as_ref());
+        let losses = Losses::new(row.and_then(|row| row.datagrams_sent), datagrams);
+        Self::counted(sent.or(received), losses, sender)
+    }
+
+    fn of_datagrams_sent(row: Option<&Row>, _: bool) -> Self {
+        let losses = Losses::at_sender(row.and_then(|row| row.datagrams_sent));
+        Self::counted(row.and_then(|row| row.sent), losses, true)
+    }
+
+    fn of_datagrams_received(row: Option<&Row>, _: bool) -> Self {
+        let losses = Losses::new(None, row.and_then(|row| row.datagrams.as_ref()));
+        Self::counted(row.and_then(|row| row.received), losses, false)
+    }
+
+    fn counted(counted: Option<Counted>, losses: Losses, sender: bool) -> Self {
+        let counted = CountedTotal::new(counted);
+        Self { counted, retransmits: None, losses: Some(losses), sender }
     }
 }
 

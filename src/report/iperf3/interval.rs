@@ -3,9 +3,12 @@ use std::time::Duration;
 use polyperf_transport::PathStats;
 use serde::Serialize;
 
-use super::{local_role, main_sender, reverse_sender};
+use super::{
+    datagrams::{DatagramInterval, Losses},
+    local_role, main_sender, reverse_sender,
+};
 use crate::{
-    measure::{FlowId, FlowSample, Interval, Role, Sample, bits_per_second},
+    measure::{DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second},
     outcome::{Side, TestInfo},
     report::row,
 };
@@ -26,6 +29,8 @@ struct StreamInterval {
     counted: Counted,
     #[serde(flatten)]
     path: Option<SenderPath>,
+    #[serde(flatten)]
+    datagrams: Option<DatagramInterval>,
     omitted: bool,
     sender: bool,
 }
@@ -37,6 +42,8 @@ struct SumInterval {
     /// A sender's, and null if one stream's are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     retransmits: Option<Option<u64>>,
+    #[serde(flatten)]
+    datagrams: Option<DatagramInterval>,
     omitted: bool,
     sender: bool,
 }
@@ -77,10 +84,12 @@ impl IntervalPart {
 impl StreamInterval {
     fn new(info: &TestInfo, sample: &Sample, flow: &FlowSample) -> Self {
         let sender = flow.role == Role::Sender;
+        let datagrams = row::is_of_datagrams(info);
         Self {
             socket: flow.flow,
             counted: Counted::new(info, sample, flow.bytes),
-            path: sender.then(|| SenderPath::new(flow)),
+            path: (sender && !datagrams).then(|| SenderPath::new(flow)),
+            datagrams: datagrams.then(|| of_flows(flow.role, &[flow])),
             omitted: sample.omitted,
             sender,
         }
@@ -90,14 +99,28 @@ impl StreamInterval {
 impl SumInterval {
     fn new(info: &TestInfo, sample: &Sample, sender: Side) -> Self {
         let role = local_role(info, sender);
-        let flows = || sample.flows.iter().filter(|flow| flow.role == role);
-        let bytes = flows().fold(0u64, |sum, flow| sum.saturating_add(flow.bytes));
+        let flows: Vec<_> = sample.flows.iter().filter(|flow| flow.role == role).collect();
+        let bytes = flows.iter().fold(0u64, |sum, flow| sum.saturating_add(flow.bytes));
+        let datagrams = row::is_of_datagrams(info);
         Self {
             counted: Counted::new(info, sample, bytes),
-            retransmits: (role == Role::Sender)
-                .then(|| row::sum(flows().map(|flow| flow.retransmits))),
+            retransmits: (role == Role::Sender && !datagrams)
+                .then(|| row::sum(flows.iter().map(|flow| flow.retransmits))),
+            datagrams: datagrams.then(|| of_flows(role, &flows)),
             omitted: sample.omitted,
             sender: role == Role::Sender,
+        }
+    }
+}
+
+fn of_flows(role: Role, flows: &[&FlowSample]) -> DatagramInterval {
+    match role {
+        Role::Sender => DatagramInterval::Sent {
+            packets: row::sum(flows.iter().map(|flow| flow.datagrams_sent)),
+        },
+        Role::Receiver => {
+            let counts = DatagramSummary::together(flows.iter().map(|flow| flow.datagrams));
+            DatagramInterval::Received(Losses::new(None, counts.as_ref()))
         }
     }
 }

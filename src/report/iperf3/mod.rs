@@ -4,6 +4,7 @@
 //! `Option` that is always written is such a figure; an `Option` that is skipped is a key that
 //! iperf3 leaves out as well.
 
+mod datagrams;
 mod end;
 mod interval;
 mod start;

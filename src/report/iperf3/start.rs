@@ -6,6 +6,7 @@ use serde_json::Number;
 use crate::{
     measure::FlowId,
     outcome::{Side, TestInfo},
+    report::row,
     spec::{Direction, Limit},
 };
 
@@ -119,6 +120,7 @@ impl Test {
             Side::Client => (Some(peer), None),
             Side::Server => (None, Some(peer)),
         };
+        let datagrams = row::is_of_datagrams(info);
         let asked_mss = spec.tuning.mss.map(std::num::NonZero::get);
         Self {
             timestamp: Timestamp {
@@ -129,7 +131,7 @@ impl Test {
             accepted_connection,
             cookie: info.session.clone(),
             tcp_mss: asked_mss,
-            tcp_mss_default: asked_mss.is_none().then_some(mss),
+            tcp_mss_default: (asked_mss.is_none() && !datagrams).then_some(mss),
             target_bitrate: spec.rate.map_or(0, |rate| rate.bits_per_second),
             fq_rate: 0,
             sock_bufsize: spec.tuning.window.map_or(0, std::num::NonZero::get),

@@ -80,6 +80,70 @@ fn every_key_of_iperf3_is_there_with_its_type() {
 }
 
 #[test]
+fn every_key_of_iperf3_about_datagrams_is_there_with_its_type() {
+    let forward = testing::of_datagrams(Direction::Forward, 1);
+    for (theirs, ours) in [
+        (include_str!("../../../tests/fixtures/iperf3/udp-forward.json"), &forward),
+        (
+            include_str!("../../../tests/fixtures/iperf3/udp-server.json"),
+            &testing::seen_by_server(&forward),
+        ),
+        (
+            include_str!("../../../tests/fixtures/iperf3/udp-reverse.json"),
+            &testing::of_datagrams(Direction::Reverse, 1),
+        ),
+        (
+            include_str!("../../../tests/fixtures/iperf3/udp-bidir.json"),
+            &testing::of_datagrams(Direction::Bidirectional, 1),
+        ),
+    ] {
+        let (theirs, ours) = (serde_json::from_str(theirs).unwrap(), document(ours));
+        let mut found = Vec::new();
+        differences(&theirs, &ours, "", &mut found);
+        assert_eq!(found, UNKNOWN);
+        let mut beyond = Vec::new();
+        differences(&ours["intervals"][0], &theirs["intervals"][0], "", &mut beyond);
+        differences(&ours["end"], &theirs["end"], "", &mut beyond);
+        assert_eq!(beyond, [""; 0], "keys that iperf3 does not have");
+    }
+}
+
+#[test]
+fn losses_stand_with_the_receiver_and_the_total_with_the_sender() {
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let document = document(&testing::of_datagrams(direction, 2));
+        let end = &document["end"];
+        let udp = &end["streams"][1]["udp"];
+        assert_eq!((&udp["packets"], &udp["lost_packets"]), (&json!(425_262), &json!(131)));
+        assert_eq!((&udp["out_of_order"], &udp["jitter_ms"]), (&json!(3), &json!(0.014)));
+        assert_eq!(udp["sender"], direction == Direction::Forward);
+        assert_eq!(
+            (&end["sum"]["packets"], &end["sum"]["lost_packets"]),
+            (&json!(650_524), &json!(262))
+        );
+        assert_eq!(
+            (&end["sum_sent"]["packets"], &end["sum_sent"]["sender"]),
+            (&json!(650_524), &json!(true))
+        );
+        assert_eq!(
+            (&end["sum_received"]["packets"], &end["sum_received"]["sender"]),
+            (&json!(650_262), &json!(false))
+        );
+        assert_eq!(document["intervals"][0]["sum"]["packets"], 300_262);
+    }
+}
+
+#[test]
+fn losses_that_the_receiver_did_not_tell_are_null() {
+    let outcome = testing::without_remote(testing::of_datagrams(Direction::Forward, 1));
+    let document = document(&outcome);
+    let udp = &document["end"]["streams"][0]["udp"];
+    assert_eq!((&udp["lost_packets"], &udp["lost_percent"]), (&Value::Null, &Value::Null));
+    assert_eq!(udp["packets"], 225_262);
+    assert_eq!(document["end"]["sum_received"]["packets"], Value::Null);
+}
+
+#[test]
 fn a_refusal_is_a_document_with_an_error_and_every_key_of_iperf3() {
     let ours: Value =
         serde_json::from_str(&testing::report(of(Format::Json), &[testing::turned_away()]))

@@ -7,7 +7,7 @@ mod text;
 use std::{io, sync::Arc, time::Duration};
 
 use super::{Format, Options, Reporter, testing};
-use crate::spec::Direction;
+use crate::{measure::DatagramSummary, spec::Direction};
 
 const FORMATS: [Format; 4] = [Format::Text, Format::Json, Format::JsonStream, Format::Csv];
 
@@ -57,7 +57,21 @@ fn absurd_figures_of_the_other_end_do_not_overflow() {
             (flow.bytes, flow.retransmits) = (u64::MAX, Some(u64::MAX));
         }
     }
+    let absurd = DatagramSummary {
+        received: u64::MAX,
+        lost: Some(u64::MAX),
+        jitter: Some(Duration::from_micros(u64::MAX)),
+        ..DatagramSummary::default()
+    };
+    let mut datagrams = testing::of_datagrams(Direction::Reverse, 2);
+    for flow in &mut datagrams.local.flows {
+        flow.datagrams = Some(absurd);
+    }
+    for flow in &mut datagrams.remote.as_mut().unwrap().flows {
+        flow.datagrams_sent = Some(u64::MAX);
+    }
     for format in FORMATS {
+        assert!(!testing::report(of(format), &testing::events(&datagrams)).is_empty());
         assert!(!testing::report(of(format), &testing::events(&outcome)).is_empty());
     }
 }

@@ -101,6 +101,48 @@ fn rows_of_a_bidirectional_test_say_what_this_end_does() {
 }
 
 #[test]
+fn a_test_of_datagrams_shows_their_losses() {
+    let report = shown(&testing::of_datagrams(Direction::Forward, 2));
+    assert_eq!(
+        from(&report, "[ ID] Interval           Transfer     Goodput"),
+        "\
+[ ID] Interval           Transfer     Goodput         Jitter     Lost/Total Datagrams
+[  1]   0.00-1.00   sec  95.4 MBytes   800 Mbits/sec   0.014 ms  131/100131 (0.13%)
+[  2]   0.00-1.00   sec   191 MBytes  1.60 Gbits/sec   0.014 ms  131/200131 (0.07%)
+[SUM]   0.00-1.00   sec   286 MBytes  2.40 Gbits/sec   0.014 ms  262/300262 (0.09%)
+- - - - - - - - - - - - - - - - - - - - - - - - -
+[  1]   1.00-2.00   sec   119 MBytes  1.00 Gbits/sec   0.014 ms  131/125131 (0.10%)
+[  2]   1.00-2.00   sec   215 MBytes  1.80 Gbits/sec   0.014 ms  131/225131 (0.06%)
+[SUM]   1.00-2.00   sec   334 MBytes  2.80 Gbits/sec   0.014 ms  262/350262 (0.07%)
+- - - - - - - - - - - - - - - - - - - - - - - - -
+[ ID] Interval           Transfer     Bitrate         Jitter     Lost/Total Datagrams
+[  1]   0.00-2.00   sec   215 MBytes   900 Mbits/sec   0.014 ms  131/225131 (0.06%)  receiver
+[  1]   0.00-2.00   sec   215 MBytes   901 Mbits/sec             225262  sender
+[  2]   0.00-2.00   sec   405 MBytes  1.70 Gbits/sec   0.014 ms  131/425131 (0.03%)  receiver
+[  2]   0.00-2.00   sec   406 MBytes  1.70 Gbits/sec             425262  sender
+[SUM]   0.00-2.00   sec   620 MBytes  2.60 Gbits/sec   0.014 ms  262/650262 (0.04%)  receiver
+[SUM]   0.00-2.00   sec   620 MBytes  2.60 Gbits/sec             650524  sender
+[  1] datagrams reordered 3, duplicated 2, late 0, loss runs 7 (longest 40); delay variation p50/p99 0.012/0.095 ms
+[  2] datagrams reordered 3, duplicated 2, late 0, loss runs 7 (longest 40); delay variation p50/p99 0.012/0.095 ms
+[  1] pacing lateness p50/p99 0.052/0.110 ms
+[  2] pacing lateness p50/p99 0.052/0.110 ms
+CPU: local 81.0% (1.0% user, 80.0% system; data threads), remote 49.0% (1.0% user, 48.0% system; process)
+"
+    );
+}
+
+#[test]
+fn losses_that_the_receiver_did_not_tell_are_unknown() {
+    let outcome = testing::without_remote(testing::of_datagrams(Direction::Forward, 1));
+    let report = shown(&outcome);
+    assert!(
+        report.contains("95.5 MBytes   801 Mbits/sec             100131  (sent)\n"),
+        "{report}"
+    );
+    assert!(report.contains("            -          -  -  receiver\n"), "{report}");
+}
+
+#[test]
 fn a_sum_never_mixes_directions() {
     let report = shown(&testing::outcome(Direction::Bidirectional, 2));
     let sums: Vec<_> = report.lines().filter(|line| line.starts_with("[SUM]")).take(2).collect();

@@ -13,7 +13,7 @@ use super::{
     wire::{self, ResultsText, StreamText},
 };
 use crate::{
-    measure::{CpuScope, CpuUse, FlowId, FlowSummary, Role, SideSummary},
+    measure::{CpuScope, CpuUse, DatagramSummary, FlowId, FlowSummary, Role, SideSummary},
     outcome::Side,
     spec::TestSpec,
 };
@@ -73,6 +73,21 @@ pub struct Datagrams {
     /// The omitted time's part, which is not in the figures above; `None` if the other end did not
     /// tell it (before 3.14), and the figures contain it.
     pub omitted: Option<Omitted>,
+}
+
+impl Datagrams {
+    /// Returns what the end with this role has sent, or what it has received, as every dialect has
+    /// it. What iperf3 counts as out of order is not told, and would be copies as well.
+    fn of(&self, role: Role) -> (Option<u64>, Option<DatagramSummary>) {
+        match role {
+            Role::Sender => (Some(self.packets), None),
+            Role::Receiver => {
+                let received = self.packets.saturating_sub(self.lost);
+                let (lost, jitter) = (Some(self.lost), Some(self.jitter));
+                (None, Some(DatagramSummary { received, lost, jitter, ..Default::default() }))
+            }
+        }
+    }
 }
 
 /// Datagrams of the omitted time.
@@ -188,7 +203,7 @@ impl Results {
     pub fn summary(&self, spec: &TestSpec, side: Side) -> SideSummary {
         let flow = |stream: &StreamResult| {
             let role = spec.role(side, stream.flow)?;
-            let mut summary = stream.summary(role);
+            let mut summary = stream.summary(role, spec.transport == UDP);
             summary.path.congestion.clone_from(&self.congestion);
             Some((stream.flow, summary))
         };
@@ -212,7 +227,8 @@ impl CpuPercent {
 }
 
 impl StreamResult {
-    fn summary(&self, role: Role) -> FlowSummary {
+    fn summary(&self, role: Role, udp: bool) -> FlowSummary {
+        let (sent, received) = self.datagrams.of(role);
         FlowSummary {
             flow: self.flow,
             role,
@@ -222,6 +238,9 @@ impl StreamResult {
             retransmits: self.retransmits.filter(|_| role == Role::Sender),
             rtt: None,
             max_cwnd: None,
+            datagrams_sent: sent.filter(|_| udp),
+            datagrams: received.filter(|_| udp),
+            lateness: None,
             path: polyperf_transport::PathStats::default(),
             settings: Vec::new(),
             error: None,
@@ -266,5 +285,7 @@ fn finite(percent: f64) -> f64 {
     if percent.is_finite() { percent.clamp(0.0, MAX_PERCENT) } else { 0.0 }
 }
 
+/// As parameters call the transport.
+const UDP: &str = "udp";
 /// More than any machine has processors.
 const MAX_PERCENT: f64 = 1e6;

@@ -1,0 +1,236 @@
+//! A sender and a receiver of datagrams, as either dialect has them, over an emulated link.
+
+use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use polyperf_memory::{
+    Memory, Network,
+    link::{LinkConfig, Script},
+};
+use polyperf_transport::{Anyone, Hello, Peer, Stream, Transport};
+
+use super::{Drive, Flow, Framing, Test, TestEvent};
+use crate::{
+    measure::{FlowId, FlowSummary, Role},
+    protocol::{
+        iperf3::{Datagrams, Omitted, udp::Counter},
+        native::Sent,
+    },
+    spec::{Limit, Rate, SpecFields, TestSpec},
+};
+
+const FRAMINGS: [Framing; 3] =
+    [Framing::Native, Framing::Iperf3(Counter::Bits32), Framing::Iperf3(Counter::Bits64)];
+const MS: Duration = Duration::from_millis(1);
+
+/// A hundred datagrams of a kilobyte: nine lost (four in a row, four at the very end), two
+/// delivered twice, one held back.
+fn script() -> Script {
+    Script::new().drop([10, 11, 12, 13, 50, 96, 97, 98, 99]).duplicate([20, 30]).delay([60], 5 * MS)
+}
+
+fn spec(set: impl FnOnce(&mut SpecFields)) -> TestSpec {
+    let mut fields = SpecFields { limit: Limit::Blocks(100), block: 1000, ..SpecFields::default() };
+    set(&mut fields);
+    TestSpec::try_from(fields).unwrap()
+}
+
+async fn streams(link: LinkConfig) -> [Stream; 2] {
+    let memory = Memory::messages(&Network::new(link), NonZeroUsize::new(65_507).unwrap());
+    let addr = "127.0.0.1:0".parse().unwrap();
+    let mut listener = memory.listen(addr, Arc::new(Anyone)).await.unwrap();
+    let connection = memory.connect(&Peer::at(listener.local_addr())).await.unwrap();
+    let sender = connection.open(Hello::Own(b"hello")).await.unwrap();
+    let mut receiver = listener.accept().await.unwrap();
+    let mut hello = [0; 5];
+    poll_fn(|cx| receiver.recv.poll_recv(cx, &mut hello)).await.unwrap();
+    [sender, receiver]
+}
+
+/// Both ends of a flow, and nobody between them.
+struct Ends {
+    sender: Test,
+    receiver: Test,
+}
+
+impl Ends {
+    async fn start(spec: &TestSpec, framing: Framing, drive: Drive, link: LinkConfig) -> Self {
+        let [sender, receiver] = streams(link).await;
+        let begin = |stream, role| {
+            let flows = vec![Flow { id: FlowId(1), role, stream }];
+            Test::begin(spec, flows, framing, drive, true)
+        };
+        Self { sender: begin(sender, Role::Sender), receiver: begin(receiver, Role::Receiver) }
+    }
+
+    async fn sent(&mut self) -> Vec<Sent> {
+        loop {
+            if let TestEvent::SendingDone(sent) = self.sender.next().await {
+                return sent;
+            }
+        }
+    }
+
+    async fn done(&mut self) {
+        while !matches!(self.receiver.next().await, TestEvent::Done) {}
+    }
+
+    fn summaries(&self) -> [FlowSummary; 2] {
+        [&self.sender, &self.receiver].map(|test| test.summary().flows[0].clone())
+    }
+}
+
+fn assert_scripted(flow: &FlowSummary, lost: u64) {
+    let counts = flow.datagrams.unwrap();
+    assert_eq!((counts.received, counts.lost), (91, Some(lost)));
+    assert_eq!((counts.duplicated, counts.reordered), (Some(2), Some(1)));
+    assert_eq!((counts.late, counts.strays), (Some(0), Some(0)));
+    assert_eq!((flow.bytes, flow.error.as_deref()), (91_000, None));
+}
+
+fn paced() -> TestSpec {
+    spec(|fields| fields.rate = Some(Rate { bits_per_second: 8_000_000, burst: None }))
+}
+
+fn link() -> LinkConfig {
+    LinkConfig::perfect().delay(MS).script(script())
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_datagram_of_the_script_is_counted_with_the_senders_word() {
+    for framing in FRAMINGS {
+        let mut ends = Ends::start(&paced(), framing, Drive::Inline, link()).await;
+        let sent = ends.sent().await;
+        assert_eq!(sent, [Sent { flow: FlowId(1), bytes: 100_000, datagrams: Some(100) }]);
+        ends.receiver.expect(&sent);
+        ends.done().await;
+        let [sender, receiver] = ends.summaries();
+        assert_eq!(sender.datagrams_sent, Some(100));
+        assert_scripted(&receiver, 9);
+        let counts = receiver.datagrams.unwrap();
+        assert_eq!((counts.loss_runs, counts.longest_loss_run), (Some(3), Some(4)));
+        assert!(sender.lateness.is_some_and(|late| late.count == 100), "{:?}", sender.lateness);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_senders_word_a_close_ends_it_and_the_tail_is_unknown() {
+    for framing in FRAMINGS {
+        let mut ends = Ends::start(&paced(), framing, Drive::Inline, link()).await;
+        ends.sent().await;
+        tokio::time::sleep(100 * MS).await;
+        ends.receiver.halt();
+        ends.done().await;
+        assert_scripted(&ends.summaries()[1], 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn iperf3s_own_figures_are_kept_for_the_wire() {
+    let framing = Framing::Iperf3(Counter::Bits32);
+    let mut ends = Ends::start(&paced(), framing, Drive::Inline, link()).await;
+    ends.sent().await;
+    tokio::time::sleep(100 * MS).await;
+    ends.receiver.halt();
+    ends.done().await;
+    let [sent, received] = [&ends.sender, &ends.receiver].map(Test::iperf3_datagrams);
+    let sent = sent[&FlowId(1)];
+    assert_eq!((sent.packets, sent.omitted), (100, Some(Omitted::default())));
+    let Datagrams { packets, lost, out_of_order, .. } = received[&FlowId(1)];
+    // A copy takes back a loss, in its arithmetic.
+    assert_eq!((packets, lost, out_of_order), (96, 3, Some(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_late_is_waited_for_until_it_is_quiet() {
+    let script = Script::new().delay([98], 400 * MS).delay([99], 800 * MS);
+    let link = LinkConfig::perfect().delay(MS).script(script);
+    let mut ends = Ends::start(&paced(), Framing::Native, Drive::Inline, link).await;
+    let sent = ends.sent().await;
+    ends.receiver.expect(&sent);
+    ends.done().await;
+    let counts = ends.summaries()[1].datagrams.unwrap();
+    assert_eq!((counts.received, counts.lost), (100, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_arrived_when_the_test_is_over_counts() {
+    let spec = spec(|_| {});
+    let [sender, receiver] = streams(LinkConfig::perfect()).await;
+    let begin = |stream, role| {
+        let flows = vec![Flow { id: FlowId(1), role, stream }];
+        Test::begin(&spec, flows, Framing::Native, Drive::Inline, true)
+    };
+    let mut sender = begin(sender, Role::Sender);
+    while !matches!(sender.next().await, TestEvent::SendingDone(_)) {}
+    let mut receiver = begin(receiver, Role::Receiver);
+    receiver.halt();
+    while !matches!(receiver.next().await, TestEvent::Done) {}
+    let counts = receiver.summary().flows[0].datagrams.unwrap();
+    assert_eq!((counts.received, counts.lost), (100, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_got_nothing_is_done_as_well() {
+    let link = LinkConfig::perfect().delay(MS).script(Script::new().drop(0..100));
+    let mut ends = Ends::start(&paced(), Framing::Native, Drive::Inline, link).await;
+    let sent = ends.sent().await;
+    ends.receiver.expect(&sent);
+    ends.done().await;
+    let flow = &ends.summaries()[1];
+    let counts = flow.datagrams.unwrap();
+    assert_eq!((counts.received, counts.lost, flow.bytes), (0, Some(100), 0));
+    assert_eq!((flow.error.as_deref(), counts.jitter), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_window_that_takes_part_of_a_batch_loses_nothing() {
+    let unpaced = spec(|fields| fields.limit = Limit::Bytes(9_999_500));
+    let link = LinkConfig::perfect().delay(MS);
+    let mut ends = Ends::start(&unpaced, Framing::Native, Drive::Inline, link).await;
+    let sent = ends.sent().await;
+    assert_eq!(sent[0].datagrams, Some(10_000), "rounded up to whole datagrams");
+    ends.receiver.expect(&sent);
+    ends.done().await;
+    let [sender, receiver] = ends.summaries();
+    let counts = receiver.datagrams.unwrap();
+    assert_eq!((counts.received, counts.lost, counts.reordered), (10_000, Some(0), Some(0)));
+    assert_eq!((receiver.bytes, sender.lateness), (10_000_000, None));
+}
+
+#[tokio::test]
+async fn threads_count_as_exactly() {
+    let script = Script::new().drop([3, 4, 70, 98, 99]).duplicate([20]);
+    let link = LinkConfig::perfect().script(script);
+    for framing in FRAMINGS {
+        let mut ends = Ends::start(&paced(), framing, Drive::Threads, link.clone()).await;
+        let sent = ends.sent().await;
+        ends.receiver.expect(&sent);
+        ends.done().await;
+        let counts = ends.summaries()[1].datagrams.unwrap();
+        assert_eq!((counts.received, counts.lost), (95, Some(5)));
+        assert_eq!((counts.duplicated, counts.reordered), (Some(1), Some(0)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_keeps_its_rate_in_every_second() {
+    let spec = spec(|fields| {
+        fields.limit = Limit::Time(Duration::from_secs(4));
+        fields.rate = Some(Rate { bits_per_second: 100_000_000, burst: None });
+    });
+    let link = LinkConfig::perfect();
+    let mut ends = Ends::start(&spec, Framing::Native, Drive::Inline, link).await;
+    let mut seconds = Vec::new();
+    loop {
+        match ends.sender.next().await {
+            TestEvent::Sample(sample) => seconds.push(sample.flows[0].bytes),
+            TestEvent::Done => break,
+            _ => {}
+        }
+    }
+    assert_eq!(seconds.len(), 4);
+    for bytes in seconds {
+        assert!(bytes.abs_diff(12_500_000) < 62_500, "{bytes}");
+    }
+    assert!(ends.sender.summary().flows[0].lateness.is_some_and(|late| late.max <= 2 * MS));
+}

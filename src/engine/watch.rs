@@ -1,0 +1,209 @@
+use std::{sync::Arc, time::Duration};
+
+use polyperf_transport::{Path, PathStats};
+
+use super::{counters::Counters, flow::Record, framing::Framing};
+use crate::{
+    measure::{DatagramCounts, DatagramSummary, FlowId, FlowSample, FlowSummary, Role, RttSummary},
+    protocol::{
+        iperf3::{Datagrams, Omitted},
+        native::Sent,
+    },
+};
+
+/// One flow as the sampler sees it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) id: FlowId,
+    pub(crate) role: Role,
+    framing: Framing,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) path: Arc<dyn Path>,
+    /// At the end of the last interval, and at the end of what is omitted.
+    last: Mark,
+    base: Mark,
+    rtt: RttTally,
+    max_cwnd: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    bytes: u64,
+    retransmits: Option<u64>,
+    datagrams: DatagramCounts,
+}
+
+/// When and why a flow ended, and what it kept; of one that still runs, how far it has got.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    pub(crate) at: Duration,
+    pub(crate) error: Option<String>,
+    pub(crate) record: Option<&'a Record>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct RttTally {
+    min: Option<Duration>,
+    max: Duration,
+    sum: Duration,
+    count: u32,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        id: FlowId,
+        role: Role,
+        framing: Framing,
+        counters: Arc<Counters>,
+        path: Arc<dyn Path>,
+    ) -> Self {
+        let mut watch = Self {
+            id,
+            role,
+            framing,
+            counters,
+            path,
+            last: Mark::default(),
+            base: Mark::default(),
+            rtt: RttTally::default(),
+            max_cwnd: None,
+        };
+        // What the handshake and the hello cost is not the test's.
+        watch.last.retransmits = watch.path.stats().retransmits;
+        watch.base = watch.last;
+        watch
+    }
+
+    /// Returns what this end has sent so far.
+    pub(crate) fn sent(&self) -> Sent {
+        let datagrams = self.carries_datagrams(Role::Sender);
+        Sent {
+            flow: self.id,
+            bytes: self.counters.bytes(),
+            datagrams: datagrams.then(|| self.counters.datagrams().received),
+        }
+    }
+
+    /// Returns what iperf3 is told of a flow that it does not know more of.
+    pub(crate) fn iperf3_datagrams(&self) -> Datagrams {
+        let (base, counts) = (&self.base.datagrams, self.counters.datagrams());
+        let counted = counts.since(base);
+        Datagrams {
+            packets: counted.expected,
+            lost: counted.lost,
+            out_of_order: None,
+            jitter: self.counters.jitter().unwrap_or_default(),
+            omitted: Some(Omitted { packets: base.expected, lost: base.lost }),
+        }
+    }
+
+    /// Leaves out of the totals what was counted so far.
+    pub(super) fn begin_totals(&mut self) {
+        self.base = self.last;
+        self.rtt = RttTally::default();
+        self.max_cwnd = None;
+    }
+
+    fn carries_datagrams(&self, role: Role) -> bool {
+        self.framing.is_datagrams() && self.role == role
+    }
+
+    pub(super) fn glance(&mut self) -> PathStats {
+        let stats = self.path.stats();
+        self.rtt.add(stats.rtt);
+        self.max_cwnd = self.max_cwnd.max(stats.cwnd);
+        stats
+    }
+
+    pub(super) fn sample(&mut self) -> FlowSample {
+        let bytes = self.counters.bytes();
+        let delta = bytes.saturating_sub(self.last.bytes);
+        let datagrams = self.counters.datagrams();
+        let counted = datagrams.since(&self.last.datagrams);
+        let received = || DatagramSummary::counted(&counted, self.counters.jitter());
+        let received = self.carries_datagrams(Role::Receiver).then(received);
+        let sends = self.role == Role::Sender;
+        let path = sends.then(|| self.glance());
+        let retransmits = path.as_ref().and_then(|path| path.retransmits);
+        let sample = FlowSample {
+            flow: self.id,
+            role: self.role,
+            bytes: delta,
+            retransmits: difference(retransmits, self.last.retransmits),
+            path,
+            datagrams_sent: self.carries_datagrams(Role::Sender).then_some(counted.received),
+            datagrams: received,
+        };
+        self.last = Mark { bytes, retransmits, datagrams };
+        sample
+    }
+
+    pub(super) fn summary(&self, omit: Duration, ending: Ending<'_>) -> FlowSummary {
+        let path = self.path.stats();
+        let (bytes, datagrams) = (self.counters.bytes(), self.counters.datagrams());
+        // A flow that did not get beyond what is omitted counts nothing.
+        let counted = ending.at >= omit;
+        let base = if counted { self.base.bytes } else { bytes };
+        let base_datagrams = if counted { self.base.datagrams } else { datagrams };
+        let sends = self.role == Role::Sender;
+        let mut rtt = self.rtt;
+        if rtt.count == 0 {
+            rtt.add(path.rtt);
+        }
+        FlowSummary {
+            flow: self.id,
+            role: self.role,
+            bytes: bytes.saturating_sub(base),
+            omitted_bytes: base,
+            duration: ending.at.saturating_sub(omit),
+            retransmits: difference(path.retransmits, self.base.retransmits).filter(|_| sends),
+            rtt: rtt.summary(path.min_rtt).filter(|_| sends),
+            max_cwnd: self.max_cwnd.max(path.cwnd).filter(|_| sends),
+            datagrams_sent: self
+                .carries_datagrams(Role::Sender)
+                .then(|| datagrams.since(&base_datagrams).received),
+            datagrams: self
+                .carries_datagrams(Role::Receiver)
+                .then(|| self.received(&base_datagrams, ending.record)),
+            lateness: ending
+                .record
+                .and_then(|record| record.lateness.as_ref())
+                .and_then(|lateness| lateness.summary()),
+            path,
+            settings: Vec::new(),
+            error: ending.error,
+        }
+    }
+
+    /// Runs of losses and delays are known once the flow has ended.
+    fn received(&self, base: &DatagramCounts, record: Option<&Record>) -> DatagramSummary {
+        match record.and_then(|record| record.account.as_ref()) {
+            Some(account) => account.summary(base),
+            None => {
+                let counted = self.counters.datagrams().since(base);
+                DatagramSummary::counted(&counted, self.counters.jitter())
+            }
+        }
+    }
+}
+
+impl RttTally {
+    fn add(&mut self, rtt: Option<Duration>) {
+        let Some(rtt) = rtt else { return };
+        self.min = Some(self.min.map_or(rtt, |min| min.min(rtt)));
+        self.max = self.max.max(rtt);
+        self.sum += rtt;
+        self.count += 1;
+    }
+
+    /// The transport may have seen a smaller one between the samples.
+    fn summary(&self, min: Option<Duration>) -> Option<RttSummary> {
+        let sampled = self.min?;
+        let min = min.map_or(sampled, |min| min.min(sampled));
+        Some(RttSummary { min, mean: self.sum / self.count, max: self.max })
+    }
+}
+
+fn difference(now: Option<u64>, then: Option<u64>) -> Option<u64> {
+    Some(now?.saturating_sub(then.unwrap_or(0)))
+}
