@@ -1,6 +1,6 @@
 use std::{
     io::{self, IoSliceMut},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
@@ -166,14 +166,8 @@ impl DatagramRecv {
         }
         let [RecvMeta { addr, len, stride, dst_ip, .. }] = metas;
         if !endpoint.is_from_peer(addr) {
-            endpoint.traffic().strangers.fetch_add(1, Relaxed);
             if let Some(strays) = strays {
-                let stray = Stray {
-                    source: addr,
-                    destination: dst_ip,
-                    parcel: Parcel::new(&room[..len], stride),
-                };
-                let _ = strays.try_send(stray);
+                endpoint.pass_back(strays, addr, dst_ip, Parcel::new(&room[..len], stride));
             }
             return Poll::Ready(Ok(None));
         }
@@ -203,6 +197,19 @@ impl Endpoint {
     pub(crate) fn is_from_peer(&self, source: SocketAddr) -> bool {
         let (Route::Connected { peer } | Route::Shared { peer, .. }) = self.route;
         source.ip() == peer.ip() && source.port() == peer.port()
+    }
+
+    /// Gives what was found in the socket, and is not its peer's, to the port's dispatcher.
+    pub(crate) fn pass_back(
+        &self,
+        strays: &mpsc::Sender<Stray>,
+        source: SocketAddr,
+        destination: Option<IpAddr>,
+        parcel: Parcel,
+    ) {
+        self.traffic().strangers.fetch_add(1, Relaxed);
+        // Where there is no room, they are lost, as they could have been on the way.
+        let _ = strays.try_send(Stray { source, destination, parcel });
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], segment: Option<u16>) -> io
 
 #[cfg(target_os = "linux")]
 fn send_segments(socket: &UdpSocket, bytes: &[u8], segment: u16) -> io::Result<usize> {
-    const SEGMENT_LEN: libc::c_uint = size_of::<u16>() as libc::c_uint;
+    const SEGMENT_LEN: libc::c_uint = 2;
     // SAFETY: these compute lengths, and read no memory.
     let (space, len) =
         unsafe { (libc::CMSG_SPACE(SEGMENT_LEN) as usize, libc::CMSG_LEN(SEGMENT_LEN) as usize) };

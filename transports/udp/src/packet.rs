@@ -106,3 +106,6 @@ pub(crate) const PREFIX: [u8; 5] = *b"!ppu\x01";
 const OPEN: u8 = 1;
 const CHALLENGE: u8 = 2;
 const ACCEPT: u8 = 3;
+
+#[cfg(test)]
+mod tests;

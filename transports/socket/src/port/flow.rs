@@ -52,6 +52,7 @@ impl Flow {
             Arc::clone(&self.endpoint),
             Arc::clone(&claim),
             self.inbox.0.clone(),
+            self.strays.clone(),
             keep,
         );
         tokio::spawn(tokio::time::timeout(limit, attending));
