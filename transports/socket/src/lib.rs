@@ -24,8 +24,8 @@ pub use crate::{
     port::{Arrival, Flow, Judgement, PortCounts, PortOptions, Protocol, Tag, UdpPort},
     recv::DatagramRecv,
     send::DatagramSend,
-    settings::setting,
-    socket::{Buffers, DatagramSocket},
+    settings::{Buffers, setting},
+    socket::DatagramSocket,
     traffic::Traffic,
 };
 

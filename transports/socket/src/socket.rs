@@ -1,5 +1,5 @@
 use std::{
-    fmt, io,
+    io,
     io::IoSliceMut,
     net::{IpAddr, SocketAddr, UdpSocket},
     num::NonZeroU32,
@@ -9,7 +9,7 @@ use std::{
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::SockRef;
 
-use crate::sys;
+use crate::{Buffers, sys};
 
 /// A UDP socket with what the platform offers to carry many datagrams with one call.
 #[derive(Debug)]
@@ -83,11 +83,7 @@ impl DatagramSocket {
     ///
     /// What the system says.
     pub fn set_buffers(&self, bytes: NonZeroU32) -> io::Result<Buffers> {
-        let size = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
-        let socket = self.as_ref();
-        socket.set_send_buffer_size(size)?;
-        socket.set_recv_buffer_size(size)?;
-        self.buffers()
+        Buffers::set(&self.as_ref(), bytes)
     }
 
     /// Asks for buffers of `bytes` each way, beyond the system's limits where this process may.
@@ -112,8 +108,7 @@ impl DatagramSocket {
     ///
     /// What the system says.
     pub fn buffers(&self) -> io::Result<Buffers> {
-        let socket = self.as_ref();
-        Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
+        Buffers::of(&self.as_ref())
     }
 
     /// Sets the rate at which the kernel paces, in bytes per second, and returns it as it stands.
@@ -193,31 +188,6 @@ impl DatagramSocket {
 impl AsFd for DatagramSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-/// What the system keeps for each direction, which on Linux is twice what may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Buffers {
-    /// Bytes on their way out.
-    pub send: usize,
-    /// Bytes received and not yet taken.
-    pub receive: usize,
-}
-
-impl Buffers {
-    /// Says why `granted` is less than what was asked for; `None` if it is not.
-    #[must_use]
-    pub fn objection(asked: NonZeroU32, granted: &Self) -> Option<&'static str> {
-        let asked = usize::try_from(asked.get()).unwrap_or(usize::MAX);
-        (granted.send.min(granted.receive) < asked)
-            .then_some("the system's limit is lower; on Linux see net.core.wmem_max and rmem_max")
-    }
-}
-
-impl fmt::Display for Buffers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "send {}, receive {}", self.send, self.receive)
     }
 }
 

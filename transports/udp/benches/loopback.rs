@@ -28,7 +28,7 @@ fn main() {
     let length = Duration::from_secs(numbers.get(1).copied().unwrap_or(2) as u64);
     let window = numbers.get(2).and_then(|&kib| NonZeroU32::new(u32::try_from(kib).ok()? << 10));
     for no_gso in [false, true] {
-        for block in [true, false] {
+        for block in [false, true] {
             let tuning = Tuning { no_gso, window, ..Tuning::default() };
             let runtime = runtime();
             let (client, server) = runtime.block_on(open(&tuning));

@@ -17,6 +17,9 @@ impl UdpPath {
 impl Path for UdpPath {
     /// Bytes on the wire are the payload and the headers of UDP and IP, those of fragments and of
     /// layers below not among them.
+    ///
+    /// Drops are the kernel's count, which takes datagrams that it joined into one for one; those of
+    /// a socket that other flows share are nobody's.
     fn stats(&self) -> PathStats {
         let endpoint = &self.endpoint;
         let traffic = endpoint.traffic();
@@ -32,11 +35,7 @@ impl Path for UdpPath {
             wire_bytes_received: Some(
                 traffic.bytes_received() + headers * traffic.packets_received(),
             ),
-            local_drops: match dropped {
-                Some(dropped) => Some(dropped + traffic.overflowed()),
-                // What the shared socket dropped may have been anybody's.
-                None => None,
-            },
+            local_drops: dropped.map(|dropped| dropped + traffic.overflowed()),
             gso_segments: u32::try_from(endpoint.gso_segments()).ok(),
             gro_segments: own.and_then(|socket| u32::try_from(socket.gro_segments()).ok()),
             ..PathStats::default()
