@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use polyperf_tcp::Tcp;
 use polyperf_transport::{HostSockets, Sockets, Transport};
+use polyperf_udp::Udp;
 
 /// Transports by name, in the order in which they are shown and compared.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +28,8 @@ impl Registry {
     /// Returns every transport that polyperf comes with, over `sockets`.
     #[must_use]
     pub fn over(sockets: &Arc<dyn Sockets>) -> Self {
-        Self::empty().with(Arc::new(Tcp::new(Arc::clone(sockets))))
+        let sockets = || Arc::clone(sockets);
+        Self::empty().with(Arc::new(Tcp::new(sockets()))).with(Arc::new(Udp::new(sockets())))
     }
 
     /// Adds a transport; one of the same name gives way to it.

@@ -41,6 +41,15 @@ pub trait Sockets: Debug + Send + Sync + 'static {
     ///
     /// What the system says.
     fn udp(&self, addr: SocketAddr) -> io::Result<UdpSocket>;
+
+    /// Returns a UDP socket bound to `addr` in non-blocking mode, beside others that permit it
+    /// (`SO_REUSEPORT`): for the flows of a shared port, whose own socket is bound with
+    /// [`udp`](Self::udp) and permits it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`io::ErrorKind::Unsupported`] where ports cannot be shared so.
+    fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket>;
 }
 
 /// Sockets of this host, as it is.
@@ -120,6 +129,23 @@ impl Sockets for HostSockets {
         socket.bind(&addr.into())?;
         Ok(socket.into())
     }
+
+    fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = self.socket(addr, Type::DGRAM, Protocol::UDP)?;
+        permit_sharing(&socket)?;
+        socket.bind(&addr.into())?;
+        Ok(socket.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn permit_sharing(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn permit_sharing(_: &Socket) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "sharing a port between sockets needs Linux"))
 }
 
 #[cfg(target_os = "linux")]

@@ -37,6 +37,7 @@ use std::{
     },
 };
 
+use polyperf_socket::{canonical, nth_port};
 use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Sockets, Stream,
     Transport, async_trait, send_all,
@@ -163,27 +164,6 @@ fn into_stream(stream: TcpStream) -> io::Result<Stream> {
     })
 }
 
-/// Returns the IPv4 address that an IPv6 socket shows as `::ffff:a.b.c.d`.
-fn canonical(addr: SocketAddr) -> SocketAddr {
-    match addr.ip().to_canonical() {
-        ip if ip == addr.ip() => addr,
-        ip => SocketAddr::new(ip, addr.port()),
-    }
-}
-
-fn nth_port(local: SocketAddr, nth: u16) -> io::Result<SocketAddr> {
-    let port = match local.port() {
-        0 => 0,
-        first => first.checked_add(nth).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("local port {first} plus {nth} streams is beyond 65535"),
-            )
-        })?,
-    };
-    Ok(SocketAddr::new(local.ip(), port))
-}
-
 /// Sorts what `accept` may fail with by what the server does next.
 fn sort(error: io::Error) -> AcceptError {
     match error.raw_os_error() {
@@ -210,21 +190,5 @@ mod tests {
         assert!(matches!(sorted(libc::EMFILE), AcceptError::Exhausted(_)));
         assert!(matches!(sorted(libc::ECONNABORTED), AcceptError::Peer(_)));
         assert!(matches!(sorted(libc::EBADF), AcceptError::Closed(_)));
-    }
-
-    #[test]
-    fn local_ports_count_up_and_never_wrap() {
-        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        assert_eq!(nth_port(at(0), 7).unwrap(), at(0));
-        assert_eq!(nth_port(at(5000), 7).unwrap(), at(5007));
-        assert!(nth_port(at(65_535), 1).is_err());
-    }
-
-    #[test]
-    fn mapped_addresses_are_shown_as_ipv4() {
-        let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
-        assert_eq!(canonical(mapped), "192.0.2.1:7".parse().unwrap());
-        let zoned: SocketAddr = "[fe80::1%3]:7".parse().unwrap();
-        assert_eq!(canonical(zoned), zoned);
     }
 }

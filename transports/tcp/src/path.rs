@@ -1,5 +1,6 @@
-use std::{fmt, io, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{io, num::NonZeroU32, sync::Arc, time::Duration};
 
+use polyperf_socket::{Buffers, setting};
 use polyperf_transport::{KeepAlive, Path, PathStats, Setting, Tuning};
 use socket2::{Protocol, Socket, TcpKeepalive};
 
@@ -37,7 +38,7 @@ impl Path for TcpPath {
 pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
     let mut settings = Vec::new();
     if let Some(window) = tuning.window {
-        let granted = set_buffers(socket, window);
+        let granted = Buffers::set(socket, window);
         settings.push(setting("window", window, granted, Buffers::objection));
     }
     if let Some(mss) = tuning.mss {
@@ -97,34 +98,6 @@ fn before_connecting<T: ToString>(option: &str, asked: T, granted: Option<T>) ->
     Setting { option: option.to_owned(), asked: asked.to_string(), granted, refused }
 }
 
-/// What the system keeps for each direction, which on Linux is twice what may be used.
-#[derive(Debug)]
-struct Buffers {
-    send: usize,
-    receive: usize,
-}
-
-impl Buffers {
-    fn objection(asked: NonZeroU32, granted: &Self) -> Option<&'static str> {
-        let asked = usize::try_from(asked.get()).unwrap_or(usize::MAX);
-        (granted.send.min(granted.receive) < asked)
-            .then_some("the system's limit is lower; on Linux see net.core.wmem_max and rmem_max")
-    }
-}
-
-impl fmt::Display for Buffers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "send {}, receive {}", self.send, self.receive)
-    }
-}
-
-fn set_buffers(socket: &Socket, window: NonZeroU32) -> io::Result<Buffers> {
-    let bytes = usize::try_from(window.get()).unwrap_or(usize::MAX);
-    socket.set_send_buffer_size(bytes)?;
-    socket.set_recv_buffer_size(bytes)?;
-    Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
-}
-
 fn set_keep_alive(socket: &Socket, asked: KeepAlive) -> io::Result<KeepAlive> {
     let seconds = |seconds: u16| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
     let mut wanted = TcpKeepalive::new();
@@ -151,22 +124,12 @@ fn set_congestion(socket: &Socket, congestion: &str) -> io::Result<String> {
     socket.tcp_congestion().map(name)
 }
 
-fn setting<A: ToString + Copy, G: ToString>(
-    option: &str,
-    asked: A,
-    result: io::Result<G>,
-    objection: impl Fn(A, &G) -> Option<&'static str>,
-) -> Setting {
-    let (granted, refused) = match result {
-        Ok(granted) => (Some(granted.to_string()), objection(asked, &granted).map(str::to_owned)),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    Setting { option: option.to_owned(), asked: asked.to_string(), granted, refused }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::{
+        net::{TcpListener, TcpStream},
+        num::NonZeroU32,
+    };
 
     use super::*;
 

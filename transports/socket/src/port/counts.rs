@@ -1,0 +1,69 @@
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What became of the datagrams that no flow's own socket took, and of the flows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortCounts {
+    /// Flows that are open now.
+    pub flows: usize,
+    /// Flows opened.
+    pub opened: u64,
+    /// Datagrams passed on to a flow.
+    pub passed_on: u64,
+    /// Datagrams answered without anything being kept.
+    pub answered: u64,
+    /// Dropped: no protocol knows them.
+    pub unknown: u64,
+    /// Dropped: a protocol knows them, and does not want them.
+    pub refused: u64,
+    /// Dropped: their flow has ended.
+    pub ended: u64,
+    /// Dropped: their flow's queue was full.
+    pub overflowed: u64,
+    /// Dropped: there were too many flows, or too many new ones.
+    pub limited: u64,
+    /// Dropped: no socket could be had for their flow.
+    pub failed: u64,
+    /// Dropped: they had no bytes.
+    pub empty: u64,
+    /// Failures to receive.
+    pub errors: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) opened: AtomicU64,
+    pub(super) passed_on: AtomicU64,
+    pub(super) answered: AtomicU64,
+    pub(super) unknown: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) ended: AtomicU64,
+    pub(super) overflowed: AtomicU64,
+    pub(super) limited: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) empty: AtomicU64,
+    pub(super) errors: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn read(&self, flows: usize) -> PortCounts {
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        PortCounts {
+            flows,
+            opened: read(&self.opened),
+            passed_on: read(&self.passed_on),
+            answered: read(&self.answered),
+            unknown: read(&self.unknown),
+            refused: read(&self.refused),
+            ended: read(&self.ended),
+            overflowed: read(&self.overflowed),
+            limited: read(&self.limited),
+            failed: read(&self.failed),
+            empty: read(&self.empty),
+            errors: read(&self.errors),
+        }
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

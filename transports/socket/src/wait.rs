@@ -1,0 +1,112 @@
+use std::{
+    io,
+    net::UdpSocket,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::io::{
+    Interest,
+    unix::{AsyncFd, AsyncFdReadyGuard},
+};
+
+use crate::{DatagramSocket, sys};
+
+/// How a half waits for its socket.
+#[derive(Debug)]
+pub(crate) enum Wait {
+    /// In poll(2), for up to the time given.
+    Block(Duration),
+    /// On a reactor, which watches the socket from the first time that the call would block.
+    ///
+    /// Each half has a duplicate of the descriptor for that, so that each can be watched by the
+    /// runtime that drives it.
+    Readiness(Option<AsyncFd<UdpSocket>>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum For {
+    Reading,
+    Writing,
+}
+
+impl Wait {
+    pub(crate) fn set_limit(&mut self, limit: Option<Duration>) {
+        *self = match limit {
+            Some(limit) if !limit.is_zero() => Self::Block(limit),
+            _ => Self::Readiness(None),
+        };
+    }
+
+    /// Calls until it no longer would block, and waits in between.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &DatagramSocket,
+        what: For,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The kernel is out of memory for packets, and cannot say when it has some again.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return again(cx),
+            result => return Poll::Ready(result),
+        }
+        match self {
+            Self::Block(limit) => {
+                sys::wait(socket, what.events(), *limit)?;
+                match call() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => again(cx),
+                    result => Poll::Ready(result),
+                }
+            }
+            Self::Readiness(watch) => loop {
+                let mut guard = ready!(poll_ready(watch, cx, socket, what))?;
+                if let Ok(result) = guard.try_io(|_| call()) {
+                    return Poll::Ready(result);
+                }
+            },
+        }
+    }
+}
+
+impl For {
+    fn events(self) -> libc::c_short {
+        match self {
+            Self::Reading => libc::POLLIN,
+            Self::Writing => libc::POLLOUT,
+        }
+    }
+}
+
+/// Watches a duplicate of `socket` on the current runtime.
+pub(crate) fn watch(socket: &DatagramSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
+    let duplicate = socket.get().try_clone()?;
+    // SAFETY: the duplicate is owned by what watches it, and stays open for as long.
+    unsafe { AsyncFd::register_with_interest(duplicate, interest) }.map_err(io::Error::from)
+}
+
+fn poll_ready<'a>(
+    watched: &'a mut Option<AsyncFd<UdpSocket>>,
+    cx: &mut Context<'_>,
+    socket: &DatagramSocket,
+    what: For,
+) -> Poll<io::Result<AsyncFdReadyGuard<'a, UdpSocket>>> {
+    let interest = match what {
+        For::Reading => Interest::READABLE,
+        For::Writing => Interest::WRITABLE,
+    };
+    let watched = match watched {
+        Some(watched) => watched,
+        None => watched.insert(watch(socket, interest)?),
+    };
+    match what {
+        For::Reading => watched.poll_read_ready(cx),
+        For::Writing => watched.poll_write_ready(cx),
+    }
+}
+
+fn again<T>(cx: &mut Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}

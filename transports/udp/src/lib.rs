@@ -1,0 +1,108 @@
+//! UDP: the kernel's, through plain sockets.
+//!
+//! Each stream is a flow of datagrams that carry the caller's bytes and nothing else. Before the
+//! first of them, [`Hello::Own`](polyperf_transport::Hello::Own) has the client show that it
+//! receives what is sent to its address; `docs/udp.md` has the packets. A flow begun with
+//! [`Hello::Bare`](polyperf_transport::Hello::Bare) has no handshake at all.
+//!
+//! Datagrams are sent and received many at a time, where the platform can. A receiver should bring
+//! a buffer of at least 64 KiB; a shorter one costs a copy.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use polyperf_transport::{Anyone, Hello, HostSockets, Peer, Transport};
+//! use polyperf_udp::Udp;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let udp = Udp::new(Arc::new(HostSockets::new()));
+//! let mut listener = udp.listen("127.0.0.1:0".parse()?, Arc::new(Anyone)).await?;
+//! let connection = udp.connect(&Peer::at(listener.local_addr())).await?;
+//! let (opened, accepted) = tokio::join!(connection.open(Hello::Own(b"hello")), listener.accept());
+//! assert_eq!(opened?.local, accepted?.peer);
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod packet;
+mod path;
+mod server;
+mod stream;
+
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Instant};
+
+use polyperf_socket::{MAX_DATAGRAM, PortOptions, UdpPort};
+use polyperf_transport::{
+    Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, async_trait,
+};
+use tokio::sync::mpsc;
+
+pub use crate::server::UdpListener;
+use crate::{client::UdpConnection, server::Doorkeeper};
+
+/// The UDP transport.
+#[derive(Debug, Clone)]
+pub struct Udp {
+    sockets: Arc<dyn Sockets>,
+    options: PortOptions,
+}
+
+impl Udp {
+    /// Returns UDP over sockets that `sockets` makes.
+    #[must_use]
+    pub fn new(sockets: Arc<dyn Sockets>) -> Self {
+        Self { sockets, options: PortOptions::default() }
+    }
+
+    /// Has listeners' ports work as `options` say.
+    #[must_use]
+    pub fn with_options(mut self, options: PortOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Listens on `addr`, as [`Transport::listen`] does, and can say what it dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address cannot be had.
+    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<UdpListener, Error> {
+        let (accepted, accepts) = mpsc::channel(self.options.max_flows.max(1));
+        let doorkeeper = Arc::new(Doorkeeper::new(gate, accepted, Instant::now()));
+        let bind = || -> io::Result<_> {
+            UdpPort::bind(&self.sockets, addr, self.options.clone(), vec![doorkeeper])
+        };
+        match bind() {
+            Ok(port) => Ok(UdpListener::new(port, accepts)),
+            Err(source) => Err(Error::Listen { addr, source }),
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for Udp {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Messages { max: LONGEST_MESSAGE }
+    }
+
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
+        Ok(Box::new(self.bind(addr, gate)?))
+    }
+
+    async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
+        Ok(Box::new(UdpConnection::new(Arc::clone(&self.sockets), peer.clone())))
+    }
+}
+
+const NAME: &str = "udp";
+
+const LONGEST_MESSAGE: NonZeroUsize = NonZeroUsize::new(MAX_DATAGRAM).expect("not zero");

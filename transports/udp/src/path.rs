@@ -1,0 +1,111 @@
+use std::{io, sync::Arc};
+
+use polyperf_socket::{Buffers, DatagramSocket, Endpoint, setting};
+use polyperf_transport::{Path, PathStats, Setting, Tuning};
+
+#[derive(Debug)]
+pub(crate) struct UdpPath {
+    endpoint: Arc<Endpoint>,
+}
+
+impl UdpPath {
+    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint }
+    }
+}
+
+impl Path for UdpPath {
+    /// Bytes on the wire are the payload and the headers of UDP and IP, those of fragments and of
+    /// layers below not among them.
+    ///
+    /// Drops are the kernel's count, which takes datagrams that it joined into one for one; those of
+    /// a socket that other flows share are nobody's.
+    fn stats(&self) -> PathStats {
+        let endpoint = &self.endpoint;
+        let traffic = endpoint.traffic();
+        let headers =
+            UDP_HEADER + if endpoint.peer().is_ipv4() { IPV4_HEADER } else { IPV6_HEADER };
+        let own = endpoint.own_socket();
+        let dropped = own.and_then(DatagramSocket::drops);
+        PathStats {
+            mtu: own.and_then(DatagramSocket::mtu),
+            packets_sent: Some(traffic.packets_sent()),
+            packets_received: Some(traffic.packets_received()),
+            wire_bytes_sent: Some(traffic.bytes_sent() + headers * traffic.packets_sent()),
+            wire_bytes_received: Some(
+                traffic.bytes_received() + headers * traffic.packets_received(),
+            ),
+            local_drops: dropped.map(|dropped| dropped + traffic.overflowed()),
+            gso_segments: u32::try_from(endpoint.gso_segments()).ok(),
+            gro_segments: own.and_then(|socket| u32::try_from(socket.gro_segments()).ok()),
+            ..PathStats::default()
+        }
+    }
+
+    fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
+        tune(&self.endpoint, tuning)
+    }
+}
+
+/// Sets what `tuning` asks for, and reads each value back.
+pub(crate) fn tune(endpoint: &Endpoint, tuning: &Tuning) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let own = || endpoint.own_socket().ok_or_else(shared);
+    if let Some(window) = tuning.window {
+        let granted = own().and_then(|socket| socket.set_buffers(window));
+        settings.push(setting("window", window, granted, Buffers::objection));
+    }
+    if let Some(tos) = tuning.tos {
+        let granted = own().and_then(|socket| set_tos(socket, endpoint, tos));
+        settings.push(setting("tos", tos, granted, |_, _| None));
+    }
+    if let Some(rate) = tuning.fq_rate {
+        let granted = own().and_then(|socket| socket.set_pacing(rate.get().div_ceil(8)));
+        settings.push(setting(
+            "fq_rate",
+            rate,
+            granted.map(|bytes| bytes.saturating_mul(8)),
+            |_, _| None,
+        ));
+    }
+    if tuning.dont_fragment {
+        let granted = own().and_then(|socket| forbid_fragments(socket, endpoint));
+        settings.push(setting("dont_fragment", true, granted, |_, _| None));
+    }
+    if tuning.no_gso {
+        endpoint.limit_gso(1);
+        settings.push(setting("no_gso", true, Ok(true), |_, _| None));
+    }
+    tuning.answer_rest(&mut settings, crate::NAME);
+    settings
+}
+
+fn set_tos(socket: &DatagramSocket, endpoint: &Endpoint, tos: u8) -> io::Result<u32> {
+    let socket = socket.as_ref();
+    if endpoint.peer().is_ipv4() {
+        socket.set_tos_v4(tos.into())?;
+        socket.tos_v4()
+    } else {
+        socket.set_tclass_v6(tos.into())?;
+        socket.tclass_v6()
+    }
+}
+
+fn forbid_fragments(socket: &DatagramSocket, endpoint: &Endpoint) -> io::Result<bool> {
+    if endpoint.peer().is_ipv6() {
+        return Err(unsupported("routers never fragment IPv6"));
+    }
+    socket.forbid_fragments().map(|()| true)
+}
+
+fn shared() -> io::Error {
+    unsupported("the socket is shared with other flows")
+}
+
+fn unsupported(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, why)
+}
+
+const UDP_HEADER: u64 = 8;
+const IPV4_HEADER: u64 = 20;
+const IPV6_HEADER: u64 = 40;

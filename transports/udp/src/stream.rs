@@ -1,0 +1,109 @@
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint};
+use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf, Stream};
+
+use crate::{
+    packet::{Id, Packet},
+    path::UdpPath,
+};
+
+/// Returns the stream over a flow whose halves these are.
+pub(crate) fn stream((send, recv): (DatagramSend, DatagramRecv), sieve: Sieve) -> Stream {
+    let endpoint = Arc::clone(recv.endpoint());
+    Stream {
+        send: Box::new(UdpSend(send)),
+        recv: Box::new(UdpRecv { half: recv, sieve, endpoint: Arc::clone(&endpoint) }),
+        local: endpoint.local(),
+        peer: endpoint.peer(),
+        path: Arc::new(UdpPath::new(endpoint)),
+    }
+}
+
+#[derive(Debug)]
+struct UdpSend(DatagramSend);
+
+impl SendHalf for UdpSend {
+    fn poll_send(&mut self, cx: &mut Context<'_>, chunk: Chunk<'_>) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, chunk)
+    }
+
+    /// UDP has no word for it: an end travels on the control connection.
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn batch(&self) -> NonZeroUsize {
+        self.0.batch()
+    }
+
+    fn block_for(&mut self, limit: Option<Duration>) {
+        self.0.block_for(limit);
+    }
+}
+
+#[derive(Debug)]
+struct UdpRecv {
+    half: DatagramRecv,
+    sieve: Sieve,
+    endpoint: Arc<Endpoint>,
+}
+
+impl RecvHalf for UdpRecv {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<Option<Received>>> {
+        let Self { half, sieve, endpoint } = self;
+        let train = ready!(half.poll_recv(cx, buf, |datagram| sieve.keeps(datagram, endpoint)))?;
+        Poll::Ready(Ok(Some(Received { len: train.len, stride: train.stride, kernel_time: None })))
+    }
+
+    fn block_for(&mut self, limit: Option<Duration>) {
+        self.half.block_for(limit);
+    }
+}
+
+/// Tells the handshake's packets from data, which may be anything.
+///
+/// Nothing looser than the whole packet, with its random id, is taken for one.
+#[derive(Debug, Clone)]
+pub(crate) enum Sieve {
+    /// There was no handshake.
+    Open,
+    /// The server's end: the client may repeat its opening, and is told again that it is in.
+    Server { id: Id, hello: Box<[u8]>, accept: Box<[u8]> },
+    /// The client's end: the server may answer once for each time that it was asked.
+    Client { id: Id },
+}
+
+impl Sieve {
+    /// Returns whether `datagram` is data. A client that asks again is answered.
+    pub(crate) fn keeps(&self, datagram: &[u8], endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Server { id, hello, accept } => {
+                let repeated = matches!(
+                    Packet::parse(datagram),
+                    Some(Packet::Open { id: its, hello: its_hello, .. })
+                        if its == *id && *its_hello == **hello
+                );
+                if repeated {
+                    endpoint.send_now(accept);
+                }
+                !repeated
+            }
+            Self::Client { id } => !matches!(
+                Packet::parse(datagram),
+                Some(Packet::Challenge { id: its, .. } | Packet::Accept { id: its }) if its == *id
+            ),
+        }
+    }
+}
