@@ -20,8 +20,9 @@ use crate::{
 /// The half of a flow that receives.
 #[derive(Debug)]
 pub struct DatagramRecv {
-    endpoint: Arc<Endpoint>,
+    /// Before the endpoint, so that a flow has no descriptor left when it leaves its port.
     wait: Wait,
+    endpoint: Arc<Endpoint>,
     held: Held,
     /// What the dispatcher of a shared port found to be this flow's.
     inbox: Option<mpsc::Receiver<Parcel>>,

@@ -16,17 +16,16 @@ use crate::{
 /// The half of a flow that sends.
 #[derive(Debug)]
 pub struct DatagramSend {
-    endpoint: Arc<Endpoint>,
+    /// Before the endpoint, so that a flow has no descriptor left when it leaves its port.
     wait: Wait,
-    /// The smallest stride that the kernel would not segment: longer than the path's packets.
-    too_long: usize,
+    endpoint: Arc<Endpoint>,
 }
 
 impl DatagramSend {
     /// Returns the half of `endpoint` that sends.
     #[must_use]
     pub fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, wait: Wait::Readiness(None), too_long: usize::MAX }
+        Self { endpoint, wait: Wait::Readiness(None) }
     }
 
     /// Sends as many whole datagrams as one call carries; see
@@ -53,13 +52,14 @@ impl DatagramSend {
                 Poll::Ready(Err(error)) => error,
                 sent => return sent,
             };
-            if segment.is_some() && self.segmentation_failed(&error, stride) {
+            if segment.is_some() && is_about_segments(&error) {
+                self.endpoint.limit_gso(1);
                 continue;
             }
             if error.raw_os_error() == Some(libc::EMSGSIZE) {
                 return Poll::Ready(Err(too_long(stride)));
             }
-            if let Some(error) = endpoint_of(self).weigh(error) {
+            if let Some(error) = self.endpoint.weigh(error) {
                 return Poll::Ready(Err(error));
             }
         }
@@ -88,26 +88,17 @@ impl DatagramSend {
 
     /// Returns what the next call carries, and the length of its segments if there are several.
     fn first<'a>(&self, bytes: &'a [u8], stride: usize) -> (&'a [u8], Option<u16>) {
-        let limit = if stride < self.too_long { self.endpoint.gso_segments() } else { 1 };
-        let segments = limit.min(MAX_DATAGRAM / stride).max(1);
+        let segments = self.endpoint.gso_segments().min(MAX_DATAGRAM / stride).max(1);
         let bytes = &bytes[..bytes.len().min(segments * stride)];
         (bytes, u16::try_from(stride).ok().filter(|_| bytes.len() > stride))
     }
-
-    /// Notes that the kernel will not segment; returns whether it is worth another attempt without.
-    fn segmentation_failed(&mut self, error: &io::Error, stride: usize) -> bool {
-        match error.raw_os_error() {
-            // The device cannot, or the route may not (IPsec).
-            Some(libc::EIO | libc::EOPNOTSUPP) => self.endpoint.limit_gso(1),
-            Some(libc::EINVAL | libc::EMSGSIZE) => self.too_long = self.too_long.min(stride),
-            _ => return false,
-        }
-        true
-    }
 }
 
-fn endpoint_of(half: &DatagramSend) -> &Endpoint {
-    &half.endpoint
+/// Returns whether the kernel will not cut what it sends into segments: the device or the route
+/// (IPsec) cannot, or each is longer than the path's packets, and has to be cut into fragments.
+fn is_about_segments(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(code, Some(libc::EIO | libc::EOPNOTSUPP | libc::EINVAL | libc::EMSGSIZE))
 }
 
 fn too_long(len: usize) -> io::Error {
