@@ -176,6 +176,8 @@ pub enum FailureCode {
     Stalled,
     /// A stream failed in the middle of the test.
     Stream,
+    /// A file of this end cannot be read or written.
+    LocalIo,
     /// The caller gave up before there was anything to show.
     Cancelled,
     /// A defect of the program itself.

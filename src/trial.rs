@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    engine::{Clock, Drive, Flow, Framing, QUIET, Test, TestEvent},
+    engine::{Clock, Drive, Flow, Framing, Means, QUIET, Setup, Test, TestEvent},
     event::{Bus, Event, IntervalEvent},
     measure::{FlowId, Interval, Pairing, Role, Sample, SideSummary},
     outcome::{Ended, FlowInfo, Outcome, TestInfo},
@@ -27,14 +27,10 @@ pub(crate) struct Trial {
 /// How a test is run and recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
-    /// Where the flows run.
-    pub(crate) drive: Drive,
+    /// How this end runs it.
+    pub(crate) setup: Setup,
     /// Whether to keep each interval.
     pub(crate) keep: bool,
-    /// Whether a sender closes its direction when it is done.
-    pub(crate) finish: bool,
-    /// What the flows carry.
-    pub(crate) framing: Framing,
     /// How long an interval waits for what the other end counted.
     pub(crate) patience: Duration,
     /// What the flows do, where that is not the test that was agreed on.
@@ -54,42 +50,37 @@ struct Record {
 impl Course {
     /// Returns the course of a test whose ends tell each other of every interval.
     pub(crate) fn native(drive: Drive, keep: bool) -> Self {
-        Self {
-            drive,
-            keep,
-            finish: true,
-            framing: Framing::Bytes,
-            patience: PATIENCE,
-            flows_do: None,
-        }
+        let setup = Setup::of_bytes(drive, true);
+        Self { setup, keep, patience: PATIENCE, flows_do: None }
     }
 
     /// Returns the course of a test under iperf3's protocol, which has no word on intervals, and in
     /// which a stream is closed when the whole test is over.
     pub(crate) fn iperf3(drive: Drive, keep: bool, flows_do: TestSpec) -> Self {
         let flows_do = Some(flows_do);
-        Self {
-            drive,
-            keep,
-            finish: false,
-            framing: Framing::Bytes,
-            patience: Duration::ZERO,
-            flows_do,
-        }
+        let setup = Setup::of_bytes(drive, false);
+        Self { setup, keep, patience: Duration::ZERO, flows_do }
     }
 
     /// Returns how long an interval waits for what the other end counted. The last one of a receiver
     /// that misses datagrams is over when nothing has come for a while.
     fn patience(&self, interval: Option<Duration>) -> Duration {
-        if self.framing.is_datagrams() && !self.patience.is_zero() {
+        if self.setup.framing.is_datagrams() && !self.patience.is_zero() {
             return self.patience + QUIET;
         }
         interval.map_or(self.patience, |interval| interval.min(self.patience))
     }
 
     /// Returns the same course for flows that carry this.
-    pub(crate) fn carrying(self, framing: Framing) -> Self {
-        Self { framing, ..self }
+    pub(crate) fn carrying(mut self, framing: Framing) -> Self {
+        self.setup.framing = framing;
+        self
+    }
+
+    /// Returns the same course with what this end brings of its own.
+    pub(crate) fn with(mut self, means: Means) -> Self {
+        self.setup.means = means;
+        self
     }
 }
 
@@ -157,13 +148,13 @@ impl Trial {
         bus: &Bus,
     ) {
         for flow in &mut info.flows {
-            flow.datagrams = course.framing.is_datagrams();
+            flow.datagrams = course.setup.framing.is_datagrams();
         }
         let info = Arc::new(info);
         let patience = course.patience(info.spec.interval);
         bus.emit(Event::Connected(Arc::clone(&info)));
         let spec = course.flows_do.as_ref().unwrap_or(&info.spec);
-        self.test = Some(Test::begin(spec, flows, course.framing, course.drive, course.finish));
+        self.test = Some(Test::begin(spec, flows, course.setup));
         self.record = Some(Record {
             info,
             pairing: Pairing::new(patience),

@@ -54,6 +54,7 @@ pub fn code_for(code: &FailureCode) -> u8 {
         | FailureCode::Unsupported => REFUSED,
         FailureCode::Protocol | FailureCode::PeerLost | FailureCode::Timeout => PEER,
         FailureCode::Stalled | FailureCode::Stream | FailureCode::Internal => FAILED,
+        FailureCode::LocalIo => LOCAL_IO,
         FailureCode::Cancelled => INTERRUPTED,
     }
 }
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(code_for(&FailureCode::Unsupported), 4);
         assert_eq!(code_for(&FailureCode::PeerLost), 5);
         assert_eq!(code_for(&FailureCode::Stream), 1);
+        assert_eq!(code_for(&FailureCode::LocalIo), 6);
         assert_eq!(code_for(&FailureCode::Cancelled), 130);
     }
 

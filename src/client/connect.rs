@@ -87,7 +87,8 @@ async fn open_control(
         let connection = transport.connect(&peer).await?;
         let stream = connection.open(polyperf_transport::Hello::Own(&hello)).await?;
         // Asked of the open stream, where a transport that has no such delay may say so.
-        stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+        let keep_alive = config.keep_alive;
+        stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         Ok((Wire::new(stream), Cookie::from_bytes(hello)))
     };
     open.await.map_err(|error| match error {

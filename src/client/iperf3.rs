@@ -10,7 +10,7 @@ use super::{
 use crate::{
     client::Config,
     control::Iperf3Control,
-    engine::{Flow, Framing},
+    engine::{Flow, Framing, Means},
     event::Bus,
     measure::Role,
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
@@ -28,6 +28,7 @@ pub(super) struct Iperf3Session<'a> {
     config: &'a Config,
     bus: &'a Bus,
     transport: Arc<dyn Transport>,
+    means: Means,
     session: Session,
     machine: Machine,
     cookie: Cookie,
@@ -49,7 +50,7 @@ impl<'a> Iperf3Session<'a> {
     ///
     /// Refuses what iperf3 has no words for.
     pub(super) fn new(reached: Reached<'a>) -> Result<Self, Failure> {
-        let Reached { config, bus, transport, wire, cookie } = reached;
+        let Reached { config, bus, transport, means, wire, cookie } = reached;
         let params = Params::new(&config.spec, extras(config)?);
         let params = params.map_err(|failure| {
             let text = format!("{} speaks iperf3's protocol: {failure}", server_at(config));
@@ -63,6 +64,7 @@ impl<'a> Iperf3Session<'a> {
             config,
             bus,
             transport,
+            means,
             session,
             machine,
             cookie,
@@ -163,10 +165,12 @@ impl<'a> Iperf3Session<'a> {
             peer_host: HostInfo { program: "iperf3".to_owned(), ..HostInfo::default() },
             flows: flow_infos(&flows),
         };
+        let means = std::mem::take(&mut self.means);
         let framing = Framing::iperf3(self.transport.delivery(), self.spec.udp_counters_64bit);
         let course =
             Course::iperf3(self.config.drive, self.config.keep_intervals, info.spec.clone())
-                .carrying(framing);
+                .carrying(framing)
+                .with(means);
         self.session.trial.begin(info, flows, course, self.bus);
         let counts = matches!(self.spec.limit, Limit::Bytes(_) | Limit::Blocks(_));
         self.tick = (counts && self.spec.server_sends()).then(|| self.session.now() + TICK);

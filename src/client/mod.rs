@@ -4,6 +4,7 @@ mod builder;
 mod config;
 mod connect;
 mod iperf3;
+mod means;
 mod native;
 mod session;
 mod streams;

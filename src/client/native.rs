@@ -8,7 +8,7 @@ use super::{
 use crate::{
     client::Config,
     control::Control,
-    engine::{Flow, Framing},
+    engine::{Flow, Framing, Means},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
@@ -22,6 +22,7 @@ pub(super) struct NativeSession<'a> {
     config: &'a Config,
     bus: &'a Bus,
     transport: Arc<dyn polyperf_transport::Transport>,
+    means: Means,
     session: Session,
     machine: Machine,
     local: SocketAddr,
@@ -40,7 +41,7 @@ impl<'a> NativeSession<'a> {
     ///
     /// Fails where the user's token cannot be sealed.
     pub(super) fn new(reached: Reached<'a>) -> Result<Self, Failure> {
-        let Reached { config, bus, transport, wire, .. } = reached;
+        let Reached { config, bus, transport, means, wire, .. } = reached;
         let (local, peer) = (wire.local, wire.peer);
         let propose = Propose {
             host: crate::engine::host_info(),
@@ -56,6 +57,7 @@ impl<'a> NativeSession<'a> {
             config,
             bus,
             transport,
+            means,
             session,
             machine,
             local,
@@ -150,9 +152,11 @@ impl<'a> NativeSession<'a> {
             peer_host: peer_host.unwrap_or_default(),
             flows: flow_infos(&flows),
         };
+        let means = std::mem::take(&mut self.means);
         let framing = Framing::native(self.transport.delivery());
-        let course =
-            Course::native(self.config.drive, self.config.keep_intervals).carrying(framing);
+        let course = Course::native(self.config.drive, self.config.keep_intervals)
+            .carrying(framing)
+            .with(means);
         self.session.begin(info, flows, course, self.bus);
     }
 

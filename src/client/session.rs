@@ -8,9 +8,10 @@ use std::{
 use polyperf_transport::{Delivery, Transport};
 use tokio::time::Instant;
 
-use super::{Config, connect, iperf3::Iperf3Session, native::NativeSession};
+use super::{Config, connect, iperf3::Iperf3Session, means, native::NativeSession};
 use crate::{
     control::{FirstByte, Wire},
+    engine::Means,
     event::Bus,
     outcome::{Dialect, Ended, Failure, FailureCode, Outcome},
     protocol::iperf3::Cookie,
@@ -23,6 +24,7 @@ pub(super) struct Reached<'a> {
     pub(super) bus: &'a Bus,
     /// What the test measures.
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) means: Means,
     pub(super) wire: Wire,
     /// The hello that was sent.
     pub(super) cookie: Cookie,
@@ -36,12 +38,13 @@ pub(super) async fn run(
 ) -> Result<Arc<Outcome>, Failure> {
     let transport = connect::transport(config, &config.spec.transport)?;
     check_block(config, transport.as_ref())?;
+    let means = means::means(config, transport.as_ref())?;
     let mut stop = pin!(stop);
     let (wire, cookie, dialect) = tokio::select! {
         reached = reach(config) => reached?,
         reason = &mut stop => return Err(cancelled(&reason)),
     };
-    let reached = Reached { config, bus, transport, wire, cookie };
+    let reached = Reached { config, bus, transport, means, wire, cookie };
     match dialect {
         Dialect::Native => NativeSession::new(reached)?.run(stop).await,
         Dialect::Iperf3 => Iperf3Session::new(reached)?.run(stop).await,

@@ -24,6 +24,15 @@ impl Buffer {
         payload
     }
 
+    /// Returns the digits over and over, as other programs send them.
+    pub(super) fn digits(len: usize) -> Self {
+        let mut payload = Self::new(len);
+        for (byte, digit) in payload.bytes_mut().iter_mut().zip((b'0'..=b'9').cycle()) {
+            *byte = digit;
+        }
+        payload
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.start + self.len]
     }

@@ -1,6 +1,6 @@
 use std::{future::Future, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
-use polyperf_transport::{RecvHalf, SendHalf, Stream};
+use polyperf_transport::{RecvHalf, SendHalf, Setting, Stream};
 use tokio::sync::mpsc;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     counters::Counters,
     cpu::CpuTime,
     framing::{Framing, Outbox},
+    means::{Means, Tape, pin},
     signals::{Bell, Phase, Signals},
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(crate) struct FlowEnd {
     pub(crate) cpu: Option<CpuTime>,
     /// What it kept beyond its counters.
     pub(crate) record: Record,
+    /// Which processor its thread kept to, if it was to keep to one.
+    pub(crate) affinity: Option<Setting>,
     /// The stream, kept open until the test is over at both ends: closing it earlier would look
     /// like a failure to a peer that has not heard yet why.
     #[allow(dead_code, reason = "held, not used")]
@@ -68,6 +71,9 @@ pub(crate) struct Stage {
     pub(crate) omit: Duration,
     /// Whether a sender says that it is done by closing its direction.
     pub(crate) finish: bool,
+    pub(crate) means: Means,
+    /// Whether the payload is digits, which compress.
+    pub(crate) digits: bool,
     pub(crate) signals: Arc<Signals>,
     pub(crate) ends: mpsc::UnboundedSender<FlowEnd>,
 }
@@ -84,7 +90,10 @@ pub(crate) fn start_sender(
     launch(stage, flow, Arc::clone(&counters), move |stage| async move {
         halves.0.block_for(stage.block_limit());
         halves.1.block_for(stage.block_limit());
-        let outbox = Outbox::new(stage.framing, block, source.longest());
+        let longest = source.longest();
+        let payload = if stage.digits { Buffer::digits(longest) } else { Buffer::payload(longest) };
+        let outbox = Outbox::new(stage.framing, block, payload);
+        let outbox = outbox.reading(stage.means.tape());
         let mut schedule = Schedule::new(stage.omit);
         let half = halves.0.as_mut();
         let result = send(&stage, half, source, outbox, &counters, &mut schedule).await;
@@ -106,7 +115,8 @@ pub(crate) fn start_receiver(
         halves.1.block_for(stage.block_limit());
         let half = halves.1.as_mut();
         if !stage.framing.is_datagrams() {
-            let result = receive(&stage, half, block, &counters).await;
+            let tape = stage.means.tape();
+            let result = receive(&stage, half, block, tape, &counters).await;
             return (result, Record::default(), halves);
         }
         let mut account = Box::new(Account::new(stage.framing, block, stage.omit));
@@ -138,6 +148,10 @@ async fn send(
             }
             Step::Done => break,
         };
+        let len = outbox.ready(len)?;
+        if len == 0 {
+            break;
+        }
         let taken = bell.until(halted, |cx| half.poll_send(cx, outbox.chunk(len, stage.clock)));
         let Some(taken) = taken.await else { break };
         let taken = taken?;
@@ -162,6 +176,7 @@ async fn receive(
     stage: &Stage,
     half: &mut dyn RecvHalf,
     block: NonZeroUsize,
+    mut tape: Option<Tape>,
     counters: &Counters,
 ) -> io::Result<()> {
     let mut buffer = Buffer::new(block.get());
@@ -174,7 +189,12 @@ async fn receive(
             break;
         };
         match received {
-            Ok(Some(batch)) => counters.add(batch.len, stage.clock.now()),
+            Ok(Some(batch)) => {
+                if let Some(tape) = &mut tape {
+                    tape.write(&buffer.bytes_mut()[..batch.len])?;
+                }
+                counters.add(batch.len, stage.clock.now());
+            }
             Ok(None) => break,
             // A reset after the sender's last byte is an end like any other.
             Err(_) if stage.signals.reached(Phase::Drain) => break,
@@ -259,20 +279,23 @@ fn launch<F>(
     match stage.drive {
         Drive::Inline => {
             tokio::spawn(async move {
+                let affinity = stage.means.affinity.map(without_thread);
                 let (result, record, halves) = work(stage).await;
-                report.end(result, None, record, Some(halves));
+                report.end(result, None, record, affinity, Some(halves));
             });
         }
         Drive::Threads => {
             let thread = std::thread::Builder::new().name(format!("flow-{}", flow.0));
-            let body =
-                move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let body = move || {
+                let affinity = stage.means.affinity.map(pin);
+                match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
                         let (result, record, halves) = runtime.block_on(work(stage));
-                        report.end(result, CpuTime::of_thread(), record, Some(halves));
+                        report.end(result, CpuTime::of_thread(), record, affinity, Some(halves));
                     }
-                    Err(error) => report.end(Err(error), None, Record::default(), None),
-                };
+                    Err(error) => report.end(Err(error), None, Record::default(), affinity, None),
+                }
+            };
             // Where no thread can be had, the closure is dropped, and the report with it says so.
             let _ = thread.stack_size(STACK).spawn(body);
         }
@@ -294,10 +317,11 @@ impl Report {
         result: io::Result<()>,
         cpu: Option<CpuTime>,
         record: Record,
+        affinity: Option<Setting>,
         halves: Option<Halves>,
     ) {
         let error = result.err().map(|error| error.to_string());
-        self.end = Some(FlowEnd { error, cpu, record, halves, ..self.broken_down() });
+        self.end = Some(FlowEnd { error, cpu, record, affinity, halves, ..self.broken_down() });
     }
 
     fn broken_down(&self) -> FlowEnd {
@@ -308,6 +332,7 @@ impl Report {
             error: Some("its task could not be started, or broke down".to_owned()),
             cpu: None,
             record: Record::default(),
+            affinity: None,
             halves: None,
         }
     }
@@ -318,6 +343,15 @@ impl Drop for Report {
         let end = self.end.take().unwrap_or_else(|| self.broken_down());
         // Nobody may be waiting any more, after an early end.
         let _ = self.stage.ends.send(end);
+    }
+}
+
+fn without_thread(processor: u16) -> Setting {
+    Setting {
+        option: "affinity".to_owned(),
+        asked: processor.to_string(),
+        granted: None,
+        refused: Some("flows have no threads of their own here".to_owned()),
     }
 }
 

@@ -1,8 +1,8 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::{io, num::NonZeroUsize, ops::Range, time::Duration};
 
 use polyperf_transport::{Chunk, Delivery};
 
-use super::{Clock, buffer::Buffer};
+use super::{Clock, buffer::Buffer, means::Tape};
 use crate::{
     measure::DatagramHeader,
     protocol::iperf3::udp::{Counter, Header},
@@ -82,19 +82,38 @@ pub(super) struct Outbox {
     framing: Framing,
     stride: NonZeroUsize,
     payload: Buffer,
+    /// What the payload is read from, in place of being the same again and again.
+    tape: Option<Tape>,
+    /// What was read and has not been taken yet.
+    unsent: Range<usize>,
     /// How many datagrams have been taken so far.
     sent: u64,
 }
 
 impl Outbox {
-    /// Returns an outbox of blocks of `stride` bytes, of which up to `longest` bytes go at once.
-    pub(super) fn new(framing: Framing, stride: NonZeroUsize, longest: usize) -> Self {
-        Self { framing, stride, payload: Buffer::payload(longest), sent: 0 }
+    /// Returns an outbox of blocks of `stride` bytes, of which as many go at once as `payload` has.
+    pub(super) fn new(framing: Framing, stride: NonZeroUsize, payload: Buffer) -> Self {
+        Self { framing, stride, payload, tape: None, unsent: 0..0, sent: 0 }
+    }
+
+    /// Has bytes come from a file, if there is one. Datagrams do not.
+    pub(super) fn reading(self, tape: Option<Tape>) -> Self {
+        Self { tape: tape.filter(|_| !self.framing.is_datagrams()), ..self }
+    }
+
+    /// Returns how many of `len` bytes there are to send; 0 where a file has no more.
+    pub(super) fn ready(&mut self, len: usize) -> io::Result<usize> {
+        let Some(tape) = &mut self.tape else { return Ok(len) };
+        if self.unsent.is_empty() {
+            self.unsent = 0..tape.read(&mut self.payload.bytes_mut()[..len])?;
+        }
+        Ok(self.unsent.len().min(len))
     }
 
     /// Returns the next `len` bytes, stamped anew: also what could not be sent a moment ago.
     pub(super) fn chunk(&mut self, len: usize, clock: Clock) -> Chunk<'_> {
-        let bytes = &mut self.payload.bytes_mut()[..len];
+        let start = self.unsent.start;
+        let bytes = &mut self.payload.bytes_mut()[start..start + len];
         if self.framing.is_datagrams() {
             self.framing.stamp(bytes, self.stride, self.sent, clock.now());
         }
@@ -103,6 +122,9 @@ impl Outbox {
 
     /// Takes note that so many bytes were taken, and returns how many datagrams those are.
     pub(super) fn took(&mut self, bytes: usize) -> u64 {
+        if self.tape.is_some() {
+            self.unsent.start += bytes;
+        }
         if !self.framing.is_datagrams() {
             return 0;
         }
@@ -138,7 +160,7 @@ mod tests {
     #[test]
     fn what_was_taken_in_part_goes_on_with_the_next_number() {
         for (framing, first) in [(Framing::Native, 0), (Framing::Iperf3(Counter::Bits32), 1)] {
-            let mut outbox = Outbox::new(framing, STRIDE, 400);
+            let mut outbox = Outbox::new(framing, STRIDE, Buffer::payload(400));
             assert_eq!(numbers(&mut outbox, 400), [first, first + 1, first + 2, first + 3]);
             assert_eq!(outbox.took(100), 1);
             assert_eq!(numbers(&mut outbox, 300), [first + 1, first + 2, first + 3]);
@@ -174,7 +196,7 @@ mod tests {
     fn a_block_without_room_for_a_header_is_sent_as_it_is() {
         let stride = NonZeroUsize::new(3).unwrap();
         for framing in [Framing::Native, Framing::Iperf3(Counter::Bits64)] {
-            let mut outbox = Outbox::new(framing, stride, 9);
+            let mut outbox = Outbox::new(framing, stride, Buffer::payload(9));
             assert_eq!(outbox.chunk(9, Clock::start()).bytes.len(), 9);
             assert_eq!(outbox.took(9), 3);
         }

@@ -7,6 +7,7 @@ mod counters;
 mod cpu;
 mod flow;
 mod framing;
+mod means;
 mod sampler;
 mod signals;
 mod test;
@@ -20,7 +21,8 @@ pub(crate) use self::{
     arrivals::QUIET,
     flow::Flow,
     framing::Framing,
-    test::{Test, TestEvent},
+    means::Means,
+    test::{Setup, Test, TestEvent},
 };
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use super::{
     cpu::CpuTime,
     flow::{Flow, FlowEnd, Stage, start_receiver, start_sender},
     framing::Framing,
+    means::Means,
     sampler::Sampler,
     signals::{Phase, Signals},
     watch::{Ending, Watch},
@@ -34,6 +35,8 @@ pub(crate) struct Test {
     told: Told,
     /// What the other end has sent is known, or is not waited for any more.
     expected: bool,
+    /// How long receivers may get nothing, until they are told what there is to come.
+    patience: Option<Duration>,
 }
 
 /// What has been told of a test's end so far.
@@ -60,16 +63,31 @@ pub(crate) enum TestEvent {
     Failed(Failure),
 }
 
+/// How one end runs a test.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// What the flows carry.
+    pub(crate) framing: Framing,
+    /// Where they run.
+    pub(crate) drive: Drive,
+    /// Whether a sender says that it is done by closing its direction.
+    pub(crate) finish: bool,
+    /// What this end brings of its own.
+    pub(crate) means: Means,
+}
+
+impl Setup {
+    /// Returns the setup of flows that carry bytes.
+    pub(crate) fn of_bytes(drive: Drive, finish: bool) -> Self {
+        Self { framing: Framing::Bytes, drive, finish, means: Means::default() }
+    }
+}
+
 impl Test {
     /// Starts to send and to receive on `flows`. Senders that are to `finish` close their direction
     /// when they are done.
-    pub(crate) fn begin(
-        spec: &TestSpec,
-        flows: Vec<Flow>,
-        framing: Framing,
-        drive: Drive,
-        finish: bool,
-    ) -> Self {
+    pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, setup: Setup) -> Self {
+        let Setup { framing, drive, finish, means } = setup;
         let (sender, ends) = mpsc::unbounded_channel();
         let signals = Arc::new(Signals::new());
         let process_cpu = CpuTime::of_process();
@@ -80,7 +98,9 @@ impl Test {
         };
         let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
         let (clock, omit) = (Clock::start(), spec.omit);
-        let stage = Stage { clock, drive, framing, omit, finish, signals, ends: sender };
+        let digits = spec.repeating_payload;
+        let stage =
+            Stage { clock, drive, framing, omit, finish, means, digits, signals, ends: sender };
         let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
         launch(spec, flows, &stage, &sampler);
         Self {
@@ -93,6 +113,7 @@ impl Test {
             process_cpu,
             told: Told::default(),
             expected: !receives,
+            patience: spec.receive_timeout.filter(|_| receives),
         }
     }
 
@@ -107,6 +128,7 @@ impl Test {
                 return event;
             }
             let due = self.sampler.due().map_or(self.next_glance, |due| due.min(self.next_glance));
+            let due = self.starved_at().map_or(due, |starved| due.min(starved));
             let due = self.stage.clock.at(due);
             tokio::select! {
                 end = self.ends.recv() => self.ended.extend(end),
@@ -190,6 +212,8 @@ impl Test {
         });
         for (flow, settings) in flows.iter_mut().zip(&self.settings) {
             flow.settings.clone_from(settings);
+            let end = self.ended.iter().find(|end| end.flow == flow.flow);
+            flow.settings.extend(end.and_then(|end| end.affinity.clone()));
             if flow.error.is_none() && flow.role == Role::Receiver {
                 flow.error = self.missing(flow.bytes + flow.omitted_bytes, flow.flow.0);
             }
@@ -251,6 +275,13 @@ impl Test {
 
     fn tick(&mut self) -> Option<TestEvent> {
         let now = self.stage.clock.now();
+        if let Some(starved) = self.starved_at()
+            && now >= starved
+        {
+            let patience = self.patience.take().unwrap_or_default();
+            let text = format!("nothing was received for {patience:?}");
+            return Some(TestEvent::Failed(Failure::new(FailureCode::Stalled, text)));
+        }
         if self.sampler.due().is_some_and(|due| now >= due) {
             return self.sampler.tick().map(TestEvent::Sample);
         }
@@ -260,6 +291,14 @@ impl Test {
         self.next_glance = now + GLANCE;
         self.sampler.glance();
         Some(TestEvent::Received(self.moved(Role::Receiver)))
+    }
+
+    /// Returns when receivers will have got nothing for too long.
+    fn starved_at(&self) -> Option<Duration> {
+        let patience = self.patience.filter(|_| !self.expected)?;
+        let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
+        let last = received.map(|flow| flow.counters.last()).max()?;
+        Some(last + patience)
     }
 
     fn all_ended(&self) -> bool {

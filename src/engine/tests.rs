@@ -8,7 +8,7 @@ use polyperf_memory::{
 };
 use polyperf_transport::{Anyone, Hello, Peer, Stream, Transport};
 
-use super::{Drive, Flow, Framing, Test, TestEvent};
+use super::{Drive, Flow, Framing, Means, Setup, Test, TestEvent};
 use crate::{
     measure::{FlowId, FlowSummary, Role},
     protocol::{
@@ -57,7 +57,7 @@ impl Ends {
         let [sender, receiver] = streams(link).await;
         let begin = |stream, role| {
             let flows = vec![Flow { id: FlowId(1), role, stream }];
-            Test::begin(spec, flows, framing, drive, true)
+            Test::begin(spec, flows, setup(framing, drive))
         };
         Self { sender: begin(sender, Role::Sender), receiver: begin(receiver, Role::Receiver) }
     }
@@ -158,7 +158,7 @@ async fn what_has_arrived_when_the_test_is_over_counts() {
     let [sender, receiver] = streams(LinkConfig::perfect()).await;
     let begin = |stream, role| {
         let flows = vec![Flow { id: FlowId(1), role, stream }];
-        Test::begin(&spec, flows, Framing::Native, Drive::Inline, true)
+        Test::begin(&spec, flows, setup(Framing::Native, Drive::Inline))
     };
     let mut sender = begin(sender, Role::Sender);
     while !matches!(sender.next().await, TestEvent::SendingDone(_)) {}
@@ -233,4 +233,8 @@ async fn a_sender_keeps_its_rate_in_every_second() {
         assert!(bytes.abs_diff(12_500_000) < 62_500, "{bytes}");
     }
     assert!(ends.sender.summary().flows[0].lateness.is_some_and(|late| late.max <= 2 * MS));
+}
+
+fn setup(framing: Framing, drive: Drive) -> Setup {
+    Setup { framing, drive, finish: true, means: Means::default() }
 }

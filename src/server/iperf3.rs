@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     control::{Iperf3Control, Wire},
-    engine::{Flow, Framing},
+    engine::{Flow, Framing, Means},
     event::Event,
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Side, TestInfo},
@@ -306,7 +306,8 @@ impl Iperf3Session {
         let spec = info.spec.clone().with_limit(Limit::Endless);
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let framing = Framing::iperf3(delivery, spec.udp_counters_64bit);
-        let course = Course::iperf3(config.drive, keep, spec).carrying(framing);
+        let means = Means { affinity: spec.server_affinity, file: None };
+        let course = Course::iperf3(config.drive, keep, spec).carrying(framing).with(means);
         self.session.trial.begin(info, flows, course, &self.shared.bus);
         self.wanted = Some(wanted);
     }

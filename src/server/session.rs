@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     control::{Control, Wire},
-    engine::{Flow, Framing},
+    engine::{Flow, Framing, Means},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
@@ -286,7 +286,9 @@ impl ServerSession {
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
         let delivery = self.shared.delivery(&info.spec.transport).unwrap_or(Delivery::Bytes);
-        let course = Course::native(config.drive, keep).carrying(Framing::native(delivery));
+        let means = Means { affinity: info.spec.server_affinity, file: None };
+        let course =
+            Course::native(config.drive, keep).carrying(Framing::native(delivery)).with(means);
         self.session.begin(info, flows, course, &self.shared.bus);
     }
 

@@ -4,6 +4,7 @@
 
 mod access;
 mod endings;
+mod local;
 mod output;
 mod program;
 mod readme;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use polyperf::{
     client,
     measure::Role,
-    outcome::{Ended, Outcome, Side},
+    outcome::{Ended, FailureCode, Outcome, Side},
     spec::Limit,
 };
 
@@ -142,4 +142,23 @@ async fn the_servers_own_report_comes_with_its_results() {
     let [client, _] =
         run(|c| c.time(Duration::from_secs(1)).spec(|spec| spec.server_output = true)).await;
     assert!(client.server_output.as_deref().is_some_and(|text| text.contains("sec")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_starves_for_too_long_fails_the_test() {
+    let world = World::new();
+    let server = world.serve(|s| s).await;
+    // A block each ten seconds is no progress for who waits one.
+    let client = world.client(&server).reverse().rate(1200).spec(|s| {
+        s.block = 1500;
+        s.receive_timeout = Some(Duration::from_secs(1));
+    });
+    let outcome = soon(client.build().unwrap().run()).await.unwrap();
+    match &outcome.ended {
+        Ended::Failed(failure) => {
+            assert_eq!(failure.code, FailureCode::Stalled);
+            assert!(failure.message.contains("nothing was received for 1s"), "{failure}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
