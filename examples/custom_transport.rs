@@ -37,9 +37,7 @@ impl Listener for Framed<Box<dyn Listener>> {
 #[rustfmt::skip]
 impl Connection for Framed<Box<dyn Connection>> {
     async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
-        let mut stream = self.0.open(Hello::Own(&[])).await.map(framed)?;
-        let sent = send_all(&mut *stream.send, hello.bytes()).await;
-        sent.map_err(|source| Error::Connect { addr: stream.peer, source }).map(|()| stream)
+        self.0.open(Hello::Own(&[])).await.map(framed)?.begin_with(hello).await
     }
     async fn close(&self) { self.0.close().await }
 }

@@ -45,7 +45,9 @@ pub(super) async fn receive(
         if drained() && !draining {
             draining = true;
             counters.datagram_target().into_iter().for_each(|sent| account.expect(sent));
-            quiet.as_mut().reset(stage.clock.at(stage.clock.now() + QUIET));
+            put_off(stage, quiet.as_mut());
+            // What was waited for may be there already.
+            continue;
         }
         let advanced = || closed() || (drained() && !draining);
         let news = bell.until(advanced, |cx| match half.poll_recv(cx, buffer.bytes_mut()) {

@@ -8,7 +8,7 @@ use polyperf_memory::{
 };
 use polyperf_transport::{Anyone, Hello, Peer, Stream, Transport};
 
-use super::{Drive, Flow, Framing, Means, Setup, Test, TestEvent};
+use super::{Drive, Flow, Framing, Means, QUIET, Setup, Test, TestEvent};
 use crate::{
     measure::{FlowId, FlowSummary, Role},
     protocol::{
@@ -167,6 +167,18 @@ async fn what_has_arrived_when_the_test_is_over_counts() {
     while !matches!(receiver.next().await, TestEvent::Done) {}
     let counts = receiver.summary().flows[0].datagrams.unwrap();
     assert_eq!((counts.received, counts.lost), (100, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_everything_when_the_count_is_told_waits_for_nothing() {
+    let link = LinkConfig::perfect().delay(MS);
+    let mut ends = Ends::start(&paced(), Framing::Native, Drive::Inline, link).await;
+    let sent = ends.sent().await;
+    tokio::time::sleep(100 * MS).await;
+    ends.receiver.expect(&sent);
+    let told = tokio::time::Instant::now();
+    ends.done().await;
+    assert!(told.elapsed() < QUIET, "{:?}", told.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

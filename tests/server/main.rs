@@ -17,5 +17,6 @@ mod iperf3_breaking;
 mod iperf3_servers;
 mod over_tcp;
 mod raw;
+mod spoofed;
 mod stock;
 mod support;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Path;
+use crate::{Error, Hello, Path};
 
 /// An open stream: two halves that work independently, and what is known of the path.
 #[derive(Debug)]
@@ -24,6 +24,21 @@ pub struct Stream {
     pub peer: SocketAddr,
     /// Figures and settings of the path below the stream.
     pub path: Arc<dyn Path>,
+}
+
+impl Stream {
+    /// Sends `hello` as the first bytes of a stream that began with none: how a transport that is
+    /// built on another one opens its streams.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] if they cannot be sent.
+    pub async fn begin_with(mut self, hello: Hello<'_>) -> Result<Self, Error> {
+        match send_all(self.send.as_mut(), hello.bytes()).await {
+            Ok(()) => Ok(self),
+            Err(source) => Err(Error::Connect { addr: self.peer, source }),
+        }
+    }
 }
 
 /// The sending half of a [`Stream`].
