@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Target;
 use crate::{
-    measure::{CpuScope, CpuUse, Role, RttSummary},
+    measure::{CpuScope, CpuUse, DatagramSummary, Role, RttSummary},
     micros,
     outcome::{Outcome, Side},
     spec::Direction,
@@ -18,6 +18,9 @@ pub struct Figures {
     /// What the receiver counted, in bits per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goodput_bps: Option<f64>,
+    /// The share of the datagrams sent that did not arrive, from 0 to 1, where they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
     /// What the sender sent again, in the transport's own packets or segments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retransmits: Option<u64>,
@@ -67,6 +70,7 @@ impl Figures {
         let rtts: Vec<_> = paths().filter_map(|flow| flow.rtt).collect();
         Self {
             goodput_bps: outcome.goodput(sender.other()),
+            loss: loss(outcome, sender.other()),
             retransmits: sent.and_then(|sent| sent.retransmits()),
             rtt_mean: mean(&rtts),
             rtt_min: rtts.iter().map(|rtt| rtt.min).min(),
@@ -74,6 +78,11 @@ impl Figures {
             congestion: paths().find_map(|flow| flow.path.congestion.clone()),
         }
     }
+}
+
+fn loss(outcome: &Outcome, receiver: Side) -> Option<f64> {
+    let received = outcome.side(receiver)?.with_role(Role::Receiver);
+    DatagramSummary::together(received.map(|flow| flow.datagrams))?.loss()
 }
 
 fn mean(rtts: &[RttSummary]) -> Option<Duration> {
@@ -126,6 +135,18 @@ mod tests {
         assert_eq!(figures.rtt_min, Some(Duration::from_micros(47)));
         assert_eq!(figures.rtt_mean, Some(Duration::from_micros(1080)));
         assert_eq!(figures.congestion.as_deref(), Some("cubic"));
+        assert_eq!(figures.loss, None, "bytes are not lost");
+    }
+
+    #[test]
+    fn loss_is_what_the_receiver_missed_of_all_streams() {
+        let mut outcome = testing::outcome(Direction::Reverse, 2);
+        for (flow, lost) in outcome.local.flows.iter_mut().zip([0, 10]) {
+            let datagrams =
+                DatagramSummary { received: 20 - lost, lost: Some(lost), ..Default::default() };
+            flow.datagrams = Some(datagrams);
+        }
+        assert_eq!(Figures::of(&outcome, &host()).loss, Some(0.25));
     }
 
     #[test]

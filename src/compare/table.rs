@@ -90,6 +90,7 @@ fn figure_cells(figures: &Figures, outcome: &Outcome) -> [String; COLUMNS - NAME
     let block = if spec.block == 0 { UNKNOWN.to_owned() } else { block(spec.block) };
     [
         figure::rate(figures.goodput_bps, None),
+        figures.loss.map_or(UNKNOWN.to_owned(), |loss| format!("{:.2}%", loss * 100.0)),
         figure::count(figures.retransmits),
         figure::rtt(figures.rtt_mean),
         figure::rtt(figures.rtt_min),
@@ -218,9 +219,19 @@ fn way(direction: Direction) -> &'static str {
     }
 }
 
-const HEADER: [&str; COLUMNS] =
-    ["Transport", "Way", "Goodput", "Retr", "RTT mean", "RTT min", "CPU s/GB", "Streams", "Block"];
-const COLUMNS: usize = 9;
+const HEADER: [&str; COLUMNS] = [
+    "Transport",
+    "Way",
+    "Goodput",
+    "Lost",
+    "Retr",
+    "RTT mean",
+    "RTT min",
+    "CPU s/GB",
+    "Streams",
+    "Block",
+];
+const COLUMNS: usize = 10;
 /// The columns that name what the others tell of.
 const NAMES: usize = 2;
 const PROCESS_WIDE: &str = "*";
