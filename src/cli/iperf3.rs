@@ -17,7 +17,6 @@ pub(super) const ABSENT: &[Absent] = &[
     value(Some('X'), "xbind", "SCTP is not offered; use -B to bind"),
     value(None, "nstreams", "SCTP is not offered; use -P for streams"),
     flag(Some('V'), "verbose", "leave it out, or use -J for every detail"),
-    flag(None, "gsro", "leave it out: datagrams are sent and received so by default"),
     value(Some('I'), "pidfile", "leave it to the service manager"),
     flag(Some('D'), "daemon", "run it as a service, or in the background with &"),
     value(None, "logfile", "send standard error to a file; a client's report goes there with -o"),

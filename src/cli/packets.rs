@@ -32,6 +32,9 @@ pub(super) struct RawPackets {
     /// Send each datagram by itself, without segmentation offload.
     #[arg(long)]
     pub(super) no_gso: bool,
+    /// Send and receive many datagrams at a time, as is done by default.
+    #[arg(long)]
+    pub(super) gsro: bool,
     /// Several paths under each TCP stream.
     #[arg(short, long)]
     pub(super) mptcp: bool,
@@ -86,6 +89,9 @@ pub(super) fn tuning(raw: &RawPackets, tuning: Tuning, mistakes: &mut Mistakes) 
     let dscp = mistakes.value("--dscp", raw.dscp.as_ref(), dscp);
     if tos.is_some() && dscp.is_some() {
         mistakes.add("-S and --dscp exclude each other: they set the same byte");
+    }
+    if raw.gsro && raw.no_gso {
+        mistakes.add("--gsro and --no-gso exclude each other: keep one");
     }
     let label = mistakes.value("-L", raw.flowlabel.as_ref(), whole(1..=0xf_ffff_u32));
     let rate = mistakes.value("--fq-rate", raw.fq_rate.as_ref(), positive_rate);

@@ -1,6 +1,6 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use polyperf_transport::Transport;
+use polyperf_transport::{Delivery, Transport};
 
 use super::{
     connect,
@@ -15,7 +15,7 @@ use crate::{
     measure::Role,
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
     protocol::iperf3::{
-        Action, Client as Machine, Cookie, Deadlines, Extras, Input, Params, Results,
+        Action, Client as Machine, Cookie, Deadlines, Extras, Input, Offload, Params, Results,
     },
     session::iperf3::{Session, deadlines},
     spec::{Limit, TestSpec},
@@ -51,7 +51,8 @@ impl<'a> Iperf3Session<'a> {
     /// Refuses what iperf3 has no words for.
     pub(super) fn new(reached: Reached<'a>) -> Result<Self, Failure> {
         let Reached { config, bus, transport, means, wire, cookie } = reached;
-        let params = Params::new(&config.spec, extras(config)?);
+        let datagrams = matches!(transport.delivery(), Delivery::Messages { .. });
+        let params = Params::new(&config.spec, extras(config, datagrams)?);
         let params = params.map_err(|failure| {
             let text = format!("{} speaks iperf3's protocol: {failure}", server_at(config));
             Failure { message: text, ..failure }
@@ -193,10 +194,11 @@ impl<'a> Iperf3Session<'a> {
 }
 
 /// Returns what is asked for beyond the test.
-fn extras(config: &Config) -> Result<Extras, Failure> {
+fn extras(config: &Config, datagrams: bool) -> Result<Extras, Failure> {
     let auth_token = config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?;
     let program = concat!("polyperf ", env!("CARGO_PKG_VERSION"));
-    Ok(Extras { auth_token, ..Extras::of_client(program) })
+    let offload = datagrams.then(|| Offload::of(!config.spec.tuning.no_gso));
+    Ok(Extras { auth_token, offload, ..Extras::of_client(program) })
 }
 
 /// Returns iperf3's deadlines. A server that makes a client wait says so by not answering, so that

@@ -83,6 +83,7 @@ fn lines_of_iperf3_mean_what_they_mean_there() {
         "-s --rsa-private-key-path private.pem --authorized-users-path users.csv --time-skew-threshold 5 --use-pkcs1-padding",
         "-c host -u -b 100M -l 1448",
         "-uc host --udp-counters-64bit --dont-fragment",
+        "-uc host --gsro",
         "-c host -S 0x10",
         "-c host --dscp ef -L 7",
         "-c host -Z --skip-rx-copy",

@@ -90,7 +90,7 @@ impl Params {
     /// # Errors
     ///
     /// Refuses what iperf3 has no words for.
-    pub fn new(spec: &TestSpec, extras: Extras) -> Result<Self, Failure> {
+    pub fn new(spec: &TestSpec, mut extras: Extras) -> Result<Self, Failure> {
         let refuse = |text: String| Err(Failure::new(FailureCode::Unsupported, text));
         if !TRANSPORTS.contains(&&*spec.transport) {
             return refuse(format!("iperf3 has no {}; it has tcp and udp", spec.transport));
@@ -99,6 +99,9 @@ impl Params {
         let mut warnings = Vec::new();
         if fields.block == 0 {
             fields.block = if fields.transport == UDP { UDP_BLOCK } else { TCP_BLOCK };
+        }
+        if let Some(offload) = &mut extras.offload {
+            offload.gso_datagram = fields.block.into();
         }
         // Servers older than 3.1 alone lack these, and 32 bits wrap within hours or minutes.
         fields.udp_counters_64bit |= fields.transport == UDP;
@@ -208,6 +211,15 @@ impl Extras {
     }
 }
 
+impl Offload {
+    /// Returns what iperf3 asks for with, or without, `--gsro`. [`Params::new`] fills in the length
+    /// of a datagram.
+    #[must_use]
+    pub fn of(gso: bool) -> Self {
+        Self { gso, gso_datagram: 0, gso_buffer: LONGEST_SEND, gro: gso, gro_buffer: LONGEST_SEND }
+    }
+}
+
 impl BadParams {
     /// Returns the code to tell the client: that of the last violation, as iperf3 does.
     #[must_use]
@@ -232,6 +244,8 @@ fn list(violations: &[Violation]) -> String {
     texts.join("; ")
 }
 
+/// iperf3's default for what is sent or received at once.
+const LONGEST_SEND: u64 = 65_507;
 const TCP: &str = "tcp";
 const UDP: &str = "udp";
 const SCTP: &str = "sctp";
