@@ -15,6 +15,7 @@ pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<Strin
     let mut lines: Vec<_> = rows.iter().filter_map(|row| path(outcome, table, row)).collect();
     lines.extend(rows.iter().filter_map(|row| arrivals(table, row)));
     lines.extend(rows.iter().filter_map(|row| lateness(outcome, table, row)));
+    lines.extend(rows.iter().filter_map(|row| offload(outcome, table, row)));
     lines.push(format!(
         "CPU: local {}, remote {}",
         cpu(outcome.local.cpu.as_ref()),
@@ -78,6 +79,23 @@ fn arrivals(table: &Table, row: &Row) -> Option<String> {
         shown(counts.loss_runs),
         shown(counts.longest_loss_run),
     ))
+}
+
+/// Returns how many datagrams of one flow went at once, if they did.
+fn offload(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
+    let at_once = |role| outcome.flow(row.flow?, role);
+    let sent = at_once(Role::Sender)?.path.gso_segments?;
+    let received = at_once(Role::Receiver).and_then(|flow| flow.path.gro_segments);
+    let (sent, received) = (many(Some(sent), "GSO"), many(received, "GRO"));
+    Some(format!("{} datagrams sent {sent}, received {received}", table.name(row)))
+}
+
+fn many(segments: Option<u32>, how: &str) -> String {
+    match segments {
+        None => UNKNOWN.to_owned(),
+        Some(1) => "one by one".to_owned(),
+        Some(segments) => format!("up to {segments} at once ({how})"),
+    }
 }
 
 /// Returns how well the sender of one flow kept its own schedule, if it had one.

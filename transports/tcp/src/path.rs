@@ -81,19 +81,24 @@ pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
         let in_force = socket.peer_addr().ok().and_then(|peer| peer.as_socket_ipv6());
         let in_force = in_force.map(|peer| u32::from_be(peer.flowinfo()) & 0xf_ffff);
         let granted = in_force.and_then(NonZeroU32::new);
-        settings.push(before_connecting("flow_label", label, granted));
+        settings.push(before_connecting("flow_label", label, granted, "only IPv6 has one, and "));
     }
     if tuning.mptcp {
         let multipath = socket.protocol().is_ok_and(|protocol| protocol == Some(Protocol::MPTCP));
-        settings.push(before_connecting("mptcp", true, multipath.then_some(true)));
+        settings.push(before_connecting("mptcp", true, multipath.then_some(true), ""));
     }
     settings
 }
 
 /// Returns a setting that is made when a socket is connected, by the end that connects.
-fn before_connecting<T: ToString>(option: &str, asked: T, granted: Option<T>) -> Setting {
-    let reason = "it is set by the end that connects, and before it does";
-    let refused = granted.is_none().then(|| reason.to_owned());
+fn before_connecting<T: ToString>(
+    option: &str,
+    asked: T,
+    granted: Option<T>,
+    also: &str,
+) -> Setting {
+    let reason = || format!("{also}it is set by the end that connects, and before it does");
+    let refused = granted.is_none().then(reason);
     let granted = granted.map(|granted| granted.to_string());
     Setting { option: option.to_owned(), asked: asked.to_string(), granted, refused }
 }
