@@ -12,6 +12,7 @@ use super::{
     cpu::CpuTime,
     framing::{Framing, Outbox},
     signals::{Bell, Phase, Signals},
+    sleep,
 };
 use crate::{
     measure::{FlowId, Lateness, Role},
@@ -212,7 +213,7 @@ impl Stage {
     /// Waits until `until`, or for a halt, which a thread notices after [`BLOCK_LIMIT`].
     async fn rest(&self, until: Duration, bell: &Bell) {
         match self.drive {
-            // A thread's own sleep is precise to some 50 µs; a runtime's timer to a millisecond.
+            // A runtime's timer is precise to a millisecond alone.
             Drive::Threads => {
                 let wait = until.saturating_sub(self.clock.now());
                 std::thread::sleep(wait.min(BLOCK_LIMIT));
@@ -265,14 +266,16 @@ fn launch<F>(
         }
         Drive::Threads => {
             let thread = std::thread::Builder::new().name(format!("flow-{}", flow.0));
-            let body =
-                move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let body = move || {
+                sleep::be_punctual();
+                match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
                         let (result, record, halves) = runtime.block_on(work(stage));
                         report.end(result, CpuTime::of_thread(), record, Some(halves));
                     }
                     Err(error) => report.end(Err(error), None, Record::default(), None),
-                };
+                }
+            };
             // Where no thread can be had, the closure is dropped, and the report with it says so.
             let _ = thread.stack_size(STACK).spawn(body);
         }

@@ -9,6 +9,7 @@ mod flow;
 mod framing;
 mod sampler;
 mod signals;
+mod sleep;
 mod test;
 mod watch;
 
