@@ -246,8 +246,11 @@ fn figures(outcome: &Outcome, case: &Case) -> Result<Figures> {
     })
 }
 
-/// Returns the largest part of the rate by which a second of any flow was off.
+/// Returns the largest part of the rate by which a second of any flow was off; 0 without a rate.
 fn worst(outcome: &Outcome, role: FlowRole, case: &Case) -> f64 {
+    if case.rate == 0 {
+        return 0.0;
+    }
     let whole = outcome.intervals.len().saturating_sub(1);
     let samples = outcome.intervals.iter().take(whole).flat_map(|interval| {
         [Some(&interval.local), interval.remote.as_ref()].into_iter().flatten()
