@@ -98,6 +98,7 @@ fn note(
     received: Received,
 ) -> bool {
     let now = stage.clock.now();
+    counters.pass(now);
     let bytes = account.take(buffer, received, now);
     if bytes > 0 {
         counters.add(bytes, now);

@@ -13,6 +13,7 @@ use super::{
     framing::{Framing, Outbox},
     means::{Means, Tape, pin},
     signals::{Bell, Phase, Signals},
+    sleep,
 };
 use crate::{
     measure::{FlowId, Lateness, Role},
@@ -232,7 +233,7 @@ impl Stage {
     /// Waits until `until`, or for a halt, which a thread notices after [`BLOCK_LIMIT`].
     async fn rest(&self, until: Duration, bell: &Bell) {
         match self.drive {
-            // A thread's own sleep is precise to some 50 µs; a runtime's timer to a millisecond.
+            // A runtime's timer is precise to a millisecond alone.
             Drive::Threads => {
                 let wait = until.saturating_sub(self.clock.now());
                 std::thread::sleep(wait.min(BLOCK_LIMIT));
@@ -288,12 +289,14 @@ fn launch<F>(
             let thread = std::thread::Builder::new().name(format!("flow-{}", flow.0));
             let body = move || {
                 let affinity = stage.means.affinity.map(pin);
+                sleep::be_punctual();
                 match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
                         let (result, record, halves) = runtime.block_on(work(stage));
                         report.end(result, CpuTime::of_thread(), record, affinity, Some(halves));
                     }
                     Err(error) => report.end(Err(error), None, Record::default(), affinity, None),
+                    Err(error) => report.end(Err(error), None, Record::default(), None),
                 }
             };
             // Where no thread can be had, the closure is dropped, and the report with it says so.

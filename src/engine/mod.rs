@@ -10,6 +10,7 @@ mod framing;
 mod means;
 mod sampler;
 mod signals;
+mod sleep;
 mod test;
 mod watch;
 

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use super::watch::{Ending, Watch};
+use super::{
+    counters::{Counters, Tally},
+    watch::{Ending, Watch},
+};
 use crate::{
     measure::{FlowSample, FlowSummary, Role, Sample},
     spec::{Limit, TestSpec},
@@ -24,14 +27,16 @@ impl Sampler {
             Limit::Time(_) => spec.duration(),
             Limit::Bytes(_) | Limit::Blocks(_) | Limit::Endless => None,
         };
-        Self {
+        let sampler = Self {
             interval: spec.interval,
             omit: spec.omit,
             end,
             index: 0,
             start: Duration::ZERO,
             flows,
-        }
+        };
+        sampler.announce();
+        sampler
     }
 
     /// Returns when the current interval ends; `None` if only the end of the test ends it.
@@ -49,7 +54,8 @@ impl Sampler {
     /// Ends the current interval where it was due.
     pub(crate) fn tick(&mut self) -> Option<Sample> {
         let end = self.due()?;
-        let sample = self.cut(end);
+        let sample = self.cut(end, Counters::at_cut);
+        self.announce();
         if end == self.omit {
             self.flows.iter_mut().for_each(Watch::begin_totals);
         }
@@ -60,7 +66,7 @@ impl Sampler {
     /// Ends the last interval at `now`; `None` if there is nothing in it.
     pub(crate) fn finish(&mut self, now: Duration) -> Option<Sample> {
         let interval = self.interval?;
-        let sample = self.cut(now.max(self.start));
+        let sample = self.cut(now.max(self.start), Counters::tally);
         let loses = |flow: &FlowSample| flow.datagrams.is_some_and(|counts| counts.lost > Some(0));
         let empty = sample.flows.iter().all(|flow| flow.bytes == 0 && !loses(flow));
         (!empty || sample.duration() >= interval / 10).then_some(sample)
@@ -91,11 +97,17 @@ impl Sampler {
         &self.flows
     }
 
-    fn cut(&mut self, end: Duration) -> Sample {
+    /// Tells the flows when the current interval ends.
+    fn announce(&self) {
+        let due = self.due();
+        self.flows.iter().for_each(|flow| flow.counters.cut_at(due));
+    }
+
+    fn cut(&mut self, end: Duration, tally: fn(&Counters) -> Tally) -> Sample {
         let start = std::mem::replace(&mut self.start, end);
         let index = self.index;
         self.index += 1;
-        let flows = self.flows.iter_mut().map(Watch::sample).collect();
+        let flows = self.flows.iter_mut().map(|flow| flow.sample(tally(&flow.counters))).collect();
         Sample { index, start, end, omitted: start < self.omit, flows }
     }
 }
@@ -107,11 +119,7 @@ mod tests {
     use polyperf_transport::{Path, PathStats, Setting, Tuning};
 
     use super::*;
-    use crate::{
-        engine::{Framing, counters::Counters},
-        measure::FlowId,
-        spec::SpecFields,
-    };
+    use crate::{engine::Framing, measure::FlowId, spec::SpecFields};
 
     #[derive(Debug)]
     struct Still;
@@ -143,7 +151,11 @@ mod tests {
     }
 
     fn move_bytes(sampler: &Sampler, bytes: usize) {
-        sampler.flows[0].counters.add(bytes, Duration::ZERO);
+        move_bytes_at(sampler, bytes, 0);
+    }
+
+    fn move_bytes_at(sampler: &Sampler, bytes: usize, millis: u64) {
+        sampler.flows[0].counters.add(bytes, Duration::from_millis(millis));
     }
 
     #[test]
@@ -168,6 +180,19 @@ mod tests {
         assert_eq!((total.bytes, total.omitted_bytes), (30, 70));
         assert_eq!(total.duration, Duration::from_secs(2));
         assert_eq!(total.retransmits, Some(0), "a measured zero is a zero");
+    }
+
+    #[test]
+    fn a_late_look_takes_nothing_from_the_next_interval() {
+        let mut sampler = sampler(0, Some(500));
+        for (bytes, millis) in [(70, 499), (30, 500), (5, 520)] {
+            move_bytes_at(&sampler, bytes, millis);
+        }
+        assert_eq!(sampler.tick().map(|sample| sample.flows[0].bytes), Some(70));
+        move_bytes_at(&sampler, 1, 1000);
+        assert_eq!(sampler.tick().map(|sample| sample.flows[0].bytes), Some(35));
+        let rest = sampler.finish(Duration::from_secs(2));
+        assert_eq!(rest.map(|sample| sample.flows[0].bytes), Some(1));
     }
 
     #[test]

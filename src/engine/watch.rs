@@ -2,7 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use polyperf_transport::{Path, PathStats};
 
-use super::{counters::Counters, flow::Record, framing::Framing};
+use super::{
+    counters::{Counters, Tally},
+    flow::Record,
+    framing::Framing,
+};
 use crate::{
     measure::{DatagramCounts, DatagramSummary, FlowId, FlowSample, FlowSummary, Role, RttSummary},
     protocol::{
@@ -115,12 +119,12 @@ impl Watch {
         stats
     }
 
-    pub(super) fn sample(&mut self) -> FlowSample {
-        let bytes = self.counters.bytes();
+    /// Ends an interval, by whose end there was so much.
+    pub(super) fn sample(&mut self, tally: Tally) -> FlowSample {
+        let Tally { bytes, datagrams, jitter } = tally;
         let delta = bytes.saturating_sub(self.last.bytes);
-        let datagrams = self.counters.datagrams();
         let counted = datagrams.since(&self.last.datagrams);
-        let received = || DatagramSummary::counted(&counted, self.counters.jitter());
+        let received = || DatagramSummary::counted(&counted, jitter);
         let received = self.carries_datagrams(Role::Receiver).then(received);
         let sends = self.role == Role::Sender;
         let path = sends.then(|| self.glance());

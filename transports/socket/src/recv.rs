@@ -37,7 +37,7 @@ impl DatagramRecv {
     pub fn new(endpoint: Arc<Endpoint>) -> Self {
         Self {
             endpoint,
-            wait: Wait::Readiness(None),
+            wait: Wait::new(),
             held: Held::default(),
             inbox: None,
             strays: None,
@@ -123,8 +123,7 @@ impl DatagramRecv {
     fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Option<Parcel> {
         let inbox = self.inbox.as_mut()?;
         // In a system call nobody hears a waker, unless there is no system call to sit in.
-        let blocks = matches!(self.wait, Wait::Block(_));
-        if blocks && matches!(self.endpoint.route, Route::Connected { .. }) {
+        if self.wait.blocks() && matches!(self.endpoint.route, Route::Connected { .. }) {
             return inbox.try_recv().ok();
         }
         match inbox.poll_recv(cx) {

@@ -25,7 +25,7 @@ impl DatagramSend {
     /// Returns the half of `endpoint` that sends.
     #[must_use]
     pub fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, wait: Wait::Readiness(None) }
+        Self { endpoint, wait: Wait::new() }
     }
 
     /// Sends as many whole datagrams as one call carries; see

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
+
 /// Waits for `events` on a socket, for up to `limit`.
 pub(crate) fn wait(socket: &impl AsFd, events: libc::c_short, limit: Duration) -> io::Result<()> {
     let mut fd = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events, revents: 0 };
@@ -26,9 +28,13 @@ pub(crate) fn wait(socket: &impl AsFd, events: libc::c_short, limit: Duration) -
 /// `segment` bytes.
 ///
 /// Unlike `quinn_udp` it names no address, so that the kernel looks up no route for each call, and
-/// no type of service, which would override the one set on the socket.
+/// no type of service, which would override the one set on the socket. It never waits, also where
+/// a call that reads from the socket does.
 pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], segment: Option<u16>) -> io::Result<usize> {
-    let Some(segment) = segment else { return uninterrupted(|| socket.send(bytes)) };
+    let Some(segment) = segment else {
+        let socket = SockRef::from(socket);
+        return uninterrupted(|| socket.send_with_flags(bytes, libc::MSG_DONTWAIT));
+    };
     send_segments(socket, bytes, segment)
 }
 
@@ -55,9 +61,10 @@ fn send_segments(socket: &UdpSocket, bytes: &[u8], segment: u16) -> io::Result<u
         (*header).cmsg_len = len as _;
         libc::CMSG_DATA(header).cast::<u16>().write_unaligned(segment);
     }
+    let flags = libc::MSG_DONTWAIT;
     uninterrupted(|| {
         // SAFETY: `message` points to `part`, `control` and `bytes`, which all outlive the call.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) };
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     })
 }

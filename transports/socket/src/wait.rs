@@ -14,8 +14,16 @@ use crate::{DatagramSocket, sys};
 
 /// How a half waits for its socket.
 #[derive(Debug)]
-pub(crate) enum Wait {
-    /// In poll(2), for up to the time given.
+pub(crate) struct Wait {
+    mode: Mode,
+    /// Whether calls that read from the socket wait by themselves.
+    calls_block: bool,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// In a system call, for up to the time given: the one that reads, which saves one for each
+    /// datagram that is waited for; or poll(2) for room to write, of which there is much at a time.
     Block(Duration),
     /// On a reactor, which watches the socket from the first time that the call would block.
     ///
@@ -31,11 +39,19 @@ pub(crate) enum For {
 }
 
 impl Wait {
+    pub(crate) fn new() -> Self {
+        Self { mode: Mode::Readiness(None), calls_block: false }
+    }
+
     pub(crate) fn set_limit(&mut self, limit: Option<Duration>) {
-        *self = match limit {
-            Some(limit) if !limit.is_zero() => Self::Block(limit),
-            _ => Self::Readiness(None),
+        self.mode = match limit {
+            Some(limit) if !limit.is_zero() => Mode::Block(limit),
+            _ => Mode::Readiness(None),
         };
+    }
+
+    pub(crate) fn blocks(&self) -> bool {
+        matches!(self.mode, Mode::Block(_))
     }
 
     /// Calls until it no longer would block, and waits in between.
@@ -46,27 +62,43 @@ impl Wait {
         what: For,
         mut call: impl FnMut() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
+        self.prepare(socket, what)?;
         match call() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // The kernel is out of memory for packets, and cannot say when it has some again.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return again(cx),
             result => return Poll::Ready(result),
         }
-        match self {
-            Self::Block(limit) => {
+        match &mut self.mode {
+            Mode::Block(_) if self.calls_block => again(cx),
+            Mode::Block(limit) => {
                 sys::wait(socket, what.events(), *limit)?;
                 match call() {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => again(cx),
                     result => Poll::Ready(result),
                 }
             }
-            Self::Readiness(watch) => loop {
+            Mode::Readiness(watch) => loop {
                 let mut guard = ready!(poll_ready(watch, cx, socket, what))?;
                 if let Ok(result) = guard.try_io(|_| call()) {
                     return Poll::Ready(result);
                 }
             },
         }
+    }
+
+    /// Has calls that read wait by themselves, or not, as the mode is by now. Done only when the
+    /// half reads, for until then somebody else may, who must not wait.
+    fn prepare(&mut self, socket: &DatagramSocket, what: For) -> io::Result<()> {
+        if matches!(what, For::Writing) || self.calls_block == self.blocks() {
+            return Ok(());
+        }
+        if let Mode::Block(limit) = self.mode {
+            socket.get().set_read_timeout(Some(limit))?;
+        }
+        socket.get().set_nonblocking(!self.blocks())?;
+        self.calls_block = self.blocks();
+        Ok(())
     }
 }
 
