@@ -296,7 +296,6 @@ fn launch<F>(
                         report.end(result, CpuTime::of_thread(), record, affinity, Some(halves));
                     }
                     Err(error) => report.end(Err(error), None, Record::default(), affinity, None),
-                    Err(error) => report.end(Err(error), None, Record::default(), affinity, None),
                 }
             };
             // Where no thread can be had, the closure is dropped, and the report with it says so.
