@@ -1,6 +1,6 @@
 //! A test's streams, opened and made known to the server.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use polyperf_transport::{Connection, Delivery, Hello, Peer, RecvHalf, Stream, Transport};
@@ -71,8 +71,7 @@ pub(super) async fn at_once(
 /// directions apart.
 ///
 /// A stream of datagrams has no cookie. It is open when the server has replied to its first datagram,
-/// which may take so long as there is `patience`. The datagram is sent once: a server takes a second
-/// one for another stream, or for data.
+/// which may take so long as there is `patience`.
 pub(super) async fn in_turn(
     transport: Arc<dyn Transport>,
     peer: Peer,
@@ -87,15 +86,41 @@ pub(super) async fn in_turn(
     let hello = if datagrams { Hello::Bare(&word) } else { Hello::Own(cookie.as_bytes()) };
     let mut flows = Vec::new();
     for id in (1..=spec.flows()).map(FlowId) {
-        let mut flow = open(connection.as_ref(), hello, id, &spec).await.map_err(failed)?;
-        if datagrams {
-            let replied = tokio::time::timeout(patience, reply(flow.stream.recv.as_mut())).await;
-            let replied = replied.unwrap_or_else(|_| Err(format!("no reply within {patience:?}")));
-            replied.map_err(|what| failed(format!("stream {}: {what}; {LOST_WORD}", id.0)))?;
-        }
-        flows.push(flow);
+        let flow = if datagrams {
+            let flow = open_answered(connection.as_ref(), hello, id, &spec);
+            let flow = tokio::time::timeout(patience, flow).await;
+            flow.unwrap_or_else(|_| {
+                Err(format!("stream {}: no reply within {patience:?}; {LOST_WORD}", id.0))
+            })
+        } else {
+            open(connection.as_ref(), hello, id, &spec).await
+        };
+        flows.push(flow.map_err(failed)?);
     }
     Ok(flows)
+}
+
+/// Opens a stream of datagrams, and waits for the server's reply.
+///
+/// The word is sent once, for a server takes a second one for another stream, or for data; unless the
+/// server's system says that nobody has heard it. Some servers do not listen for a moment after each
+/// stream.
+async fn open_answered(
+    connection: &dyn Connection,
+    hello: Hello<'_>,
+    id: FlowId,
+    spec: &TestSpec,
+) -> Result<Flow, String> {
+    loop {
+        let mut flow = open(connection, hello, id, spec).await?;
+        match reply(flow.stream.recv.as_mut()).await {
+            Ok(()) => return Ok(flow),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                tokio::time::sleep(DEAF).await;
+            }
+            Err(error) => return Err(format!("stream {}: {error}; {LOST_WORD}", id.0)),
+        }
+    }
 }
 
 async fn open(
@@ -112,18 +137,15 @@ async fn open(
 
 /// Waits for the server's reply. A server that sends may be ahead of it: what comes before it, and
 /// together with it, is of no test that has begun.
-async fn reply(half: &mut dyn RecvHalf) -> Result<(), String> {
+async fn reply(half: &mut dyn RecvHalf) -> io::Result<()> {
     let mut buffer = vec![0; DATAGRAMS];
     loop {
-        match poll_fn(|cx| half.poll_recv(cx, &mut buffer)).await {
-            Ok(Some(received)) => {
-                let mut datagrams = buffer[..received.len].chunks(received.stride.max(1));
-                if datagrams.any(Connect::is_reply) {
-                    return Ok(());
-                }
-            }
-            Ok(None) => return Err("closed by the other end".to_owned()),
-            Err(error) => return Err(error.to_string()),
+        let Some(received) = poll_fn(|cx| half.poll_recv(cx, &mut buffer)).await? else {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other end"));
+        };
+        let mut datagrams = buffer[..received.len].chunks(received.stride.max(1));
+        if datagrams.any(Connect::is_reply) {
+            return Ok(());
         }
     }
 }
@@ -135,5 +157,10 @@ fn failure(transport: &dyn Transport, addr: SocketAddr, what: &str) -> Failure {
 
 /// Room for the longest datagram.
 const DATAGRAMS: usize = 64 << 10;
+/// How long a server that did not listen is given before the next word.
+const DEAF: Duration = Duration::from_millis(5);
 const LOST_WORD: &str =
     "a datagram was lost, or a firewall does not let the port through; try again";
+
+#[cfg(test)]
+mod tests;

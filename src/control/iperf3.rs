@@ -37,7 +37,12 @@ impl Iperf3Control {
                 Err(error) => Some(Heard::Garbage(error)),
             }
         };
-        self.wire.exchange(next).await
+        match self.wire.exchange(next).await {
+            Heard::Lost(reason) => {
+                self.decoder.last_words().map_or(Heard::Lost(reason), Heard::Message)
+            }
+            heard => heard,
+        }
     }
 
     /// Returns the bytes below, to take leave of them.

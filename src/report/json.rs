@@ -71,10 +71,10 @@ impl Document {
     fn finished(outcome: &Outcome) -> Self {
         let info = &outcome.info;
         let senders = outcome.local.flows.iter().filter(|flow| flow.role == Role::Sender);
-        let mss = senders.chain(&outcome.local.flows).find_map(|flow| flow.path.mss);
+        let path = senders.chain(&outcome.local.flows).map(|flow| &flow.path).next();
         let intervals = outcome.intervals.iter();
         Self {
-            start: Start::new(info, mss),
+            start: Start::new(info, path),
             intervals: intervals.map(|interval| IntervalPart::new(info, interval)).collect(),
             end: EndOrNothing::End(Box::new(End::new(outcome))),
             title: info.spec.title.clone(),

@@ -40,7 +40,11 @@ pub(super) fn of_datagrams(direction: Direction, streams: u16) -> Outcome {
     for flow in std::iter::once(&mut outcome.local).chain(&mut outcome.remote).flat_map(flows) {
         (flow.datagrams_sent, flow.datagrams) = counted(flow.role, flow.bytes, true);
         (flow.retransmits, flow.rtt, flow.max_cwnd) = (None, None, None);
-        flow.path = PathStats::default();
+        flow.path = PathStats {
+            send_buffer: Some(425_984),
+            recv_buffer: Some(425_984),
+            ..PathStats::default()
+        };
         flow.lateness = flow.datagrams_sent.map(|count| LatenessSummary {
             count,
             p50: Duration::from_micros(52),
@@ -364,6 +368,8 @@ fn path(flow: FlowId, index: u32) -> PathStats {
         peer_window: Some(3_145_728),
         mtu: Some(1500),
         mss: Some(1448),
+        send_buffer: Some(2_626_560),
+        recv_buffer: Some(131_072),
         reordering: Some(3),
         congestion: Some("cubic".to_owned()),
         ..PathStats::default()

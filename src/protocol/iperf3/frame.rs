@@ -124,6 +124,16 @@ impl Decoder {
         Ok(Some(message))
     }
 
+    /// Returns the error that a connection ended with, if it did: iperf3 3.12 closes behind the code
+    /// where a user is unknown, and tells no number of its system's.
+    #[must_use]
+    pub fn last_words(&self) -> Option<Message> {
+        let rest = &self.buffer[self.read..];
+        let (&SERVER_ERROR, code) = rest.split_first()? else { return None };
+        let code = i32::from_be_bytes(*code.first_chunk()?);
+        (self.sender == Side::Server).then_some(Message::Error { code, errno: 0 })
+    }
+
     /// Returns how many bytes are kept: never more than were fed.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -259,6 +269,19 @@ mod tests {
             decoder.feed(&bytes[cut..]);
             let error = Message::Error { code: 142, errno: -1 };
             assert_eq!(decoder.next(Expect::State), Ok(Some(error)));
+        }
+    }
+
+    #[test]
+    fn a_code_is_an_error_where_nothing_comes_behind_it() {
+        for (bytes, words) in [
+            (&b"\xfe\0\0\0\x8e"[..], Some(Message::Error { code: 142, errno: 0 })),
+            (b"\xfe\0\0\0", None),
+            (b"\x09\0\0\0\x8e", None),
+        ] {
+            let mut decoder = Decoder::new(Side::Server);
+            decoder.feed(bytes);
+            assert_eq!(decoder.last_words(), words);
         }
     }
 

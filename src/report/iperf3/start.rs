@@ -1,5 +1,6 @@
-use std::time::Duration;
+use std::{num::NonZero, time::Duration};
 
+use polyperf_transport::PathStats;
 use serde::Serialize;
 use serde_json::Number;
 
@@ -7,7 +8,7 @@ use crate::{
     measure::FlowId,
     outcome::{Side, TestInfo},
     report::row,
-    spec::{Direction, Limit},
+    spec::{Direction, Limit, SpecFields},
 };
 
 /// `start`.
@@ -92,8 +93,8 @@ impl Start {
         }
     }
 
-    /// Returns the start of a test, whose streams' segments have `mss` bytes if that is known yet.
-    pub(in crate::report) fn new(info: &TestInfo, mss: Option<u32>) -> Self {
+    /// Returns the start of a test, and what is known of its first stream's `path` by now.
+    pub(in crate::report) fn new(info: &TestInfo, path: Option<&PathStats>) -> Self {
         let connected = info.flows.iter().map(|flow| Connected {
             socket: flow.flow,
             local_host: flow.local.ip().to_canonical().to_string(),
@@ -105,13 +106,13 @@ impl Start {
             connected: connected.collect(),
             version: info.local_host.program.clone(),
             system_info: Some(info.local_host.system.clone()),
-            test: Some(Test::new(info, mss)),
+            test: Some(Test::new(info, path)),
         }
     }
 }
 
 impl Test {
-    fn new(info: &TestInfo, mss: Option<u32>) -> Self {
+    fn new(info: &TestInfo, path: Option<&PathStats>) -> Self {
         let spec = &info.spec;
         let address = info.peer.ip().to_canonical().to_string();
         let host = info.host.clone().filter(|_| info.side == Side::Client).unwrap_or(address);
@@ -121,7 +122,7 @@ impl Test {
             Side::Server => (None, Some(peer)),
         };
         let datagrams = row::is_of_datagrams(info);
-        let asked_mss = spec.tuning.mss.map(std::num::NonZero::get);
+        let asked_mss = spec.tuning.mss.map(NonZero::get);
         Self {
             timestamp: Timestamp {
                 time: http_date(info.started),
@@ -131,12 +132,12 @@ impl Test {
             accepted_connection,
             cookie: info.session.clone(),
             tcp_mss: asked_mss,
-            tcp_mss_default: (asked_mss.is_none() && !datagrams).then_some(mss),
+            tcp_mss_default: (asked_mss.is_none() && !datagrams).then(|| path?.mss),
             target_bitrate: spec.rate.map_or(0, |rate| rate.bits_per_second),
-            fq_rate: 0,
-            sock_bufsize: spec.tuning.window.map_or(0, std::num::NonZero::get),
-            sndbuf_actual: None,
-            rcvbuf_actual: None,
+            fq_rate: fq_rate(spec),
+            sock_bufsize: spec.tuning.window.map_or(0, NonZero::get),
+            sndbuf_actual: path.and_then(|path| path.send_buffer),
+            rcvbuf_actual: path.and_then(|path| path.recv_buffer),
             test_start: TestStart::new(info),
         }
     }
@@ -161,13 +162,18 @@ impl TestStart {
             bytes,
             blocks,
             reverse: u8::from(spec.direction == Direction::Reverse),
-            tos: 0,
+            tos: spec.tuning.tos.unwrap_or(0),
             target_bitrate: spec.rate.map_or(0, |rate| rate.bits_per_second),
             bidir: u8::from(spec.direction == Direction::Bidirectional),
-            fqrate: 0,
+            fqrate: fq_rate(spec),
             interval: seconds(spec.interval.unwrap_or_default()),
         }
     }
+}
+
+/// Returns the rate at which the system is to pace; 0 is not asked for.
+fn fq_rate(spec: &SpecFields) -> u64 {
+    spec.tuning.fq_rate.map_or(0, NonZero::get)
 }
 
 /// Returns seconds, as a whole number where they are one: iperf3 writes these as whole numbers, and

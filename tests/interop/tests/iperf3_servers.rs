@@ -10,7 +10,7 @@ use polyperf::{
     outcome::{Dialect, Ended, FailureCode, Outcome, Side},
     spec::Limit,
 };
-use polyperf_interop::{Iperf3Server, signal};
+use polyperf_interop::{Peer, PeerServer, signal};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -21,7 +21,7 @@ const MIB: u64 = 1 << 20;
 
 /// Runs a test against a server of its own, and returns what both ends have.
 async fn both(host: &str, set: impl FnOnce(Builder) -> Builder) -> (Arc<Outcome>, Value) {
-    let server = Iperf3Server::for_one_test().await;
+    let server = PeerServer::for_one_test(Peer::Iperf3).await;
     let client = Client::builder(host).port(server.port).time(Duration::from_secs(1));
     let outcome = set(client).build().expect("a valid test").run().await;
     let outcome = outcome.unwrap_or_else(|failure| panic!("{failure}"));
@@ -145,7 +145,7 @@ async fn settings_reach_the_server() {
 async fn the_servers_report_comes_as_text_and_as_a_document() {
     for (args, key) in [(&["-1"][..], "server_output_text"), (&["-1", "-J"], "server_output_json")]
     {
-        let server = Iperf3Server::start(args).await;
+        let server = PeerServer::start(Peer::Iperf3, args).await;
         let document = program(server.port, &["-t", "1", "--get-server-output", "-J"]).await;
         let output = &document[key];
         let told =
@@ -176,7 +176,7 @@ async fn the_program_prints_what_it_prints_of_any_test() {
         (&["-t", "1", "--bidir"], &["sum_sent", "sum_received_bidir_reverse"]),
     ];
     for (args, sums) in lines {
-        let server = Iperf3Server::for_one_test().await;
+        let server = PeerServer::for_one_test(Peer::Iperf3).await;
         let document = program(server.port, &[args, &["-J"]].concat()).await;
         for sum in sums {
             assert!(document["end"][sum]["bytes"].as_u64() > Some(0), "{sum} in {document}");
@@ -189,7 +189,7 @@ async fn the_program_prints_what_it_prints_of_any_test() {
         let interval = &document["polyperf"]["intervals"][0];
         assert!(interval.is_object() && interval.get("remote").is_none(), "{interval}");
     }
-    let server = Iperf3Server::for_one_test().await;
+    let server = PeerServer::for_one_test(Peer::Iperf3).await;
     let output = command(server.port, &["-n", "1M"]).output().await.expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("server runs iperf3") && text.contains("(sent)"), "{text}");
@@ -197,7 +197,7 @@ async fn the_program_prints_what_it_prints_of_any_test() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_iperf3_does_not_have_is_refused_with_what_it_has() {
-    let server = Iperf3Server::start(&[]).await;
+    let server = PeerServer::start(Peer::Iperf3, &[]).await;
     let long = "x".repeat(4000);
     let args = ["--title", &long, "--extra-data", &"\u{1}".repeat(1000)];
     let output = command(server.port, &args).output().await.expect("it runs");
@@ -208,7 +208,7 @@ async fn what_iperf3_does_not_have_is_refused_with_what_it_has() {
 
 /// Starts a test that has no end, and waits until bytes have moved.
 async fn running(
-    server: &Iperf3Server,
+    server: &PeerServer,
     set: impl FnOnce(Builder) -> Builder,
 ) -> tokio::task::JoinHandle<Arc<Outcome>> {
     let client = Client::builder("127.0.0.1").port(server.port).rate(80_000_000);
@@ -222,7 +222,7 @@ async fn running(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_server_is_said_to_be_busy() {
-    let server = Iperf3Server::start(&[]).await;
+    let server = PeerServer::start(Peer::Iperf3, &[]).await;
     let first = running(&server, same).await;
     let output = command(server.port, &["-n", "1K"]).output().await.expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -234,7 +234,7 @@ async fn a_busy_server_is_said_to_be_busy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_leaves_this_ends_figures() {
     for direction in [same, Builder::reverse, bidirectional] {
-        let server = Iperf3Server::start(&[]).await;
+        let server = PeerServer::start(Peer::Iperf3, &[]).await;
         let test = running(&server, direction).await;
         server.signal(libc::SIGKILL);
         let outcome = test.await.expect("no panic");
@@ -247,7 +247,7 @@ async fn a_server_that_is_killed_leaves_this_ends_figures() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_told_to_stop_says_so() {
-    let server = Iperf3Server::start(&[]).await;
+    let server = PeerServer::start(Peer::Iperf3, &[]).await;
     let test = running(&server, same).await;
     server.signal(libc::SIGTERM);
     let outcome = test.await.expect("no panic");
@@ -262,7 +262,7 @@ async fn a_server_that_is_told_to_stop_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_is_interrupted_shows_both_sides() {
     for direction in [&[][..], &["-R"], &["--bidir"]] {
-        let server = Iperf3Server::for_one_test().await;
+        let server = PeerServer::for_one_test(Peer::Iperf3).await;
         let args = [&["-t", "0", "-i", "0.1", "-b", "80M", "--json-stream"], direction].concat();
         let mut client =
             command(server.port, &args).stdout(Stdio::piped()).spawn().expect("it runs");
@@ -287,7 +287,7 @@ async fn a_client_that_is_interrupted_shows_both_sides() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_serves_one_test_after_another() {
-    let server = Iperf3Server::start(&[]).await;
+    let server = PeerServer::start(Peer::Iperf3, &[]).await;
     for _ in 0..3 {
         let client = Client::builder("127.0.0.1").port(server.port);
         let client = client.bytes(MIB).reverse().build().expect("a valid test");

@@ -96,6 +96,13 @@ pub struct PathStats {
     /// Packets that this host dropped before the transport could take them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_drops: Option<u64>,
+    /// What the system keeps for data on its way out, in bytes, now: of sockets on Linux twice what
+    /// may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_buffer: Option<u64>,
+    /// What the system keeps for data that was received and not yet taken, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recv_buffer: Option<u64>,
     /// Datagrams that one system call may send, now; 1 without segmentation offload (GSO).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gso_segments: Option<u32>,

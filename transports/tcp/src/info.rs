@@ -5,15 +5,19 @@
 
 use std::time::Duration;
 
+use polyperf_socket::Buffers;
 use polyperf_transport::PathStats;
 use socket2::Socket;
 
 /// Returns the connection's figures, each `None` where this kernel does not tell.
 pub(crate) fn stats(socket: &Socket) -> PathStats {
-    let congestion = socket.tcp_congestion().ok().map(name);
-    match Info::read(socket) {
-        Some(info) => PathStats { congestion, ..info.stats() },
-        None => PathStats { congestion, ..PathStats::default() },
+    let known = Info::read(socket).map(|info| info.stats());
+    let buffers = Buffers::of(socket).ok();
+    PathStats {
+        congestion: socket.tcp_congestion().ok().map(name),
+        send_buffer: buffers.and_then(|buffers| buffers.send.try_into().ok()),
+        recv_buffer: buffers.and_then(|buffers| buffers.receive.try_into().ok()),
+        ..known.unwrap_or_default()
     }
 }
 

@@ -69,8 +69,10 @@ impl Connection for UdpConnection {
 }
 
 async fn say(word: &[u8], mut halves: (DatagramSend, DatagramRecv)) -> io::Result<Stream> {
+    // Nobody is asked again, so the first refusal is the answer.
+    halves.1.endpoint().set_patience(Duration::ZERO);
     send(&mut halves.0, word).await?;
-    Ok(stream(halves, Sieve::Open))
+    Ok(stream(halves, Sieve::Unanswered))
 }
 
 async fn send(half: &mut DatagramSend, datagram: &[u8]) -> io::Result<()> {

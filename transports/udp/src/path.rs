@@ -27,6 +27,7 @@ impl Path for UdpPath {
             UDP_HEADER + if endpoint.peer().is_ipv4() { IPV4_HEADER } else { IPV6_HEADER };
         let own = endpoint.own_socket();
         let dropped = own.and_then(DatagramSocket::drops);
+        let buffers = own.and_then(|socket| socket.buffers().ok());
         PathStats {
             mtu: own.and_then(DatagramSocket::mtu),
             packets_sent: Some(traffic.packets_sent()),
@@ -36,6 +37,8 @@ impl Path for UdpPath {
                 traffic.bytes_received() + headers * traffic.packets_received(),
             ),
             local_drops: dropped.map(|dropped| dropped + traffic.overflowed()),
+            send_buffer: buffers.and_then(|buffers| buffers.send.try_into().ok()),
+            recv_buffer: buffers.and_then(|buffers| buffers.receive.try_into().ok()),
             gso_segments: u32::try_from(endpoint.gso_segments()).ok(),
             gro_segments: own.and_then(|socket| u32::try_from(socket.gro_segments()).ok()),
             ..PathStats::default()

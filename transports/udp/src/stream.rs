@@ -63,6 +63,10 @@ impl RecvHalf for UdpRecv {
     ) -> Poll<io::Result<Option<Received>>> {
         let Self { half, sieve, endpoint } = self;
         let train = ready!(half.poll_recv(cx, buf, |datagram| sieve.keeps(datagram, endpoint)))?;
+        if matches!(sieve, Sieve::Unanswered) {
+            endpoint.set_patience(polyperf_socket::PATIENCE);
+            *sieve = Sieve::Open;
+        }
         Poll::Ready(Ok(Some(Received { len: train.len, stride: train.stride, kernel_time: None })))
     }
 
@@ -78,6 +82,8 @@ impl RecvHalf for UdpRecv {
 pub(crate) enum Sieve {
     /// There was no handshake.
     Open,
+    /// There is none, and nobody has answered yet.
+    Unanswered,
     /// The server's end: the client may repeat its opening, and is told again that it is in.
     Server { id: Id, hello: Box<[u8]>, accept: Box<[u8]> },
     /// The client's end: the server may answer once for each time that it was asked.
@@ -88,7 +94,7 @@ impl Sieve {
     /// Returns whether `datagram` is data. A client that asks again is answered.
     pub(crate) fn keeps(&self, datagram: &[u8], endpoint: &Endpoint) -> bool {
         match self {
-            Self::Open => true,
+            Self::Open | Self::Unanswered => true,
             Self::Server { id, hello, accept } => {
                 let repeated = matches!(
                     Packet::parse(datagram),

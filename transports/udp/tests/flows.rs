@@ -5,12 +5,14 @@
 mod support;
 
 use std::{
+    future::poll_fn,
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::Poll,
     thread,
 };
 
@@ -97,6 +99,25 @@ async fn where_nobody_listens_opening_fails() {
         panic!("a stream to nobody")
     };
     assert_eq!((addr, source.kind()), (gone, io::ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn a_bare_word_that_nobody_hears_is_refused_at_once_and_later_refusals_are_hints() {
+    let server = Raw::at("127.0.0.1");
+    let to = server.0.local_addr().unwrap();
+    let connection = udp().connect(&Peer::at(to)).await.unwrap();
+    let mut heard = within(connection.open(Hello::Bare(b"9876"))).await.unwrap();
+    server.say(heard.local, b"6789");
+    assert_eq!(messages(&mut *heard.recv, 1, 8).await, [b"6789"]);
+    // It hears nobody but the one whom it is connected to.
+    server.0.connect("127.0.0.1:9").unwrap();
+    let mut unheard = within(connection.open(Hello::Bare(b"9876"))).await.unwrap();
+    let mut room = [0; 8];
+    let refused = within(poll_fn(|cx| unheard.recv.poll_recv(cx, &mut room))).await;
+    assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    send(&mut *heard.send, b"data", 4).await;
+    let hinted = poll_fn(|cx| Poll::Ready(heard.recv.poll_recv(cx, &mut room)));
+    assert!(hinted.await.is_pending());
 }
 
 #[tokio::test]

@@ -75,15 +75,22 @@ pub struct Datagrams {
     pub omitted: Option<Omitted>,
 }
 
-impl Datagrams {
-    /// Returns what the end with this role has sent, or what it has received, as every dialect has
-    /// it. What iperf3 counts as out of order is not told, and would be copies as well.
-    fn of(&self, role: Role) -> (Option<u64>, Option<DatagramSummary>) {
+impl StreamResult {
+    /// Returns how many datagrams the end with this role has sent, or what it has received, as every
+    /// dialect has it. What iperf3 counts as out of order is not told, and would be copies as well.
+    ///
+    /// Iperf3 before 3.14 tells datagrams with those of the omitted time, and bytes without. How many
+    /// there were is in the bytes then, since all are of one length; how many were lost is not.
+    fn datagrams_of(&self, role: Role, spec: &TestSpec) -> (Option<u64>, Option<DatagramSummary>) {
+        let Datagrams { packets, lost, jitter, omitted, .. } = self.datagrams;
+        let with_omitted = omitted.is_none() && !spec.omit.is_zero();
+        let of_bytes = self.bytes.checked_div(spec.block.into()).filter(|_| with_omitted);
         match role {
-            Role::Sender => (Some(self.packets), None),
+            Role::Sender => (Some(of_bytes.unwrap_or(packets)), None),
             Role::Receiver => {
-                let received = self.packets.saturating_sub(self.lost);
-                let (lost, jitter) = (Some(self.lost), Some(self.jitter));
+                let received = of_bytes.unwrap_or(packets.saturating_sub(lost));
+                let lost = Some(lost).filter(|lost| !with_omitted || *lost == 0);
+                let jitter = Some(jitter);
                 (None, Some(DatagramSummary { received, lost, jitter, ..Default::default() }))
             }
         }
@@ -203,7 +210,7 @@ impl Results {
     pub fn summary(&self, spec: &TestSpec, side: Side) -> SideSummary {
         let flow = |stream: &StreamResult| {
             let role = spec.role(side, stream.flow)?;
-            let mut summary = stream.summary(role, spec.transport == UDP);
+            let mut summary = stream.summary(role, spec);
             summary.path.congestion.clone_from(&self.congestion);
             Some((stream.flow, summary))
         };
@@ -227,8 +234,9 @@ impl CpuPercent {
 }
 
 impl StreamResult {
-    fn summary(&self, role: Role, udp: bool) -> FlowSummary {
-        let (sent, received) = self.datagrams.of(role);
+    fn summary(&self, role: Role, spec: &TestSpec) -> FlowSummary {
+        let udp = spec.transport == UDP;
+        let (sent, received) = self.datagrams_of(role, spec);
         FlowSummary {
             flow: self.flow,
             role,

@@ -151,3 +151,22 @@ fn fewer_streams_than_the_test_has_are_accepted() {
     assert_eq!(results().check(&spec), Ok(()));
     assert_eq!(results().summary(&spec, Side::Client).flows.len(), 2);
 }
+
+#[test]
+fn datagrams_that_are_told_with_the_omitted_ones_are_counted_by_their_bytes() {
+    let omit = Duration::from_secs(1);
+    let fields =
+        SpecFields { transport: "udp".to_owned(), omit, block: 100, ..SpecFields::default() };
+    let spec = TestSpec::try_from(fields).unwrap();
+    let told = |lost| {
+        let datagrams = Datagrams { packets: 25, lost, omitted: None, ..datagrams() };
+        let stream = StreamResult { datagrams, ..results().streams[0].clone() };
+        let results = Results { streams: vec![stream], ..results() };
+        let flow = |side| results.summary(&spec, side).flows.remove(0);
+        (flow(Side::Client).datagrams_sent, flow(Side::Server).datagrams.unwrap())
+    };
+    let (sent, received) = told(0);
+    assert_eq!((sent, received.received, received.lost), (Some(10), 10, Some(0)));
+    let (_, received) = told(3);
+    assert_eq!((received.received, received.lost), (10, None), "some may be of the omitted time");
+}
