@@ -5,6 +5,7 @@
 //! into theirs. A [`UdpPort`] is the listener's side: one port for the flows of all peers.
 
 mod endpoint;
+mod flood;
 mod held;
 mod port;
 mod recv;

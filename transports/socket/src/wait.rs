@@ -2,7 +2,7 @@ use std::{
     io,
     net::UdpSocket,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::io::{
@@ -10,7 +10,11 @@ use tokio::io::{
     unix::{AsyncFd, AsyncFdReadyGuard},
 };
 
-use crate::{DatagramSocket, sys};
+use crate::{
+    DatagramSocket,
+    flood::{Flood, REST},
+    sys,
+};
 
 /// How a half waits for its socket.
 #[derive(Debug)]
@@ -18,6 +22,9 @@ pub(crate) struct Wait {
     mode: Mode,
     /// Whether calls that read from the socket wait by themselves.
     calls_block: bool,
+    flood: Flood,
+    /// Whether there is a flood, in which nobody waits in a call, but rests before the next.
+    rests: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +47,8 @@ pub(crate) enum For {
 
 impl Wait {
     pub(crate) fn new() -> Self {
-        Self { mode: Mode::Readiness(None), calls_block: false }
+        let flood = Flood::default();
+        Self { mode: Mode::Readiness(None), calls_block: false, flood, rests: false }
     }
 
     pub(crate) fn set_limit(&mut self, limit: Option<Duration>) {
@@ -63,7 +71,20 @@ impl Wait {
         mut call: impl FnMut() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         self.prepare(socket, what)?;
-        match call() {
+        let mut result = call();
+        if self.rests && would_block(&result) {
+            std::thread::sleep(REST);
+            result = call();
+            if would_block(&result) {
+                self.rests = false;
+                self.flood.is_over();
+                return again(cx);
+            }
+        }
+        if self.blocks() && result.is_ok() && matches!(what, For::Reading) {
+            self.rests = self.flood.read(Instant::now());
+        }
+        match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // The kernel is out of memory for packets, and cannot say when it has some again.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return again(cx),
@@ -90,14 +111,15 @@ impl Wait {
     /// Has calls that read wait by themselves, or not, as the mode is by now. Done only when the
     /// half reads, for until then somebody else may, who must not wait.
     fn prepare(&mut self, socket: &DatagramSocket, what: For) -> io::Result<()> {
-        if matches!(what, For::Writing) || self.calls_block == self.blocks() {
+        let wanted = self.blocks() && !self.rests;
+        if matches!(what, For::Writing) || self.calls_block == wanted {
             return Ok(());
         }
         if let Mode::Block(limit) = self.mode {
             socket.get().set_read_timeout(Some(limit))?;
         }
-        socket.get().set_nonblocking(!self.blocks())?;
-        self.calls_block = self.blocks();
+        socket.get().set_nonblocking(!wanted)?;
+        self.calls_block = wanted;
         Ok(())
     }
 }
@@ -136,6 +158,10 @@ fn poll_ready<'a>(
         For::Reading => watched.poll_read_ready(cx),
         For::Writing => watched.poll_write_ready(cx),
     }
+}
+
+fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn again<T>(cx: &mut Context<'_>) -> Poll<T> {
