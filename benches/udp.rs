@@ -52,7 +52,7 @@ struct Args {
     #[arg(long, short, default_value_t = 3)]
     time: u64,
     /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
     #[command(subcommand)]
     role: Option<Role>,

@@ -115,9 +115,12 @@ pub(crate) fn cpu_of(pid: u32) -> Result<(Duration, Duration)> {
     Ok((sum(UTIME, STIME)?, sum(CUTIME, CSTIME)?))
 }
 
-/// Returns the middle one; of an even number, the upper one of the two. `None` of nothing.
+/// Returns the middle one; of an even number, the mean of the two. `None` of nothing.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    percentile(values, 50)
+    let upper = percentile(values, 50)?;
+    let mirrored: Vec<f64> = values.iter().map(|value| -value).collect();
+    let lower = -percentile(&mirrored, 50)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 pub(crate) fn percentile(values: &[f64], percent: usize) -> Option<f64> {
