@@ -1,4 +1,8 @@
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::{File, OpenOptions},
+    path::Path,
+    sync::Arc,
+};
 
 use polyperf_transport::{Delivery, Transport};
 
@@ -38,7 +42,10 @@ fn open(path: &Path, spec: &TestSpec, transport: &dyn Transport) -> Result<File,
             return refuse(format!("{} streams would write it at once", spec.streams));
         }
         Direction::Forward => File::open(path),
-        Direction::Reverse => File::create(path),
+        // What is in it stays until the test begins: there may be none.
+        Direction::Reverse => {
+            OpenOptions::new().write(true).create(true).truncate(false).open(path)
+        }
     };
     result.map_err(|error| {
         let text = format!("cannot open {}: {error}; see -F", path.display());

@@ -180,6 +180,9 @@ async fn receive(
     mut tape: Option<Tape>,
     counters: &Counters,
 ) -> io::Result<()> {
+    if let Some(tape) = &tape {
+        tape.clear()?;
+    }
     let mut buffer = Buffer::new(block.get());
     let bell = stage.signals.bell();
     let over = || stage.signals.reached(Phase::Close) || counters.is_full();

@@ -43,6 +43,15 @@ impl Tape {
         Ok(filled)
     }
 
+    /// Takes out of the file what was in it.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        match self.file.set_len(0) {
+            // A pipe or a device keeps nothing that could be taken out.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            result => result.map_err(|error| explained("cannot empty the file", &error)),
+        }
+    }
+
     /// Writes all `bytes` behind what was written before.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = self.file.write_all_at(bytes, self.at);

@@ -51,6 +51,19 @@ fn a_file_that_cannot_be_read_or_shared_is_refused_before_the_test() {
 }
 
 #[test]
+fn a_file_keeps_what_is_in_it_until_a_test_begins_and_nothing_after() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; 5000]).unwrap();
+    let path = file.path().to_str().unwrap();
+    let nobody = run(&["client", "127.0.0.1", "-p", "1", "-R", "-F", path]);
+    assert_eq!(nobody.code, Some(3), "{}", nobody.err);
+    assert_eq!(std::fs::read(file.path()).unwrap().len(), 5000);
+    let server = Server::start(&[]);
+    json(&server, &["-R", "-n", "2000", "-l", "1000", "-F", path]);
+    assert_eq!(std::fs::read(file.path()).unwrap().len(), 2000);
+}
+
+#[test]
 fn processors_are_kept_to_at_either_end_or_it_is_said_why_not() {
     let server = Server::start(&[]);
     let settings = |document: &Value, end: &str| {
