@@ -24,7 +24,7 @@ impl Flood {
         self.lasts
     }
 
-    /// Takes note that nothing came during a rest.
+    /// Begins anew, when nothing came during a rest, or nobody may rest.
     pub(crate) fn is_over(&mut self) {
         *self = Self::default();
     }

@@ -56,6 +56,9 @@ impl Wait {
             Some(limit) if !limit.is_zero() => Mode::Block(limit),
             _ => Mode::Readiness(None),
         };
+        // Who may not block may not rest either.
+        self.rests = false;
+        self.flood.is_over();
     }
 
     pub(crate) fn blocks(&self) -> bool {
