@@ -25,7 +25,7 @@ pub use crate::{
     port::{Arrival, Flow, Judgement, PortCounts, PortOptions, Protocol, Tag, UdpPort},
     recv::DatagramRecv,
     send::DatagramSend,
-    settings::{Buffers, setting},
+    settings::{Buffers, set_pacing_rate, set_tos, setting},
     socket::DatagramSocket,
     traffic::Traffic,
 };

@@ -111,21 +111,6 @@ impl DatagramSocket {
         Buffers::of(&self.as_ref())
     }
 
-    /// Sets the rate at which the kernel paces, in bytes per second, and returns it as it stands.
-    ///
-    /// # Errors
-    ///
-    /// What the system says, for instance that it has no such setting.
-    pub fn set_pacing(&self, bytes_per_second: u64) -> io::Result<u64> {
-        #[cfg(target_os = "linux")]
-        return sys::set_pacing(&self.socket, bytes_per_second);
-        #[cfg(not(target_os = "linux"))]
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("pacing at {bytes_per_second} bytes per second by the kernel needs Linux"),
-        ))
-    }
-
     /// Forbids to fragment: a datagram that the path does not take whole fails instead.
     ///
     /// # Errors

@@ -1,12 +1,11 @@
 use std::{io, num::NonZeroU32, sync::Arc, time::Duration};
 
-use polyperf_socket::{Buffers, setting};
+use polyperf_socket::{Buffers, set_pacing_rate, set_tos, setting};
 use polyperf_transport::{KeepAlive, Path, PathStats, Setting, Tuning};
 use socket2::{Protocol, Socket, TcpKeepalive};
 
 use crate::{
     info::{self, name},
-    options,
     socket::Shared,
 };
 
@@ -60,10 +59,10 @@ pub(crate) fn tune(socket: &Socket, tuning: &Tuning) -> Vec<Setting> {
         settings.push(setting("congestion", congestion.as_str(), granted, |_, _| None));
     }
     if let Some(tos) = tuning.tos {
-        settings.push(setting("tos", tos, options::set_tos(socket, tos), |_, _| None));
+        settings.push(setting("tos", tos, set_tos(socket, tos), |_, _| None));
     }
     if let Some(rate) = tuning.fq_rate {
-        let granted = options::set_pacing_rate(socket, rate.get());
+        let granted = set_pacing_rate(socket, rate.get());
         settings.push(setting("fq_rate", rate, granted, |_, _| None));
     }
     if let Some(limit) = tuning.send_timeout_ms {

@@ -1,6 +1,6 @@
 use std::{io, sync::Arc};
 
-use polyperf_socket::{Buffers, DatagramSocket, Endpoint, setting};
+use polyperf_socket::{Buffers, DatagramSocket, Endpoint, set_pacing_rate, set_tos, setting};
 use polyperf_transport::{Path, PathStats, Setting, Tuning};
 
 #[derive(Debug)]
@@ -59,17 +59,12 @@ pub(crate) fn tune(endpoint: &Endpoint, tuning: &Tuning) -> Vec<Setting> {
         settings.push(setting("window", window, granted, Buffers::objection));
     }
     if let Some(tos) = tuning.tos {
-        let granted = own().and_then(|socket| set_tos(socket, endpoint, tos));
+        let granted = own().and_then(|socket| set_tos(&socket.as_ref(), tos));
         settings.push(setting("tos", tos, granted, |_, _| None));
     }
     if let Some(rate) = tuning.fq_rate {
-        let granted = own().and_then(|socket| socket.set_pacing(rate.get().div_ceil(8)));
-        settings.push(setting(
-            "fq_rate",
-            rate,
-            granted.map(|bytes| bytes.saturating_mul(8)),
-            |_, _| None,
-        ));
+        let granted = own().and_then(|socket| set_pacing_rate(&socket.as_ref(), rate.get()));
+        settings.push(setting("fq_rate", rate, granted, |_, _| None));
     }
     if tuning.dont_fragment {
         let granted = own().and_then(|socket| forbid_fragments(socket, endpoint));
@@ -81,17 +76,6 @@ pub(crate) fn tune(endpoint: &Endpoint, tuning: &Tuning) -> Vec<Setting> {
     }
     tuning.answer_rest(&mut settings, crate::NAME);
     settings
-}
-
-fn set_tos(socket: &DatagramSocket, endpoint: &Endpoint, tos: u8) -> io::Result<u32> {
-    let socket = socket.as_ref();
-    if endpoint.peer().is_ipv4() {
-        socket.set_tos_v4(tos.into())?;
-        socket.tos_v4()
-    } else {
-        socket.set_tclass_v6(tos.into())?;
-        socket.tclass_v6()
-    }
 }
 
 fn forbid_fragments(socket: &DatagramSocket, endpoint: &Endpoint) -> io::Result<bool> {
