@@ -86,7 +86,10 @@ fn offload(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
     let at_once = |role| outcome.flow(row.flow?, role);
     let sent = at_once(Role::Sender)?.path.gso_segments?;
     let received = at_once(Role::Receiver).and_then(|flow| flow.path.gro_segments);
-    let (sent, received) = (many(Some(sent), "GSO"), many(received, "GRO"));
+    // One call carries no more bytes than one datagram may have.
+    let fitting = (LONGEST_CALL / outcome.info.spec.block.max(1)).max(1);
+    let [sent, received] = [Some(sent), received].map(|most| most.map(|most| most.min(fitting)));
+    let (sent, received) = (many(sent, "GSO"), many(received, "GRO"));
     Some(format!("{} datagrams sent {sent}, received {received}", table.name(row)))
 }
 
@@ -177,3 +180,6 @@ fn name(side: Side) -> &'static str {
         Side::Server => "server",
     }
 }
+
+/// The longest payload of UDP over IPv4.
+const LONGEST_CALL: u32 = 65_507;
