@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use polyperf::protocol::iperf3::Params;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -163,51 +164,11 @@ async fn a_stream_whose_cookie_stalls_leaves_its_test_to_its_deadline() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parameters_may_be_of_any_type() {
     let mut server = server().await;
-    let keys = [
-        "tcp",
-        "udp",
-        "sctp",
-        "omit",
-        "server_affinity",
-        "time",
-        "num",
-        "blockcount",
-        "MSS",
-        "nodelay",
-        "parallel",
-        "reverse",
-        "bidirectional",
-        "mptcp",
-        "window",
-        "len",
-        "bandwidth",
-        "fqrate",
-        "pacing_timer",
-        "burst",
-        "gso",
-        "gso_dg_size",
-        "gso_bf_size",
-        "gro",
-        "gro_bf_size",
-        "TOS",
-        "flowlabel",
-        "title",
-        "extra_data",
-        "congestion",
-        "get_server_output",
-        "udp_counters_64bit",
-        "repeating_payload",
-        "zerocopy",
-        "dont_fragment",
-        "authtoken",
-        "skip_rx_copy",
-        "client_version",
-    ];
     let values =
         [json!(null), json!(true), json!("x"), json!([]), json!({}), json!(-1), json!(0.5)];
     let mut clients = JoinSet::new();
     for (number, (key, value)) in
-        keys.iter().flat_map(|key| values.iter().map(move |value| (key, value))).enumerate()
+        Params::KEYS.iter().flat_map(|key| values.iter().map(move |value| (key, value))).enumerate()
     {
         let (addr, text) = (server.addr, params(&json!({ *key: value })).to_string());
         let told = format!("{key}: {value}");

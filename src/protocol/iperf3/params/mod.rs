@@ -81,6 +81,9 @@ pub struct Violation {
 }
 
 impl Params {
+    /// The name of every parameter that is read.
+    pub const KEYS: &'static [&'static str] = read::KEYS;
+
     /// Returns the parameters that ask an iperf3 server for this test.
     ///
     /// Fills in the length of a block if the test leaves it open, as an iperf3 client does; where no
