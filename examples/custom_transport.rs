@@ -18,6 +18,7 @@ type Polled<T> = Poll<io::Result<T>>;
 impl Transport for Framed<Arc<dyn Transport>> {
     fn name(&self) -> &'static str { "framed" }
     fn delivery(&self) -> Delivery { Delivery::Bytes }
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> { self.0.check(tuning) }
     async fn listen(&self, at: SocketAddr, gate: Arc<dyn Gate>) -> Result<Box<dyn Listener>, Error> {
         Ok(Box::new(Framed(self.0.listen(at, gate).await?)))
     }
@@ -30,6 +31,7 @@ impl Transport for Framed<Arc<dyn Transport>> {
 #[rustfmt::skip]
 impl Listener for Framed<Box<dyn Listener>> {
     fn local_addr(&self) -> SocketAddr { self.0.local_addr() }
+    fn identity(&self) -> Option<String> { self.0.identity() }
     async fn accept(&mut self) -> Result<Stream, AcceptError> { self.0.accept().await.map(framed) }
 }
 

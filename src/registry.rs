@@ -48,6 +48,17 @@ impl Registry {
         self.transports.iter().find(|transport| transport.name() == name)
     }
 
+    /// Returns the name of the transport that carries the control connection of a test with
+    /// `transport`, unless the user chooses: what a network lets through for the one should do for
+    /// the other.
+    #[must_use]
+    pub fn control_of(&self, transport: &str) -> &'static str {
+        match transport {
+            "quic" | "quic-datagram" => "quic",
+            _ => "tcp",
+        }
+    }
+
     /// Returns every transport.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Transport>> {
         self.transports.iter()

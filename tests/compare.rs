@@ -172,6 +172,10 @@ impl Transport for Broken {
         Delivery::Bytes
     }
 
+    fn check(&self, tuning: &polyperf::transport::Tuning) -> Result<(), Error> {
+        tuning.without_connections(self.name())
+    }
+
     async fn listen(
         &self,
         addr: SocketAddr,

@@ -32,8 +32,8 @@ pub struct ClientArgs {
     pub connect_timeout: Option<Duration>,
     /// How long to wait in a full server's queue; zero gives up at once.
     pub queue_timeout: Duration,
-    /// The transport of the control connection.
-    pub control: String,
+    /// The transport of the control connection; `None` leaves it to the one that is measured.
+    pub control: Option<String>,
     /// Who the client is, for servers that ask.
     pub login: Option<Login>,
     /// When a silent server is asked whether it is there.

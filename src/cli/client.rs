@@ -53,7 +53,7 @@ pub(super) fn client(
         client_port,
         connect_timeout: connect_timeout.map(Duration::from_millis),
         queue_timeout: queue_timeout.unwrap_or(DEFAULT_QUEUE_TIMEOUT),
-        control: control.unwrap_or_else(|| "tcp".to_owned()),
+        control,
         login,
         keep_alive: here.keep_alive,
         affinity: here.affinity,

@@ -180,7 +180,7 @@ impl Builder {
             connect_timeout: settings.connect_timeout.unwrap_or(default.connect_timeout),
             queue_timeout: settings.queue_timeout.unwrap_or(default.queue_timeout),
             transports: settings.transports.unwrap_or(default.transports),
-            control: settings.control.unwrap_or(default.control),
+            control: settings.control,
             auth: settings.auth,
             keep_alive: None,
             affinity: None,

@@ -31,8 +31,8 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// The transports to choose from.
     pub transports: Registry,
-    /// The transport of the control connection.
-    pub control: String,
+    /// The transport of the control connection; `None` leaves it to the one that is measured.
+    pub control: Option<String>,
     /// Who the client is, for servers that ask.
     pub auth: Option<Credentials>,
     /// When a silent server's control connection is asked whether it is there.
@@ -72,7 +72,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             queue_timeout: Duration::from_secs(600),
             transports: Registry::standard(),
-            control: "tcp".to_owned(),
+            control: None,
             auth: None,
             keep_alive: None,
             affinity: None,

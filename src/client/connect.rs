@@ -18,12 +18,11 @@ use crate::{
 
 /// Reaches the server's control port, and sends the hello, which to an iperf3 server is a cookie.
 pub(super) async fn control(config: &Config, deadline: Instant) -> Result<(Wire, Cookie), Failure> {
-    let transport = transport(config, &config.control)?;
+    let name = control_name(config);
+    let transport = transport(config, name)?;
     if transport.delivery() != Delivery::Bytes {
-        let text = format!(
-            "the control connection needs a transport that carries bytes, not {}",
-            config.control
-        );
+        let text =
+            format!("the control connection needs a transport that carries bytes, not {name}");
         return Err(Failure::new(FailureCode::Unsupported, text));
     }
     let addrs = within(deadline, config, "resolve", resolve(config)).await?;
@@ -43,7 +42,7 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<(Wire,
         "cannot connect to {} port {} with {}: {}; is a server running there, and does a firewall let it through?",
         config.host,
         config.port,
-        config.control,
+        name,
         failures.join("; ")
     );
     Err(Failure::new(FailureCode::Connect, text))
@@ -53,11 +52,17 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<(Wire,
 /// has reached.
 pub(super) fn data_peer(config: &Config, control: SocketAddr, port: u16) -> Peer {
     Peer {
-        addr: with_port(control, port),
         name: Some(config.host.clone()),
         local: local(config, control, config.client_port.unwrap_or(0)),
         tuning: config.spec.tuning.clone(),
+        ..Peer::at(with_port(control, port))
     }
+}
+
+/// Returns the transport of the control connection.
+pub(super) fn control_name(config: &Config) -> &str {
+    let own = || config.transports.control_of(&config.spec.transport);
+    config.control.as_deref().unwrap_or_else(own)
 }
 
 /// Returns the transport of this name.
@@ -78,10 +83,9 @@ async fn open_control(
 ) -> Result<(Wire, Cookie), String> {
     let open = async {
         let peer = Peer {
-            addr,
             name: Some(config.host.clone()),
             local: local(config, addr, 0),
-            tuning: Tuning::default(),
+            ..Peer::at(addr)
         };
         let hello = Hello::Control(Token::from_bits(rand::random())).encode();
         let connection = transport.connect(&peer).await?;

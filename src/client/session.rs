@@ -104,7 +104,7 @@ async fn reach(config: &Config) -> Result<(Wire, Cookie, Dialect), Failure> {
 
 fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure> {
     match transport.delivery() {
-        Delivery::Messages { max }
+        Delivery::Messages { max, .. }
             if usize::try_from(config.spec.block).is_ok_and(|b| b > max.get()) =>
         {
             let (name, block) = (transport.name(), config.spec.block);

@@ -144,7 +144,7 @@ impl<P: FnMut(Step) + Send> Comparing<'_, P> {
         let client = Client::new(client::Config {
             port,
             transports,
-            control: self.config.control.clone(),
+            control: Some(self.config.control.clone()),
             connect_timeout: self.config.connect_timeout,
             queue_timeout: self.config.queue_timeout,
             auth: self.config.auth.clone(),

@@ -1,6 +1,6 @@
 use std::{future::Future, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
-use polyperf_transport::{RecvHalf, SendHalf, Setting, Stream};
+use polyperf_transport::{Home, RecvHalf, SendHalf, Setting, Stream};
 use tokio::sync::mpsc;
 
 use super::{
@@ -67,6 +67,8 @@ pub(crate) struct Record {
 pub(crate) struct Stage {
     pub(crate) clock: Clock,
     pub(crate) drive: Drive,
+    /// Where a flow is a task, if not on the current runtime.
+    pub(crate) home: Option<Arc<dyn Home>>,
     pub(crate) framing: Framing,
     /// How long the totals leave out what happens.
     pub(crate) omit: Duration,
@@ -233,6 +235,16 @@ impl Schedule {
 }
 
 impl Stage {
+    /// Returns the stage of a flow whose stream has this home: what carries its connection is a
+    /// thread of its own already, and moving bytes from there to another one costs more than it
+    /// gains.
+    pub(crate) fn at(&self, home: Option<Arc<dyn Home>>) -> Self {
+        match (self.drive, home) {
+            (Drive::Threads, home @ Some(_)) => Self { drive: Drive::Inline, home, ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
     /// Waits until `until`, or for a halt, which a thread notices after [`BLOCK_LIMIT`].
     async fn rest(&self, until: Duration, bell: &Bell) {
         match self.drive {
@@ -282,11 +294,16 @@ fn launch<F>(
     let stage = stage.clone();
     match stage.drive {
         Drive::Inline => {
-            tokio::spawn(async move {
+            let home = stage.home.clone();
+            let task = async move {
                 let affinity = stage.means.affinity.map(without_thread);
                 let (result, record, halves) = work(stage).await;
                 report.end(result, None, record, affinity, Some(halves));
-            });
+            };
+            match home {
+                Some(home) => home.spawn(Box::pin(task)),
+                None => drop(tokio::spawn(task)),
+            }
         }
         Drive::Threads => {
             let thread = std::thread::Builder::new().name(format!("flow-{}", flow.0));

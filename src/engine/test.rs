@@ -99,8 +99,18 @@ impl Test {
         let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
         let (clock, omit) = (Clock::start(), spec.omit);
         let digits = spec.repeating_payload;
-        let stage =
-            Stage { clock, drive, framing, omit, finish, means, digits, signals, ends: sender };
+        let stage = Stage {
+            clock,
+            drive,
+            home: None,
+            framing,
+            omit,
+            finish,
+            means,
+            digits,
+            signals,
+            ends: sender,
+        };
         let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
         launch(spec, flows, &stage, &sampler);
         Self {
@@ -361,6 +371,7 @@ fn launch(spec: &TestSpec, flows: Vec<Flow>, stage: &Stage, sampler: &Sampler) {
         usize::try_from(spec.block).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
     let budget = Budget::new(stage.framing.limit(spec.limit, block)).map(Arc::new);
     for (flow, watch) in flows.into_iter().zip(sampler.flows()) {
+        let stage = &stage.at(flow.stream.home);
         let halves = (flow.stream.send, flow.stream.recv);
         let counters = Arc::clone(&watch.counters);
         match flow.role {

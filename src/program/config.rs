@@ -50,7 +50,9 @@ fn with_default_rate(args: &ClientArgs, transports: &Registry) -> TestSpec {
     let delivery = transports.get(&args.spec.transport).map(|transport| transport.delivery());
     let spec = args.spec.clone();
     match delivery {
-        Some(Delivery::Messages { .. }) if !args.rate_given && spec.rate.is_none() => {
+        Some(Delivery::Messages { controlled: false, .. })
+            if !args.rate_given && spec.rate.is_none() =>
+        {
             let mut fields = spec.clone().into_fields();
             fields.rate = Some(Rate { bits_per_second: DATAGRAM_RATE, burst: None });
             fields.try_into().unwrap_or(spec)

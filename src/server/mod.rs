@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod builder;
 mod config;
+mod guests;
 mod iperf3;
 mod policy;
 mod session;
@@ -20,7 +21,8 @@ use tracing::info;
 
 pub use self::{auth::Auth, builder::Builder, config::Config};
 use self::{
-    shared::{Shared, Urgency},
+    guests::Porter,
+    shared::{Offer, Shared, Urgency},
     streams::Expected,
 };
 use crate::event::Event;
@@ -67,12 +69,13 @@ impl Server {
     /// The first address that cannot be had; none is kept then.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let expected = Arc::new(Expected::default());
+        let porter = Arc::new(Porter::new(Arc::clone(&expected)));
         let mut listeners = Vec::new();
         let mut ports = Vec::new();
         for &at in &config.listen {
             let mut addr = at;
             for transport in config.transports.iter() {
-                let gate = || Arc::clone(&expected) as Arc<dyn Gate>;
+                let gate = || Arc::clone(&porter) as Arc<dyn Gate>;
                 let listener = match listen(transport.as_ref(), addr, gate()).await {
                     Err(Error::Listen { source, .. }) if at.port() == 0 && is_taken(&source) => {
                         listen(transport.as_ref(), at, gate()).await?
@@ -82,11 +85,17 @@ impl Server {
                 if addr.port() == 0 {
                     addr = listener.local_addr();
                 }
-                ports.push((transport.name(), listener.local_addr()));
+                ports.push(Offer {
+                    transport: transport.name(),
+                    addr: listener.local_addr(),
+                    identity: listener.identity(),
+                });
                 listeners.push((transport.name(), listener));
             }
         }
-        Ok(Self { shared: Shared::new(config, ports, expected), listeners })
+        let shared = Shared::new(config, ports, expected);
+        porter.serve(&shared);
+        Ok(Self { shared, listeners })
     }
 
     /// Returns the addresses that the server listens on, with their transports.

@@ -17,7 +17,7 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
         let text = format!("this server does not offer {}; it offers {names}", spec.transport);
         return Err(Failure::new(FailureCode::Unsupported, text));
     };
-    if let Delivery::Messages { max } = transport.delivery()
+    if let Delivery::Messages { max, .. } = transport.delivery()
         && usize::try_from(spec.block).is_ok_and(|block| block > max.get())
     {
         let text = format!(
@@ -104,7 +104,9 @@ fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32
             let block = [smooth, share].into_iter().flatten().fold(longest.into(), u64::min);
             u32::try_from(block).unwrap_or(longest).max(MIN_BLOCK)
         }
-        Delivery::Messages { max } => u32::try_from(max.get()).unwrap_or(MAX_BLOCK).min(MESSAGE),
+        Delivery::Messages { max, usual, .. } => {
+            u32::try_from(usual.min(max).get()).unwrap_or(MAX_BLOCK).min(MAX_BLOCK)
+        }
     }
 }
 
@@ -114,8 +116,6 @@ const LONE_BLOCK: u32 = 1 << 20;
 /// The buffers of several flows must share the processors' caches.
 const BLOCK: u32 = 256 << 10;
 const MIN_BLOCK: u32 = 1460;
-/// What fits into an Ethernet frame below IPv6 and UDP.
-const MESSAGE: u32 = 1448;
 
 /// A client's clock and buffers may be ahead of ours by so much.
 const RATE_SLACK: Duration = Duration::from_secs(1);
@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_datagram_has_room_for_its_header() {
-        let messages = Delivery::Messages { max: std::num::NonZeroUsize::MAX };
+        let most = std::num::NonZeroUsize::MAX;
+        let messages = Delivery::Messages { max: most, usual: most, controlled: false };
         let checked = |block, delivery| {
             check_header(&spec(SpecFields { block, ..SpecFields::default() }), delivery)
         };

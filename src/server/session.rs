@@ -9,7 +9,7 @@ use super::{
     auth::Unidentified,
     policy,
     shared::{PendingGuard, Shared, Urgency},
-    streams::{Arrival, AttachGuard, Key},
+    streams::{Arrival, AttachGuard, Key, MarkGuard},
 };
 use crate::{
     control::{Control, Wire},
@@ -63,6 +63,7 @@ struct Wanted {
 struct Attach {
     streams: mpsc::Receiver<Arrival>,
     _guard: AttachGuard,
+    _mark: MarkGuard,
 }
 
 impl ServerSession {
@@ -234,7 +235,8 @@ impl ServerSession {
         let token = Token::from_bits(rand::random());
         let (guard, streams) =
             self.shared.expected.expect(Key::Token(token), usize::from(spec.flows()));
-        self.attach = Some(Attach { streams, _guard: guard });
+        let mark = self.shared.expected.announce(token.mark(), spec.tuning.clone());
+        self.attach = Some(Attach { streams, _guard: guard, _mark: mark });
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);
         let (session, token) = (self.name.clone(), token.as_str().to_owned());
@@ -336,6 +338,7 @@ fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
     let offer = |name: &'static str| TransportInfo {
         name: name.to_owned(),
         port: shared.port(name, local),
+        identity: shared.offer(name, local).and_then(|offer| offer.identity.clone()),
     };
     Welcome {
         host: shared.host.clone(),

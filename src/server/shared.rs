@@ -23,7 +23,7 @@ pub(super) struct Shared {
     /// Finds out who clients are, where not everybody is let in.
     pub(super) verifier: Option<Arc<Verifier>>,
     /// Where each transport listens, for each address.
-    ports: Vec<(&'static str, SocketAddr)>,
+    offers: Vec<Offer>,
     pub(super) expected: Arc<Expected>,
     pending: Mutex<HashMap<IpAddr, usize>>,
     urgency: watch::Sender<Urgency>,
@@ -31,6 +31,15 @@ pub(super) struct Shared {
     names: AtomicU64,
     /// Tells this server's sessions from those of the one before it.
     prefix: String,
+}
+
+/// A transport that is listened on.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) transport: &'static str,
+    pub(super) addr: SocketAddr,
+    /// What clients can know its listener by.
+    pub(super) identity: Option<String>,
 }
 
 /// How much longer a server serves.
@@ -52,11 +61,7 @@ pub(super) struct PendingGuard {
 }
 
 impl Shared {
-    pub(super) fn new(
-        config: Config,
-        ports: Vec<(&'static str, SocketAddr)>,
-        expected: Arc<Expected>,
-    ) -> Arc<Self> {
+    pub(super) fn new(config: Config, offers: Vec<Offer>, expected: Arc<Expected>) -> Arc<Self> {
         let sessions = config.max_sessions.get();
         Arc::new(Self {
             admission: Admission::new(sessions, config.max_queue, config.max_rate),
@@ -64,7 +69,7 @@ impl Shared {
             config,
             bus: Bus::new(),
             host: crate::engine::host_info(),
-            ports,
+            offers,
             expected,
             pending: Mutex::default(),
             urgency: watch::Sender::new(Urgency::Serve),
@@ -81,9 +86,14 @@ impl Shared {
 
     /// Returns the port of a transport on the address that a client has reached.
     pub(super) fn port(&self, transport: &str, reached: SocketAddr) -> u16 {
-        let of_transport = || self.ports.iter().filter(|(name, _)| *name == transport);
-        let exact = of_transport().find(|(_, addr)| addr.port() == reached.port());
-        exact.or_else(|| of_transport().next()).map_or(reached.port(), |(_, addr)| addr.port())
+        self.offer(transport, reached).map_or(reached.port(), |offer| offer.addr.port())
+    }
+
+    /// Returns where a transport listens on the address that a client has reached.
+    pub(super) fn offer(&self, transport: &str, reached: SocketAddr) -> Option<&Offer> {
+        let of_transport = || self.offers.iter().filter(|offer| offer.transport == transport);
+        let exact = of_transport().find(|offer| offer.addr.port() == reached.port());
+        exact.or_else(|| of_transport().next())
     }
 
     pub(super) fn delivery(&self, transport: &str) -> Option<Delivery> {

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use polyperf_transport::{self as transport, Gate, Stream, Verdict};
+use polyperf_transport::{self as transport, Mark, Stream, Tuning, Verdict};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::shared::lock;
@@ -18,11 +18,11 @@ use crate::{
 
 /// The streams that running tests expect, and from whom.
 ///
-/// It is what the listeners ask who may open one: a stranger, and whoever claims another's address,
-/// is told nothing.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     by_key: Mutex<HashMap<Key, mpsc::Sender<Arrival>>>,
+    /// What is to be set on connections before their handshake, by the marks that they come with.
+    marks: Mutex<HashMap<Mark, Tuning>>,
     turns: Mutex<HashMap<IpAddr, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -55,6 +55,13 @@ pub(super) struct AttachGuard {
     key: Key,
 }
 
+/// Has connections with a mark set as its test asks, until it is dropped.
+#[derive(Debug)]
+pub(super) struct MarkGuard {
+    expected: Arc<Expected>,
+    mark: Mark,
+}
+
 /// The right of one test to expect streams that only their address tells from others.
 pub(super) type Turn = OwnedMutexGuard<()>;
 
@@ -68,6 +75,16 @@ impl Expected {
         let (sender, receiver) = mpsc::channel(count.max(1));
         lock(&self.by_key).insert(key, sender);
         (AttachGuard { expected: Arc::clone(self), key }, receiver)
+    }
+
+    /// Has connections that come with this mark set as `tuning` asks from now on.
+    pub(super) fn announce(self: &Arc<Self>, mark: Mark, tuning: Tuning) -> MarkGuard {
+        lock(&self.marks).insert(mark, tuning);
+        MarkGuard { expected: Arc::clone(self), mark }
+    }
+
+    pub(super) fn announced(&self, mark: &Mark) -> Option<Tuning> {
+        lock(&self.marks).get(mark).cloned()
     }
 
     /// Hands a stream to the session that expects it; gives it back if none does.
@@ -93,12 +110,10 @@ impl Expected {
         // A session that has all its streams has dropped its receiver, or is about to.
         lock(&self.by_key).get(&key).is_some_and(|sender| sender.capacity() > 0)
     }
-}
 
-impl Gate for Expected {
     /// A native stream shows its test's token, and then that it receives at the address which it
     /// claims. iperf3's datagrams have neither: the address of the control connection must do.
-    fn admit(&self, opening: &transport::Opening<'_>) -> Verdict {
+    pub(super) fn admit(&self, opening: &transport::Opening<'_>) -> Verdict {
         match opening.hello {
             transport::Hello::Own(hello) => match hello.try_into().ok().map(Opening::parse) {
                 Some(Opening::Native(Hello::Attach(token, _)))
@@ -118,6 +133,12 @@ impl Gate for Expected {
                 if expected { Verdict::Accept } else { Verdict::Refuse }
             }
         }
+    }
+}
+
+impl Drop for MarkGuard {
+    fn drop(&mut self) {
+        lock(&self.expected.marks).remove(&self.mark);
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn timed(direction: Direction) -> TestSpec {
 }
 
 pub(crate) fn welcome() -> Welcome {
-    let transports = vec![TransportInfo { name: "tcp".to_owned(), port: 5201 }];
+    let transports = vec![TransportInfo { name: "tcp".to_owned(), port: 5201, identity: None }];
     Welcome { host: HostInfo::default(), transports, limits: Limits::default() }
 }
 

@@ -34,6 +34,10 @@ impl Transport for Failing {
         self.inner.delivery()
     }
 
+    fn check(&self, tuning: &polyperf::transport::Tuning) -> Result<(), Error> {
+        self.inner.check(tuning)
+    }
+
     async fn listen(
         &self,
         addr: SocketAddr,
@@ -58,6 +62,10 @@ struct FailingListener {
 impl Listener for FailingListener {
     fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr()
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.inner.identity()
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {

@@ -48,6 +48,10 @@ impl Transport for Fragile {
         self.inner.delivery()
     }
 
+    fn check(&self, tuning: &polyperf::transport::Tuning) -> Result<(), Error> {
+        self.inner.check(tuning)
+    }
+
     async fn listen(
         &self,
         addr: SocketAddr,
@@ -74,12 +78,16 @@ impl Listener for FragileListener {
         self.inner.local_addr()
     }
 
+    fn identity(&self) -> Option<String> {
+        self.inner.identity()
+    }
+
     async fn accept(&mut self) -> Result<Stream, AcceptError> {
-        let Stream { send, recv, local, peer, path } = self.inner.accept().await?;
+        let stream = self.inner.accept().await?;
         let number = self.fuse.accepted.fetch_add(1, Ordering::Relaxed);
         let left = if number == self.fuse.stream { self.fuse.after } else { u64::MAX };
-        let recv = Box::new(FragileRecv { inner: recv, left });
-        Ok(Stream { send: Box::new(FragileSend(send)), recv, local, peer, path })
+        let recv = Box::new(FragileRecv { inner: stream.recv, left });
+        Ok(Stream { send: Box::new(FragileSend(stream.send)), recv, ..stream })
     }
 }
 

@@ -46,7 +46,7 @@ impl Fake {
     }
 
     fn welcome(&self) -> Message {
-        let tcp = TransportInfo { name: "tcp".to_owned(), port: self.port() };
+        let tcp = TransportInfo { name: "tcp".to_owned(), port: self.port(), identity: None };
         let (host, limits) = (HostInfo::default(), Limits::default());
         Message::Welcome(Welcome { host, transports: vec![tcp], limits })
     }

@@ -48,6 +48,10 @@ impl Transport for Named {
         self.1.delivery()
     }
 
+    fn check(&self, tuning: &polyperf::transport::Tuning) -> Result<(), Error> {
+        tuning.without_connections(self.name())
+    }
+
     async fn listen(
         &self,
         addr: SocketAddr,

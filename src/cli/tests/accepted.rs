@@ -11,7 +11,7 @@ fn what_is_not_given_has_its_default() {
     assert_eq!(args.target, Target { host: "example.net".to_owned(), port: 5201 });
     assert_eq!(args.spec.clone().into_fields(), crate::spec::SpecFields::default());
     assert_eq!((args.connect_timeout, args.queue_timeout), (None, Duration::from_secs(600)));
-    assert_eq!((args.control.as_str(), args.local), ("tcp", Local::default()));
+    assert_eq!((args.control, args.local), (None, Local::default()));
     assert_eq!((args.output.report, args.output.progress), (Report::Text, true));
     let args = server("server");
     assert_eq!((args.port, args.max_sessions, args.max_queue), (5201, 64, 256));

@@ -26,7 +26,12 @@ impl Transport for HardOfHearing {
     }
 
     fn delivery(&self) -> Delivery {
-        Delivery::Messages { max: NonZeroUsize::MAX }
+        let most = NonZeroUsize::MAX;
+        Delivery::Messages { max: most, usual: most, controlled: false }
+    }
+
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_connections(self.name())
     }
 
     async fn listen(&self, _: SocketAddr, _: Arc<dyn Gate>) -> Result<Box<dyn Listener>, Error> {
@@ -45,7 +50,15 @@ impl Connection for HardOfHearing {
         let heard = self.words.fetch_add(1, Relaxed) >= self.unheard;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 5201));
         let (send, recv) = (Box::new(Silent), Box::new(Answer { heard }));
-        Ok(Stream { send, recv, local: nowhere, peer: nowhere, path: Arc::new(Silent) })
+        Ok(Stream {
+            send,
+            recv,
+            local: nowhere,
+            peer: nowhere,
+            path: Arc::new(Silent),
+            home: None,
+            early: false,
+        })
     }
 
     async fn close(&self) {}

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use aws_lc_rs::digest;
+
 use crate::measure::FlowId;
 
 /// Length of the first bytes of every connection, in both dialects.
@@ -98,6 +100,18 @@ impl Token {
         characters.iter().all(|&c| value(c).is_some()).then_some(Self(characters))
     }
 
+    /// Returns the mark by which the server knows a connection of the test before it has said
+    /// anything. It is in clear text on the wire, and does not give the token away.
+    #[must_use]
+    pub fn mark(&self) -> [u8; 12] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(MARK);
+        hash.update(&self.0);
+        let mut mark = [0; 12];
+        mark.copy_from_slice(&hash.finish().as_ref()[..12]);
+        mark
+    }
+
     /// Returns the token's characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -129,6 +143,8 @@ const VERSION: u8 = b'a';
 const CONTROL: u8 = b'c';
 const ATTACH: u8 = b'd';
 const TOKEN_LEN: usize = 24;
+/// What is hashed with a token to make its mark.
+const MARK: &[u8] = b"polyperf mark ";
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 #[cfg(test)]

@@ -61,6 +61,9 @@ pub struct TransportInfo {
     pub name: String,
     /// The port that it listens on.
     pub port: u16,
+    /// What the client can know its listener by: the fingerprint of a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// What a server permits.

@@ -14,6 +14,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod guest;
 mod opening;
 mod path;
 mod sockets;
@@ -26,10 +27,11 @@ pub use async_trait::async_trait;
 
 pub use crate::{
     error::{AcceptError, Error},
-    opening::{Anyone, Gate, Hello, Opening, Verdict},
-    path::{Path, PathStats},
+    guest::{Guest, Visit},
+    opening::{Anyone, Gate, Hello, Mark, Opening, Verdict},
+    path::{EarlyData, Path, PathStats, Security},
     sockets::{HostSockets, Sockets},
-    stream::{Chunk, Received, RecvHalf, SendHalf, Stream, send_all},
+    stream::{Chunk, Home, Received, RecvHalf, SendHalf, Stream, send_all},
     tuning::{KeepAlive, Setting, Tuning},
 };
 
@@ -46,6 +48,16 @@ pub trait Transport: Debug + Send + Sync + 'static {
     ///
     /// The only fact about a transport that the layers above may branch on.
     fn delivery(&self) -> Delivery;
+
+    /// Says whether streams can be set as `tuning` asks, as far as that is known beforehand.
+    ///
+    /// A transport may refuse here, or answer with a [`Setting`] that says why not once the stream
+    /// is open; it never drops a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a setting, or a value, that it does not have.
+    fn check(&self, tuning: &Tuning) -> Result<(), Error>;
 
     /// Starts to listen on `addr`; port 0 picks a free one.
     ///
@@ -86,6 +98,11 @@ pub enum Delivery {
     Messages {
         /// The longest message, in bytes.
         max: NonZeroUsize,
+        /// The length that suits most paths, in bytes.
+        usual: NonZeroUsize,
+        /// Whether the transport slows its sender down where the network is congested; otherwise
+        /// whoever sends has to choose a rate.
+        controlled: bool,
     },
 }
 
@@ -102,13 +119,29 @@ pub struct Peer {
     pub local: Option<SocketAddr>,
     /// What to set on each stream before its handshake, as far as that matters.
     pub tuning: Tuning,
+    /// What another connection to the same host has told of the listener's
+    /// [identity](Listener::identity).
+    pub told: Option<String>,
+    /// By which the listener's [`Gate`] knows what is to be [set](Gate::announced) on the
+    /// connection.
+    pub mark: Option<Mark>,
+    /// The application protocol to ask for in place of the transport's own, where it has a choice.
+    pub protocol: Option<String>,
 }
 
 impl Peer {
     /// Returns a peer at `addr`, with nothing else asked for.
     #[must_use]
     pub fn at(addr: SocketAddr) -> Self {
-        Self { addr, name: None, local: None, tuning: Tuning::default() }
+        Self {
+            addr,
+            name: None,
+            local: None,
+            tuning: Tuning::default(),
+            told: None,
+            mark: None,
+            protocol: None,
+        }
     }
 }
 
@@ -117,6 +150,10 @@ impl Peer {
 pub trait Listener: Debug + Send + 'static {
     /// Returns the address that peers connect to, with the real port.
     fn local_addr(&self) -> SocketAddr;
+
+    /// Returns what peers can know this listener by, such as the fingerprint of its certificate;
+    /// `None` if it proves nothing about itself.
+    fn identity(&self) -> Option<String>;
 
     /// Waits for the next stream that any peer has opened.
     ///

@@ -1,5 +1,9 @@
 use std::{fmt::Debug, net::SocketAddr};
 
+use async_trait::async_trait;
+
+use crate::{Guest, Tuning, Visit};
+
 /// What a stream begins with, by which the listener's side can tell whose it is.
 ///
 /// Either way the bytes are the first that the other end receives: as a message of their own, where
@@ -35,7 +39,19 @@ pub trait Gate: Debug + Send + Sync + 'static {
     /// Says what to do about a hello. It is called for each that arrives, so it must be quick, and
     /// it must not wait.
     fn admit(&self, opening: &Opening<'_>) -> Verdict;
+
+    /// Returns what is to be set on a connection that comes with this mark, before its handshake;
+    /// `None` if none was announced.
+    fn announced(&self, mark: &Mark) -> Option<Tuning>;
+
+    /// Lets in a peer that speaks a protocol which the transport serves by itself; `None` turns it
+    /// away.
+    fn receive(&self, guest: &Guest<'_>) -> Option<Box<dyn Visit>>;
 }
+
+/// What a client's connection carries for the listener to know it by before its handshake, where
+/// the transport has such a place. It tells nothing to others, and proves nothing.
+pub type Mark = [u8; 12];
 
 /// A stream that somebody wants to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,4 +84,24 @@ impl Gate for Anyone {
     fn admit(&self, opening: &Opening<'_>) -> Verdict {
         if opening.proven { Verdict::Accept } else { Verdict::Challenge }
     }
+
+    fn announced(&self, _: &Mark) -> Option<Tuning> {
+        None
+    }
+
+    fn receive(&self, _: &Guest<'_>) -> Option<Box<dyn Visit>> {
+        Some(Box::new(Unlimited))
+    }
+}
+
+#[derive(Debug)]
+struct Unlimited;
+
+#[async_trait]
+impl Visit for Unlimited {
+    async fn over(&self) -> String {
+        std::future::pending().await
+    }
+
+    fn moved(&self, _: u64, _: u64) {}
 }

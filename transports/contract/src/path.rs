@@ -112,6 +112,88 @@ pub struct PathStats {
     /// The congestion control in force, now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<String>,
+    /// A number of the connection that all figures here are of, where streams share one: those of
+    /// streams with the same number must not be added up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
+    /// Packets that were given up as lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets_lost: Option<u64>,
+    /// Bytes of those packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_lost: Option<u64>,
+    /// How often congestion control has answered to loss or marks (RFC 9002, section 7.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub congestion_events: Option<u64>,
+    /// Times that the sender had data, and told the peer that its window held it back: QUIC's
+    /// `DATA_BLOCKED` and `STREAM_DATA_BLOCKED` (RFC 9000, section 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_blocked: Option<u64>,
+    /// System calls that sent; `packets_sent` over this is the batch that was achieved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_calls: Option<u64>,
+    /// System calls that received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recv_calls: Option<u64>,
+    /// Packets that carried acknowledgements, received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acks_received: Option<u64>,
+    /// Packets that probed for a larger path MTU and were lost, which says nothing of congestion
+    /// (RFC 8899).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes_lost: Option<u64>,
+    /// From the first packet to the end of the handshake.
+    #[serde(rename = "handshake_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>")]
+    pub handshake: Option<Duration>,
+    /// From the first packet to the listener's first byte on the stream, which compares handshakes:
+    /// it includes whatever has to come before data, and nothing else.
+    #[serde(rename = "first_reply_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>")]
+    pub first_reply: Option<Duration>,
+    /// What protects the connection; `None` if nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
+}
+
+/// What protects a connection, and how this end knows whom it talks to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Security {
+    /// The protocol: `TLS 1.3`.
+    pub protocol: String,
+    /// The library that does the arithmetic: `ring`, `aws-lc-rs`.
+    pub provider: String,
+    /// The cipher suite, as IANA names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// The key exchange group, as IANA names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_exchange: Option<String>,
+    /// How the other end was verified, at the end that did: `known server`, `not verified`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+    /// The fingerprint of the other end's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Whether the connection resumed an earlier one, at the end that knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
+    /// What came of data sent before the handshake was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_data: Option<EarlyData>,
+}
+
+/// What came of sending data before the handshake was over (0-RTT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EarlyData {
+    /// It was asked for, and there was no earlier connection to resume.
+    NotAttempted,
+    /// The other end took it.
+    Accepted,
+    /// The other end refused it, and it was sent again after the handshake.
+    Rejected,
 }
 
 mod micros {

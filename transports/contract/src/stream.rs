@@ -1,9 +1,10 @@
 use std::{
     fmt::Debug,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     num::NonZeroUsize,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -24,6 +25,20 @@ pub struct Stream {
     pub peer: SocketAddr,
     /// Figures and settings of the path below the stream.
     pub path: Arc<dyn Path>,
+    /// Where the stream is best driven; `None` if any thread does.
+    pub home: Option<Arc<dyn Home>>,
+    /// Whether its first bytes may be somebody's replay of an earlier connection's (TLS 1.3 early
+    /// data, RFC 8446, section 8): nothing that does harm when it is repeated may follow from them.
+    pub early: bool,
+}
+
+/// The thread that carries a connection, for transports whose protocol runs in this process.
+///
+/// Whoever drives a stream there saves a change of threads for each batch.
+pub trait Home: Debug + Send + Sync + 'static {
+    /// Runs `work` there, beside the connection: within a tokio runtime with time enabled, in which
+    /// it must not block.
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
 
 impl Stream {

@@ -6,6 +6,8 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+
 /// What a test asks to be set on its streams, at both ends.
 ///
 /// `None` and `false` leave the transport's default. A transport that cannot honour a field says so
@@ -57,6 +59,22 @@ pub struct Tuning {
     /// Send each datagram by itself, without segmentation offload (`--no-gso`).
     #[serde(skip_serializing_if = "is_false")]
     pub no_gso: bool,
+    /// The largest packet to look for on the path, in bytes of UDP payload (`--mtu`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<NonZeroU32>,
+    /// Packets that the receiver may leave without an acknowledgement
+    /// (`--ack-frequency`; draft-ietf-quic-ack-frequency).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack_frequency: Option<NonZeroU32>,
+    /// Connections that the streams are spread over (`--connections`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<NonZeroU32>,
+    /// Resume an earlier connection (`--resume`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub resume: bool,
+    /// Send the first bytes before the handshake is over (`--zero-rtt`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub zero_rtt: bool,
 }
 
 impl Tuning {
@@ -85,6 +103,11 @@ impl Tuning {
             keep_alive,
             mptcp,
             no_gso,
+            mtu,
+            ack_frequency,
+            connections,
+            resume,
+            zero_rtt,
         } = self;
         let flag = |on: &bool| on.then(|| on.to_string());
         let options = [
@@ -102,8 +125,39 @@ impl Tuning {
             ("keep_alive", keep_alive.map(|keep_alive| keep_alive.to_string())),
             ("mptcp", flag(mptcp)),
             ("no_gso", flag(no_gso)),
+            ("mtu", mtu.map(|bytes| bytes.to_string())),
+            ("ack_frequency", ack_frequency.map(|packets| packets.to_string())),
+            ("connections", connections.map(|connections| connections.to_string())),
+            ("resume", flag(resume)),
+            ("zero_rtt", flag(zero_rtt)),
         ];
         options.into_iter().filter_map(|(option, value)| Some((option, value?))).collect()
+    }
+
+    /// Refuses every setting that is of connections of several streams: `transport` has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for the first of them.
+    pub fn without_connections(&self, transport: &'static str) -> Result<(), Error> {
+        self.without(&["mtu", "ack_frequency", "connections", "resume", "zero_rtt"], transport)
+    }
+
+    /// Refuses these settings, which `transport` does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for the first that is asked for.
+    pub fn without(&self, options: &[&str], transport: &'static str) -> Result<(), Error> {
+        match self.asked().into_iter().find(|(option, _)| options.contains(option)) {
+            Some((option, value)) => Err(Error::Unsupported {
+                transport,
+                option: format!("{option} {value}"),
+                reason: "it has no such setting; leave the option out, or take another transport"
+                    .to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Returns an answer for each setting asked for that `answers` does not contain: `transport`

@@ -58,6 +58,8 @@ impl Wire {
             local,
             peer,
             path: Arc::new(MemoryPath { wire: wire(), side }),
+            home: None,
+            early: false,
         }
     }
 
@@ -262,7 +264,7 @@ fn pipe(link: LinkConfig, delivery: Delivery, window: usize) -> Pipe {
     let timed = !link.is_perfect();
     let carrier: Box<dyn Carrier> = match delivery {
         Delivery::Bytes => Box::new(ByteCarrier::new(link, window)),
-        Delivery::Messages { max } => Box::new(MessageCarrier::new(link, window, max)),
+        Delivery::Messages { max, .. } => Box::new(MessageCarrier::new(link, window, max)),
     };
     Pipe::new(carrier, timed)
 }

@@ -12,7 +12,7 @@ use std::{
 
 use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Stream, Transport,
-    async_trait, send_all,
+    Tuning, async_trait, send_all,
 };
 use tokio::sync::mpsc;
 
@@ -44,7 +44,8 @@ impl Memory {
     /// Finishing or dropping the sending half tells the peer nothing, as with datagrams.
     #[must_use]
     pub fn messages(network: &Network, max: NonZeroUsize) -> Self {
-        let delivery = Delivery::Messages { max };
+        let usual = max.min(USUAL_MESSAGE);
+        let delivery = Delivery::Messages { max, usual, controlled: false };
         Self { network: network.clone(), delivery, window: WINDOW }
     }
 
@@ -67,6 +68,10 @@ impl Transport for Memory {
 
     fn delivery(&self) -> Delivery {
         self.delivery
+    }
+
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_connections(self.name())
     }
 
     /// An address in here is who has it, so that `gate` has nothing to decide.
@@ -117,6 +122,10 @@ struct MemoryListener {
 impl Listener for MemoryListener {
     fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {
@@ -187,6 +196,9 @@ pub(crate) fn name_of(delivery: Delivery) -> &'static str {
         Delivery::Messages { .. } => "memory-messages",
     }
 }
+
+/// What fits into an Ethernet frame.
+const USUAL_MESSAGE: NonZeroUsize = NonZeroUsize::new(1448).expect("more than none");
 
 /// A gigabit per second over eight milliseconds.
 const WINDOW: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("more than none");

@@ -95,6 +95,10 @@ impl Transport for Faulty {
         self.inner.delivery()
     }
 
+    fn check(&self, tuning: &polyperf_transport::Tuning) -> Result<(), Error> {
+        self.inner.check(tuning)
+    }
+
     async fn listen(
         &self,
         mut addr: SocketAddr,
@@ -118,6 +122,10 @@ struct FaultyListener(Box<dyn Listener>, Fault);
 impl Listener for FaultyListener {
     fn local_addr(&self) -> SocketAddr {
         self.0.local_addr()
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.0.identity()
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {

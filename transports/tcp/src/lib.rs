@@ -40,7 +40,7 @@ use std::{
 use polyperf_socket::{canonical, nth_port};
 use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Sockets, Stream,
-    Transport, async_trait, send_all,
+    Transport, Tuning, async_trait, send_all,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -68,6 +68,10 @@ impl Transport for Tcp {
 
     fn delivery(&self) -> Delivery {
         Delivery::Bytes
+    }
+
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_connections(self.name())
     }
 
     /// The handshake has proved every peer's address, so that `gate` has nothing to decide.
@@ -105,6 +109,10 @@ struct TcpAcceptor {
 impl Listener for TcpAcceptor {
     fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {
@@ -161,6 +169,8 @@ fn into_stream(stream: TcpStream) -> io::Result<Stream> {
         local,
         peer,
         path: Arc::new(path::TcpPath::new(shared)),
+        home: None,
+        early: false,
     })
 }
 

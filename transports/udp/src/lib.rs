@@ -34,7 +34,7 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
 use polyperf_socket::{MAX_DATAGRAM, PortOptions, UdpPort};
 use polyperf_transport::{
-    Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, async_trait,
+    Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
 use tokio::sync::mpsc;
 
@@ -87,7 +87,11 @@ impl Transport for Udp {
     }
 
     fn delivery(&self) -> Delivery {
-        Delivery::Messages { max: LONGEST_MESSAGE }
+        Delivery::Messages { max: LONGEST_MESSAGE, usual: USUAL_MESSAGE, controlled: false }
+    }
+
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_connections(self.name())
     }
 
     async fn listen(
@@ -106,3 +110,6 @@ impl Transport for Udp {
 const NAME: &str = "udp";
 
 const LONGEST_MESSAGE: NonZeroUsize = NonZeroUsize::new(MAX_DATAGRAM).expect("not zero");
+
+/// What fits into an Ethernet frame below IPv6 and UDP.
+const USUAL_MESSAGE: NonZeroUsize = NonZeroUsize::new(1448).expect("not zero");

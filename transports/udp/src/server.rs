@@ -44,6 +44,10 @@ impl Listener for UdpListener {
         self.port.local_addr()
     }
 
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     async fn accept(&mut self) -> Result<Stream, AcceptError> {
         let closed = || AcceptError::Closed(io::ErrorKind::BrokenPipe.into());
         self.accepted.recv().await.ok_or_else(closed)?

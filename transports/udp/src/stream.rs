@@ -23,6 +23,8 @@ pub(crate) fn stream((send, recv): (DatagramSend, DatagramRecv), sieve: Sieve) -
         local: endpoint.local(),
         peer: endpoint.peer(),
         path: Arc::new(UdpPath::new(endpoint)),
+        home: None,
+        early: false,
     }
 }
 

@@ -7,7 +7,9 @@ mod support;
 use std::{net::SocketAddr, sync::Arc};
 
 use polyperf_socket::PortOptions;
-use polyperf_transport::{Error, Gate, Listener, Opening, Transport, Verdict};
+use polyperf_transport::{
+    Error, Gate, Guest, Listener, Mark, Opening, Transport, Tuning, Verdict, Visit,
+};
 use support::{
     HELLO, Raw, Word, accept, challenge, cookie, listen, messages, on_one_socket, open, recv,
     settle, udp, until, within,
@@ -114,6 +116,14 @@ async fn whom_the_gate_refuses_hears_nothing() {
     #[derive(Debug)]
     struct Nobody;
     impl Gate for Nobody {
+        fn announced(&self, _: &Mark) -> Option<Tuning> {
+            None
+        }
+
+        fn receive(&self, _: &Guest<'_>) -> Option<Box<dyn Visit>> {
+            None
+        }
+
         fn admit(&self, opening: &Opening<'_>) -> Verdict {
             assert!(!opening.proven);
             if opening.hello.bytes() == b"last" { Verdict::Accept } else { Verdict::Refuse }

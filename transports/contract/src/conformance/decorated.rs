@@ -39,6 +39,10 @@ impl Transport for Decorated {
         self.0.delivery()
     }
 
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        self.0.check(tuning)
+    }
+
     async fn listen(
         &self,
         addr: SocketAddr,
@@ -60,6 +64,10 @@ struct DecoratedListener(Box<dyn Listener>);
 impl Listener for DecoratedListener {
     fn local_addr(&self) -> SocketAddr {
         self.0.local_addr()
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.0.identity()
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {

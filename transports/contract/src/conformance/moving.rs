@@ -154,7 +154,7 @@ pub async fn a_message_longer_than_the_buffer_is_cut(
 
 /// A message longer than the transport's longest is refused as invalid.
 pub async fn a_message_too_long_is_refused(transport: Arc<dyn Transport>, at: SocketAddr) {
-    let Delivery::Messages { max } = transport.delivery() else { return };
+    let Delivery::Messages { max, .. } = transport.delivery() else { return };
     let mut pair = Pair::open(&transport, at).await;
     let too_long = vec![0; max.get() + 1];
     let refusal =

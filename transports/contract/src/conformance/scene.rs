@@ -153,7 +153,7 @@ pub(super) fn assert_same(got: &[u8], sent: &[u8], what: impl fmt::Display) {
 pub(super) fn message_len(transport: &Arc<dyn Transport>) -> usize {
     match transport.delivery() {
         Delivery::Bytes => MESSAGE_LEN,
-        Delivery::Messages { max } => max.get().min(MESSAGE_LEN),
+        Delivery::Messages { max, .. } => max.get().min(MESSAGE_LEN),
     }
 }
 

@@ -55,6 +55,11 @@ pub async fn tune_answers_every_question(transport: Arc<dyn Transport>, at: Sock
         keep_alive: Some(KeepAlive { idle: 60, interval: 5, count: 4 }),
         mptcp: true,
         no_gso: true,
+        mtu: NonZeroU32::new(1400),
+        ack_frequency: NonZeroU32::new(10),
+        connections: NonZeroU32::new(2),
+        resume: true,
+        zero_rtt: true,
     };
     let settings = path.tune(&asked);
     let mut options: Vec<&str> = settings.iter().map(|setting| &*setting.option).collect();

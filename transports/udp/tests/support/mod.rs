@@ -13,8 +13,8 @@ use std::{
 
 use polyperf_socket::PortOptions;
 use polyperf_transport::{
-    Anyone, Chunk, Gate, Hello, HostSockets, Listener, Opening, Received, RecvHalf, SendHalf,
-    Stream, Verdict,
+    Anyone, Chunk, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Received, RecvHalf,
+    SendHalf, Stream, Tuning, Verdict, Visit,
 };
 use polyperf_udp::{Udp, UdpListener};
 
@@ -35,6 +35,14 @@ pub(crate) fn listen(udp: &Udp, at: &str) -> UdpListener {
 pub(crate) struct Word(pub(crate) &'static [u8]);
 
 impl Gate for Word {
+    fn announced(&self, _: &Mark) -> Option<Tuning> {
+        None
+    }
+
+    fn receive(&self, _: &Guest<'_>) -> Option<Box<dyn Visit>> {
+        None
+    }
+
     fn admit(&self, opening: &Opening<'_>) -> Verdict {
         if opening.hello == Hello::Bare(self.0) { Verdict::Accept } else { Verdict::Refuse }
     }
