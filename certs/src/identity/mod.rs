@@ -20,7 +20,11 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-pub use self::{description::Description, error::IdentityError, make::DEFAULT_NAMES};
+pub use self::{
+    description::{Content, Description},
+    error::IdentityError,
+    make::DEFAULT_NAMES,
+};
 use crate::{Fingerprint, Problem, file, pem};
 
 /// Who a server is: a chain of certificates, its own first, and the private key to that.
