@@ -2,11 +2,13 @@
 //!
 //! A [`DatagramSocket`] sends and receives many datagrams with one call. An [`Endpoint`] is one
 //! flow over such a socket, whose two halves, [`DatagramSend`] and [`DatagramRecv`], transports wrap
-//! into theirs. A [`UdpPort`] is the listener's side: one port for the flows of all peers.
+//! into theirs. [`UdpPorts`] are the listeners' side: one port for the flows of all peers and of
+//! several protocols, and a [`QuicPort`] for QUIC beside them.
 
 mod endpoint;
 mod flood;
 mod held;
+mod message;
 mod port;
 mod recv;
 mod refusals;
@@ -22,7 +24,10 @@ use std::{io, net::SocketAddr, num::NonZeroU32};
 pub use crate::{
     endpoint::{Endpoint, PATIENCE},
     held::Train,
-    port::{Arrival, Flow, Judgement, PortCounts, PortOptions, Protocol, Tag, UdpPort},
+    port::{
+        Arrival, Flow, Judgement, PortCounts, PortOptions, PortShare, Protocol, QuicPort, Tag,
+        UdpPorts,
+    },
     recv::DatagramRecv,
     send::DatagramSend,
     settings::{Buffers, set_pacing_rate, set_tos, setting},

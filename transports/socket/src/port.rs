@@ -2,93 +2,29 @@ mod attendant;
 mod counts;
 mod dispatcher;
 mod flow;
+mod injected;
+mod ports;
+mod quic;
+mod shared;
 mod table;
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use polyperf_transport::Sockets;
-use tokio::{
-    io::Interest,
-    sync::{Notify, mpsc, oneshot},
+use quinn_udp::{EcnCodepoint, RecvMeta};
+
+pub(crate) use self::shared::Lease;
+pub use self::{
+    counts::PortCounts,
+    flow::Flow,
+    ports::{PortShare, UdpPorts},
+    quic::QuicPort,
 };
-
-use self::{counts::Counts, dispatcher::Dispatcher, table::Table};
-pub use self::{counts::PortCounts, flow::Flow};
-use crate::{DEFAULT_BUFFERS, DatagramSocket, canonical, sys, wait};
-
-/// One UDP port for many flows, of several protocols.
-///
-/// A socket of its own takes what nobody else claims. A datagram from a source that has a flow goes
-/// to that flow; any other is shown to the protocols in turn, and dropped, counted and unanswered
-/// unless one of them wants it. A flow gets a socket of its own, on the same port and connected to
-/// the peer, which the kernel prefers; so the shared socket carries the first datagrams alone.
-/// Those that came too early or too late to be told apart by the kernel are passed on, both ways.
-///
-/// Dropping it ends the dispatcher. Open flows live on.
-#[derive(Debug)]
-pub struct UdpPort {
-    local: SocketAddr,
-    shared: Arc<Shared>,
-    _open: oneshot::Sender<()>,
-}
-
-impl UdpPort {
-    /// Binds `addr`, and has `protocols` judge what comes, on the current runtime.
-    ///
-    /// # Errors
-    ///
-    /// What the system says; [`io::ErrorKind::AddrInUse`] if anybody has the port, or any flow of
-    /// it is still open.
-    pub fn bind(
-        sockets: &Arc<dyn Sockets>,
-        addr: SocketAddr,
-        options: PortOptions,
-        protocols: Vec<Arc<dyn Protocol>>,
-    ) -> io::Result<Self> {
-        let socket = sockets.udp(addr)?;
-        let local = socket.local_addr()?;
-        let own_sockets = options.own_sockets && share(&socket, sockets, local).is_ok();
-        let socket = Arc::new(DatagramSocket::new(socket)?);
-        socket.force_buffers(options.buffers)?;
-        let shared = Arc::new(Shared {
-            table: Mutex::new(Table::new(&options, Instant::now())),
-            counts: Counts::default(),
-            idle: Notify::new(),
-        });
-        let (open, closed) = oneshot::channel();
-        let (strays, found) = mpsc::channel(STRAYS);
-        let dispatcher = Dispatcher {
-            watched: wait::watch(&socket, Interest::READABLE)?,
-            socket,
-            sockets: Arc::clone(sockets),
-            local,
-            options: PortOptions { own_sockets, ..options },
-            protocols,
-            shared: Arc::clone(&shared),
-            strays,
-        };
-        tokio::spawn(dispatcher.run(found, closed));
-        Ok(Self { local: canonical(local), shared, _open: open })
-    }
-
-    /// Returns the address that peers send to.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// Returns what has been opened and dropped so far.
-    #[must_use]
-    pub fn counts(&self) -> PortCounts {
-        self.shared.counts.read(self.shared.table().len())
-    }
-}
+use crate::DEFAULT_BUFFERS;
 
 /// What a port allows.
 #[derive(Debug, Clone)]
@@ -120,6 +56,9 @@ impl Default for PortOptions {
 
 /// One that knows its own datagrams among those that no flow claims.
 pub trait Protocol: std::fmt::Debug + Send + Sync + 'static {
+    /// Returns its name, of which there is one on a port.
+    fn name(&self) -> &'static str;
+
     /// Says what to do about a datagram. It must be quick, and it must not wait.
     fn judge(&self, arrival: &Arrival<'_>) -> Judgement;
 
@@ -174,64 +113,43 @@ impl Parcel {
     }
 }
 
-/// Datagrams found in the socket of a flow that is not theirs.
-#[derive(Debug)]
-pub(crate) struct Stray {
+/// Where datagrams that came together came from, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    /// As the kernel writes it.
     pub(crate) source: SocketAddr,
     pub(crate) destination: Option<IpAddr>,
+    pub(crate) ecn: Option<EcnCodepoint>,
+}
+
+impl From<&RecvMeta> for Origin {
+    fn from(meta: &RecvMeta) -> Self {
+        Self { source: meta.addr, destination: meta.dst_ip, ecn: meta.ecn }
+    }
+}
+
+/// Datagrams that were read by somebody whom they do not concern.
+#[derive(Debug)]
+pub(crate) struct Stray {
+    pub(crate) origin: Origin,
     pub(crate) parcel: Parcel,
+    /// Whether everything from this source waits for what is found about this.
+    pub(crate) asked: bool,
 }
 
-/// What the dispatcher shares with the flows and with whoever asks for figures.
-#[derive(Debug)]
-struct Shared {
-    table: Mutex<Table>,
-    counts: Counts,
-    /// Told when a flow has ended.
-    idle: Notify,
+/// Returns whether a datagram that begins with `first` is QUIC's, if no flow claims it (RFC 9443;
+/// RFC 9000 §17.2, §17.3).
+fn is_quic(first: u8) -> bool {
+    first & 0x40 != 0
 }
 
-impl Shared {
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+/// Returns an address without its flow label, which may change while the peer stays the same.
+fn plain(mut addr: SocketAddr) -> SocketAddr {
+    if let SocketAddr::V6(addr) = &mut addr {
+        addr.set_flowinfo(0);
     }
+    addr
 }
 
-/// A flow's place in the table, which it leaves when it ends.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    shared: Arc<Shared>,
-    source: SocketAddr,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.shared.table().close(self.source, Instant::now());
-        self.shared.idle.notify_one();
-    }
-}
-
-/// Permits other sockets on the port of `socket`, which was bound without, so that it was nobody
-/// else's, and keeps it the one that strangers' datagrams go to.
-#[cfg(target_os = "linux")]
-fn share(
-    socket: &std::net::UdpSocket,
-    sockets: &Arc<dyn Sockets>,
-    local: SocketAddr,
-) -> io::Result<()> {
-    socket2::SockRef::from(socket).set_reuse_port(true)?;
-    // The kernel takes the program once there is a group for it, which a second socket makes.
-    let second = sockets.udp_beside(local)?;
-    // Without it a stranger's datagram may land in a flow's socket, which passes it on.
-    let _ = sys::keep_strangers(socket);
-    drop(second);
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn share(_: &std::net::UdpSocket, _: &Arc<dyn Sockets>, _: SocketAddr) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// How many strays may wait for the dispatcher.
-const STRAYS: usize = 256;
+/// Long enough that an error that stays does not take a processor.
+const AFTER_ERROR: Duration = Duration::from_millis(1);

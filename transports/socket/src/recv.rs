@@ -1,6 +1,6 @@
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
@@ -164,10 +164,10 @@ impl DatagramRecv {
         if let Err(error) = ready!(received) {
             return Poll::Ready(endpoint.weigh(error).map_or(Ok(None), Err));
         }
-        let [RecvMeta { addr, len, stride, dst_ip, .. }] = metas;
+        let [RecvMeta { addr, len, stride, .. }] = metas;
         if !endpoint.is_from_peer(addr) {
             if let Some(strays) = strays {
-                endpoint.pass_back(strays, addr, dst_ip, Parcel::new(&room[..len], stride));
+                endpoint.pass_back(strays, &metas[0], &room[..len]);
             }
             return Poll::Ready(Ok(None));
         }
@@ -200,16 +200,14 @@ impl Endpoint {
     }
 
     /// Gives what was found in the socket, and is not its peer's, to the port's dispatcher.
-    pub(crate) fn pass_back(
-        &self,
-        strays: &mpsc::Sender<Stray>,
-        source: SocketAddr,
-        destination: Option<IpAddr>,
-        parcel: Parcel,
-    ) {
+    pub(crate) fn pass_back(&self, strays: &mpsc::Sender<Stray>, meta: &RecvMeta, bytes: &[u8]) {
         self.traffic().strangers.fetch_add(1, Relaxed);
         // Where there is no room, they are lost, as they could have been on the way.
-        let _ = strays.try_send(Stray { source, destination, parcel });
+        let _ = strays.try_send(Stray {
+            origin: meta.into(),
+            parcel: Parcel::new(bytes, meta.stride),
+            asked: false,
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::SockRef;
 
-use crate::{Buffers, sys};
+use crate::{Buffers, message, sys};
 
 /// A UDP socket with what the platform offers to carry many datagrams with one call.
 #[derive(Debug)]
@@ -60,7 +60,20 @@ impl DatagramSocket {
             segment_size: None,
             src_ip: source,
         };
-        self.state.try_send((&self.socket).into(), &transmit).map(|()| bytes.len())
+        self.transmit(&transmit, 0).map(|()| bytes.len())
+    }
+
+    /// Sends what `transmit` says, from an unconnected socket, with the type of service `tos` less
+    /// the two bits of it that `transmit` says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Self::try_send).
+    pub fn transmit(&self, transmit: &Transmit<'_>, tos: u8) -> io::Result<()> {
+        match tos {
+            0 => self.state.try_send((&self.socket).into(), transmit),
+            tos => message::send_marked(&self.socket, transmit, tos).map(drop),
+        }
     }
 
     /// Receives into `bufs`, and returns how many of `metas` say what came. Each buffer takes one
@@ -118,6 +131,19 @@ impl DatagramSocket {
     /// What the system says.
     pub fn forbid_fragments(&self) -> io::Result<()> {
         Fragmentation::forbid(&self.socket)
+    }
+
+    /// Forbids to fragment, and to go by what the system thinks of a path: who sends finds out how
+    /// long datagrams may be (RFC 8899). Returns how it was before.
+    pub(crate) fn probe_paths(&self) -> io::Result<Fragmentation> {
+        let before = Fragmentation::of(&self.socket);
+        Fragmentation::leave_to_sender(&self.socket)?;
+        Ok(before)
+    }
+
+    /// Has datagrams fragmented, or not, as they were `before`.
+    pub(crate) fn restore_fragmentation(&self, before: &Fragmentation) {
+        before.restore(&self.socket);
     }
 
     /// Returns the largest packet that the path to a connected peer takes, in bytes; `None` where
@@ -178,7 +204,7 @@ impl AsFd for DatagramSocket {
 
 /// Whether datagrams longer than the path's packets are sent in fragments.
 #[derive(Debug)]
-struct Fragmentation([Option<libc::c_int>; 3]);
+pub(crate) struct Fragmentation([Option<libc::c_int>; 3]);
 
 #[cfg(target_os = "linux")]
 impl Fragmentation {
@@ -199,6 +225,17 @@ impl Fragmentation {
         let (level, name) = OPTIONS[0];
         sys::set_number(socket, level, name, libc::IP_PMTUDISC_DO)
     }
+
+    /// IPv6 has the option for IPv4 as well, for what goes to a mapped address.
+    fn leave_to_sender(socket: &UdpSocket) -> io::Result<()> {
+        let [ipv4, ipv6, whole] = OPTIONS;
+        sys::set_number(socket, ipv4.0, ipv4.1, libc::IP_PMTUDISC_PROBE)?;
+        if socket.local_addr()?.is_ipv6() {
+            sys::set_number(socket, ipv6.0, ipv6.1, libc::IPV6_PMTUDISC_PROBE)?;
+            sys::set_number(socket, whole.0, whole.1, 1)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -211,6 +248,10 @@ impl Fragmentation {
 
     fn forbid(_: &UdpSocket) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "forbidding fragments needs Linux"))
+    }
+
+    fn leave_to_sender(socket: &UdpSocket) -> io::Result<()> {
+        Self::forbid(socket)
     }
 }
 

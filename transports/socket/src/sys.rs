@@ -9,6 +9,8 @@ use std::{
 
 use socket2::SockRef;
 
+use crate::message;
+
 /// Waits for `events` on a socket, for up to `limit`.
 pub(crate) fn wait(socket: &impl AsFd, events: libc::c_short, limit: Duration) -> io::Result<()> {
     let mut fd = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events, revents: 0 };
@@ -35,43 +37,7 @@ pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], segment: Option<u16>) -> io
         let socket = SockRef::from(socket);
         return uninterrupted(|| socket.send_with_flags(bytes, libc::MSG_DONTWAIT));
     };
-    send_segments(socket, bytes, segment)
-}
-
-#[cfg(target_os = "linux")]
-fn send_segments(socket: &UdpSocket, bytes: &[u8], segment: u16) -> io::Result<usize> {
-    const SEGMENT_LEN: libc::c_uint = 2;
-    // SAFETY: these compute lengths, and read no memory.
-    let (space, len) =
-        unsafe { (libc::CMSG_SPACE(SEGMENT_LEN) as usize, libc::CMSG_LEN(SEGMENT_LEN) as usize) };
-    let mut control = [0_u64; 4];
-    debug_assert!(space <= size_of_val(&control));
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: all zeros is a valid `msghdr`.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = space as _;
-    // SAFETY: `control` is zeroed, aligned, and has room for the one header that is written.
-    unsafe {
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_UDP;
-        (*header).cmsg_type = libc::UDP_SEGMENT;
-        (*header).cmsg_len = len as _;
-        libc::CMSG_DATA(header).cast::<u16>().write_unaligned(segment);
-    }
-    let flags = libc::MSG_DONTWAIT;
-    uninterrupted(|| {
-        // SAFETY: `message` points to `part`, `control` and `bytes`, which all outlive the call.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
-        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn send_segments(_: &UdpSocket, _: &[u8], _: u16) -> io::Result<usize> {
-    Err(io::Error::from_raw_os_error(libc::EIO))
+    message::send_segments(socket, bytes, segment)
 }
 
 /// Has the kernel give each datagram of a shared port that no connected socket claims to the
@@ -171,7 +137,8 @@ unsafe fn set<T>(
     }
 }
 
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Calls again for as long as a signal comes between.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -30,9 +30,9 @@ mod path;
 mod server;
 mod stream;
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Instant};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
-use polyperf_socket::{MAX_DATAGRAM, PortOptions, UdpPort};
+use polyperf_socket::{MAX_DATAGRAM, PortOptions, UdpPorts};
 use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
@@ -44,22 +44,26 @@ use crate::{client::UdpConnection, server::Doorkeeper};
 /// The UDP transport.
 #[derive(Debug, Clone)]
 pub struct Udp {
-    sockets: Arc<dyn Sockets>,
-    options: PortOptions,
+    ports: Arc<UdpPorts>,
 }
 
 impl Udp {
-    /// Returns UDP over sockets that `sockets` makes.
+    /// Returns UDP over sockets that `sockets` makes, whose ports no other transport shares.
     #[must_use]
     pub fn new(sockets: Arc<dyn Sockets>) -> Self {
-        Self { sockets, options: PortOptions::default() }
+        Self::sharing(Arc::new(UdpPorts::new(sockets)))
     }
 
-    /// Has listeners' ports work as `options` say.
+    /// Returns UDP that shares its ports with whichever transports use `ports` too.
     #[must_use]
-    pub fn with_options(mut self, options: PortOptions) -> Self {
-        self.options = options;
-        self
+    pub fn sharing(ports: Arc<UdpPorts>) -> Self {
+        Self { ports }
+    }
+
+    /// Has listeners' ports work as `options` say, those that are opened from here on.
+    #[must_use]
+    pub fn with_options(self, options: PortOptions) -> Self {
+        Self::sharing(Arc::new(UdpPorts::clone(&self.ports).with_options(options)))
     }
 
     /// Listens on `addr`, as [`Transport::listen`] does, and can say what it dropped.
@@ -68,12 +72,9 @@ impl Udp {
     ///
     /// [`Error::Listen`] if the address cannot be had.
     pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<UdpListener, Error> {
-        let (accepted, accepts) = mpsc::channel(self.options.max_flows.max(1));
-        let doorkeeper = Arc::new(Doorkeeper::new(gate, accepted, Instant::now()));
-        let bind = || -> io::Result<_> {
-            UdpPort::bind(&self.sockets, addr, self.options.clone(), vec![doorkeeper])
-        };
-        match bind() {
+        let (accepted, accepts) = mpsc::channel(self.ports.options().max_flows.max(1));
+        let doorkeeper = Doorkeeper::new(gate, accepted, Instant::now());
+        match self.ports.join(addr, Arc::new(doorkeeper)) {
             Ok(port) => Ok(UdpListener::new(port, accepts)),
             Err(source) => Err(Error::Listen { addr, source }),
         }
@@ -103,7 +104,7 @@ impl Transport for Udp {
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
-        Ok(Box::new(UdpConnection::new(Arc::clone(&self.sockets), peer.clone())))
+        Ok(Box::new(UdpConnection::new(Arc::clone(self.ports.sockets()), peer.clone())))
     }
 }
 

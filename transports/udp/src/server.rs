@@ -5,13 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf_socket::{Arrival, Flow, Judgement, PortCounts, Protocol, UdpPort};
+use polyperf_socket::{Arrival, Flow, Judgement, PortCounts, PortShare, Protocol};
 use polyperf_transport::{
     AcceptError, Gate, Hello, Listener, Opening, Stream, Verdict, async_trait,
 };
 use tokio::sync::mpsc;
 
 use crate::{
+    NAME,
     packet::{Baker, Id, Packet},
     stream::{Sieve, stream},
 };
@@ -19,13 +20,13 @@ use crate::{
 /// A UDP port that accepts flows.
 #[derive(Debug)]
 pub struct UdpListener {
-    port: UdpPort,
+    port: PortShare,
     accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
 }
 
 impl UdpListener {
     pub(crate) fn new(
-        port: UdpPort,
+        port: PortShare,
         accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
     ) -> Self {
         Self { port, accepted }
@@ -103,6 +104,10 @@ impl Doorkeeper {
 }
 
 impl Protocol for Doorkeeper {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn judge(&self, arrival: &Arrival<'_>) -> Judgement {
         match Packet::parse(arrival.bytes) {
             Some(Packet::Open { id, cookie, hello }) => {

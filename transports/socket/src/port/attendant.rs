@@ -46,9 +46,9 @@ fn receive(
 ) -> io::Result<bool> {
     let mut metas = [RecvMeta::default()];
     endpoint.socket.try_recv(&mut [IoSliceMut::new(room)], &mut metas)?;
-    let [RecvMeta { addr, len, stride, dst_ip, .. }] = metas;
+    let [RecvMeta { addr, len, stride, .. }] = metas;
     if !endpoint.is_from_peer(addr) {
-        endpoint.pass_back(strays, addr, dst_ip, Parcel::new(&room[..len], stride));
+        endpoint.pass_back(strays, &metas[0], &room[..len]);
         return Ok(false);
     }
     if len == 0 {

@@ -25,8 +25,18 @@ pub struct PortCounts {
     pub failed: u64,
     /// Dropped: they had no bytes.
     pub empty: u64,
-    /// Failures to receive.
+    /// Failures to receive, which were survived.
     pub errors: u64,
+    /// Datagrams received that were QUIC's, without those injected.
+    pub quic: u64,
+    /// Datagrams of QUIC's that were found elsewhere, and handed to it.
+    pub injected: u64,
+    /// Dropped: they were QUIC's, were found elsewhere, and too many waited for it already.
+    pub injections_overflowed: u64,
+    /// Dropped: QUIC received them, they were not its own, and too many waited already.
+    pub foreign_overflowed: u64,
+    /// What QUIC could not send, other than for want of room or for its length.
+    pub unsent: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +52,11 @@ pub(super) struct Counts {
     pub(super) failed: AtomicU64,
     pub(super) empty: AtomicU64,
     pub(super) errors: AtomicU64,
+    pub(super) quic: AtomicU64,
+    pub(super) injected: AtomicU64,
+    pub(super) injections_overflowed: AtomicU64,
+    pub(super) foreign_overflowed: AtomicU64,
+    pub(super) unsent: AtomicU64,
 }
 
 impl Counts {
@@ -60,10 +75,19 @@ impl Counts {
             failed: read(&self.failed),
             empty: read(&self.empty),
             errors: read(&self.errors),
+            quic: read(&self.quic),
+            injected: read(&self.injected),
+            injections_overflowed: read(&self.injections_overflowed),
+            foreign_overflowed: read(&self.foreign_overflowed),
+            unsent: read(&self.unsent),
         }
     }
 }
 
 pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Relaxed);
+    add(counter, 1);
+}
+
+pub(super) fn add(counter: &AtomicU64, datagrams: u64) {
+    counter.fetch_add(datagrams, Relaxed);
 }

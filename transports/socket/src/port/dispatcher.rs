@@ -2,74 +2,113 @@ use std::{
     future::pending,
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket},
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Instant,
 };
 
-use polyperf_transport::Sockets;
 use quinn_udp::RecvMeta;
 use tokio::{
-    io::unix::AsyncFd,
-    sync::{mpsc, oneshot},
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
 };
 
 use super::{
-    Arrival, Flow, Judgement, Lease, Parcel, PortOptions, Protocol, Shared, Stray, Tag,
-    counts::count, table::Entry,
+    AFTER_ERROR, Arrival, Flow, Judgement, Lease, Origin, Parcel, Protocol, Stray, Tag,
+    counts::{add, count},
+    is_quic, plain,
+    ports::Port,
+    shared::{Shared, datagrams},
+    table::Entry,
 };
-use crate::{DatagramSocket, Endpoint, MAX_TRAIN, canonical};
+use crate::{DatagramSocket, Endpoint, MAX_TRAIN, canonical, wait};
 
-/// Reads the shared socket of a port, and finds whose each datagram is.
+/// Finds whose each datagram is that comes to a port's own socket: those that it reads, or if QUIC
+/// does, those that QUIC hands over.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
-    pub(super) socket: Arc<DatagramSocket>,
-    pub(super) watched: AsyncFd<UdpSocket>,
-    pub(super) sockets: Arc<dyn Sockets>,
-    /// As the kernel writes it.
-    pub(super) local: SocketAddr,
-    pub(super) options: PortOptions,
-    pub(super) protocols: Vec<Arc<dyn Protocol>>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) strays: mpsc::Sender<Stray>,
+    /// While it reads, and not when QUIC does, so that what comes for QUIC wakes nobody else.
+    watched: Option<AsyncFd<UdpSocket>>,
+    strays: mpsc::Sender<Stray>,
+    /// Dropped after what watches its socket.
+    port: Arc<Port>,
 }
 
 impl Dispatcher {
-    /// Works until the port is closed, and for as long after that as flows have no other socket.
-    pub(super) async fn run(
-        mut self,
-        mut strays: mpsc::Receiver<Stray>,
-        mut closed: oneshot::Receiver<()>,
-    ) {
+    pub(super) fn new(
+        port: Arc<Port>,
+        watched: Option<AsyncFd<UdpSocket>>,
+        strays: mpsc::Sender<Stray>,
+    ) -> Self {
+        Self { watched, strays, port }
+    }
+
+    /// Works for as long as there is a protocol, or a flow that may need it.
+    pub(super) async fn run(mut self, mut found: mpsc::Receiver<Stray>) {
         let mut bufs = vec![vec![0; MAX_TRAIN]; BATCH];
         let mut metas = [RecvMeta::default(); BATCH];
-        let mut open = true;
-        while open || self.is_needed() {
-            let received = tokio::select! {
-                () = closing(&mut closed, open) => {
-                    open = false;
-                    self.protocols.clear();
-                    continue;
-                }
-                () = self.shared.idle.notified(), if !open => continue,
-                Some(stray) = strays.recv() => {
-                    let Stray { source, destination, parcel } = stray;
-                    self.route(source, destination, &parcel.bytes, parcel.stride);
-                    continue;
-                }
-                received = self.receive(&mut bufs, &mut metas) => received,
-            };
-            match received {
-                Ok(received) => {
-                    for (buf, meta) in bufs.iter().zip(&metas).take(received) {
-                        self.route(meta.addr, meta.dst_ip, &buf[..meta.len], meta.stride);
+        while self.is_needed() {
+            if self.share_reading().is_err() {
+                self.rest().await;
+                continue;
+            }
+            loop {
+                let received = tokio::select! {
+                    () = self.shared().changed.notified() => break,
+                    Some(stray) = found.recv() => {
+                        self.take(&stray);
+                        continue;
                     }
-                }
-                Err(_) => {
+                    received = self.receive(&mut bufs, &mut metas) => received,
+                };
+                let Ok(received) = received else {
                     // What one peer's ICMP says must not end the port for all others.
-                    count(&self.shared.counts.errors);
-                    tokio::time::sleep(AFTER_ERROR).await;
+                    self.rest().await;
+                    continue;
+                };
+                for (buf, meta) in bufs.iter().zip(&metas).take(received) {
+                    self.route(meta.into(), &buf[..meta.len], meta.stride);
                 }
             }
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.port.shared
+    }
+
+    /// Returns whether there is anything to work for; if not, it has left its desk.
+    fn is_needed(&self) -> bool {
+        let mut state = self.shared().state();
+        let flows = state.table.len() > 0;
+        let strays_may_come = !self.port.options.own_sockets || state.quic.is_some();
+        let needed = !state.protocols.is_empty() || flows && strays_may_come;
+        if !needed {
+            state.desk = None;
+        }
+        needed
+    }
+
+    /// Reads the socket from here on, unless QUIC does.
+    fn share_reading(&mut self) -> io::Result<()> {
+        let quic_reads = self.shared().state().quic.is_some();
+        if quic_reads {
+            self.watched = None;
+        } else if self.watched.is_none() {
+            self.watched = Some(wait::watch(&self.port.socket, Interest::READABLE)?);
+        }
+        Ok(())
+    }
+
+    async fn rest(&self) {
+        count(&self.shared().counts.errors);
+        tokio::time::sleep(AFTER_ERROR).await;
+    }
+
+    fn take(&self, stray: &Stray) {
+        let Stray { origin, parcel, asked } = stray;
+        self.route(*origin, &parcel.bytes, parcel.stride);
+        if *asked {
+            self.shared().found_out(plain(origin.source));
         }
     }
 
@@ -78,53 +117,69 @@ impl Dispatcher {
         bufs: &mut [Vec<u8>],
         metas: &mut [RecvMeta; BATCH],
     ) -> io::Result<usize> {
+        let Some(watched) = &self.watched else { return pending().await };
+        let socket = &self.port.socket;
         let mut bufs: Vec<_> = bufs.iter_mut().map(|buf| IoSliceMut::new(buf)).collect();
         loop {
-            let mut readable = self.watched.readable().await?;
-            if let Ok(received) = readable.try_io(|_| self.socket.try_recv(&mut bufs, metas)) {
+            let mut readable = watched.readable().await?;
+            if let Ok(received) = readable.try_io(|_| socket.try_recv(&mut bufs, metas)) {
                 return received;
             }
         }
     }
 
-    fn is_needed(&self) -> bool {
-        !self.options.own_sockets && self.shared.table().len() > 0
-    }
-
-    /// Gives datagrams to the flow that their source has, or else lets the protocols judge each.
-    fn route(&self, source: SocketAddr, destination: Option<IpAddr>, bytes: &[u8], stride: usize) {
-        let source = plain(source);
-        let counts = &self.shared.counts;
+    /// Gives datagrams to the flow that their source has, or to QUIC, or else lets the protocols
+    /// judge each.
+    fn route(&self, origin: Origin, bytes: &[u8], stride: usize) {
+        let counts = &self.shared().counts;
         if bytes.is_empty() {
             return count(&counts.empty);
         }
-        let stride = stride.clamp(1, bytes.len());
+        let (source, stride) = (plain(origin.source), stride.clamp(1, bytes.len()));
         for (index, message) in bytes.chunks(stride).enumerate() {
-            let entry = self.shared.table().get(source).cloned();
-            if let Some(entry) = entry {
-                return self.pass_on(&entry, &bytes[index * stride..], stride);
+            let rest = &bytes[index * stride..];
+            let mut state = self.shared().state();
+            if let Some(entry) = state.table.get(source).cloned() {
+                drop(state);
+                return self.pass_on(&entry, rest, stride);
             }
-            let ended = self.shared.table().ended(source, Instant::now());
-            let peer = canonical(source);
-            self.treat(source, &Arrival { peer, destination, bytes: message, ended });
+            let ended = state.table.ended(source, Instant::now());
+            let quic = state.quic.clone().filter(|_| ended.is_none() && is_quic(message[0]));
+            let protocols = Arc::clone(&state.protocols);
+            drop(state);
+            if let Some(quic) = quic {
+                return self.inject(&quic, origin, rest, stride);
+            }
+            let (peer, destination) = (canonical(source), origin.destination);
+            let arrival = Arrival { peer, destination, bytes: message, ended };
+            self.treat(&protocols, source, &arrival);
         }
     }
 
     fn pass_on(&self, entry: &Entry, bytes: &[u8], stride: usize) {
-        let datagrams = bytes.len().div_ceil(stride) as u64;
+        let (counts, datagrams) = (&self.shared().counts, datagrams(bytes, stride));
         if entry.inbox.try_send(Parcel::new(bytes, stride)).is_ok() {
-            self.shared.counts.passed_on.fetch_add(datagrams, Relaxed);
-            return;
+            return add(&counts.passed_on, datagrams);
         }
-        self.shared.counts.overflowed.fetch_add(datagrams, Relaxed);
+        add(&counts.overflowed, datagrams);
         if let Some(endpoint) = entry.endpoint.upgrade() {
-            endpoint.traffic().overflowed.fetch_add(datagrams, Relaxed);
+            add(&endpoint.traffic().overflowed, datagrams);
         }
     }
 
-    fn treat(&self, source: SocketAddr, arrival: &Arrival<'_>) {
-        let counts = &self.shared.counts;
-        for protocol in &self.protocols {
+    fn inject(&self, quic: &mpsc::Sender<Stray>, origin: Origin, bytes: &[u8], stride: usize) {
+        let counts = &self.shared().counts;
+        let stray = Stray { origin, parcel: Parcel::new(bytes, stride), asked: false };
+        let counter = match quic.try_send(stray) {
+            Ok(()) => &counts.injected,
+            Err(_) => &counts.injections_overflowed,
+        };
+        add(counter, datagrams(bytes, stride));
+    }
+
+    fn treat(&self, protocols: &[Arc<dyn Protocol>], source: SocketAddr, arrival: &Arrival<'_>) {
+        let counts = &self.shared().counts;
+        for protocol in protocols {
             match protocol.judge(arrival) {
                 Judgement::Foreign => continue,
                 Judgement::Taken => {}
@@ -140,16 +195,16 @@ impl Dispatcher {
 
     fn answer(&self, source: SocketAddr, arrival: &Arrival<'_>, answer: &[u8]) {
         if answer.len() > arrival.bytes.len() {
-            return count(&self.shared.counts.refused);
+            return count(&self.shared().counts.refused);
         }
         // If it is lost here, it could have been lost on the way.
-        let _ = self.socket.try_send_to(answer, source, arrival.destination);
-        count(&self.shared.counts.answered);
+        let _ = self.port.socket.try_send_to(answer, source, arrival.destination);
+        count(&self.shared().counts.answered);
     }
 
     fn open(&self, protocol: &dyn Protocol, source: SocketAddr, tag: Tag, arrival: &Arrival<'_>) {
-        let counts = &self.shared.counts;
-        if !self.shared.table().admit(Instant::now()) {
+        let counts = &self.shared().counts;
+        if !self.shared().state().table.admit(Instant::now()) {
             return count(&counts.limited);
         }
         let endpoint = match self.endpoint(source, arrival.destination) {
@@ -159,45 +214,47 @@ impl Dispatcher {
                 return protocol.failed(error);
             }
         };
-        let lease = Lease { shared: Arc::clone(&self.shared), source };
+        let lease = Lease::new(self.shared(), source);
         let endpoint = Arc::new(endpoint.with_lease(lease));
         let inbox = mpsc::channel(QUEUE);
         let entry = Entry { tag, inbox: inbox.0.clone(), endpoint: Arc::downgrade(&endpoint) };
-        self.shared.table().insert(source, entry);
+        self.shared().state().table.insert(source, entry);
         count(&counts.opened);
         protocol.opened(Flow { endpoint, inbox, strays: self.strays.clone() }, arrival);
     }
 
     fn endpoint(&self, source: SocketAddr, destination: Option<IpAddr>) -> io::Result<Endpoint> {
-        if !self.options.own_sockets {
-            let socket = Arc::clone(&self.socket);
-            return Ok(Endpoint::shared(socket, self.local, source, destination));
+        let port = &self.port;
+        if !port.options.own_sockets {
+            let socket = Arc::clone(&port.socket);
+            return Ok(Endpoint::shared(socket, port.local, source, destination));
         }
         let connect = |local: SocketAddr| {
-            let socket = self.sockets.udp_beside(local)?;
+            let socket = port.sockets.udp_beside(local)?;
             socket.connect(source)?;
             Ok::<_, io::Error>(socket)
         };
-        let mut socket = connect(self.local)?;
+        let mut socket = connect(port.local)?;
         // Left to itself, routing may choose another source address than the one that was reached.
         if let Some(ip) = destination.filter(|ip| !ip.is_multicast())
             && socket.local_addr()?.ip() != ip
         {
             drop(socket);
-            socket = connect(at(ip, self.local.port(), source))?;
+            socket = connect(at(ip, port.local.port(), source))?;
         }
         let socket = DatagramSocket::new(socket)?;
-        socket.force_buffers(self.options.buffers)?;
+        socket.force_buffers(port.options.buffers)?;
         Endpoint::connected(socket)
     }
 }
 
-async fn closing(closed: &mut oneshot::Receiver<()>, open: bool) {
-    if open {
-        // Nothing is ever sent: it ends when the port is dropped.
-        let _ = closed.await;
-    } else {
-        pending().await
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        // Its runtime may end before its work does.
+        let mut state = self.shared().state();
+        if state.desk.as_ref().is_some_and(|desk| desk.is_of(&self.strays)) {
+            state.desk = None;
+        }
     }
 }
 
@@ -211,19 +268,8 @@ fn at(ip: IpAddr, port: u16, peer: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Returns an address without its flow label, which may change while the peer stays the same.
-fn plain(mut source: SocketAddr) -> SocketAddr {
-    if let SocketAddr::V6(source) = &mut source {
-        source.set_flowinfo(0);
-    }
-    source
-}
-
 /// How many reads one call makes, at 64 KiB of memory each.
 const BATCH: usize = 8;
 
 /// How many parcels may wait for a flow.
 const QUEUE: usize = 256;
-
-/// Long enough that an error that stays does not take a processor.
-const AFTER_ERROR: Duration = Duration::from_millis(1);

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use super::{Parcel, Stray, attendant};
 use crate::{DatagramRecv, DatagramSend, Endpoint, recv::Claim};
 
-/// A flow of a [`UdpPort`](super::UdpPort) that has just been opened.
+/// A flow of a [shared port](super::UdpPorts) that has just been opened.
 #[derive(Debug)]
 pub struct Flow {
     pub(super) endpoint: Arc<Endpoint>,

@@ -68,8 +68,20 @@ impl Table {
         self.ended.get(&source).map(|(tag, _)| *tag)
     }
 
+    /// Returns whether `source` has a flow, or had one until less than the linger time before `now`.
+    pub(super) fn is_known(&mut self, source: SocketAddr, now: Instant) -> bool {
+        self.forget(now);
+        self.open.contains_key(&source) || self.ended.contains_key(&source)
+    }
+
+    /// Returns how many flows are open.
     pub(super) fn len(&self) -> usize {
         self.open.len()
+    }
+
+    /// Returns how many sources have a flow, or had one and are not forgotten yet.
+    pub(super) fn known(&self) -> usize {
+        self.open.len() + self.ended.len()
     }
 
     fn forget(&mut self, now: Instant) {
@@ -140,6 +152,21 @@ mod tests {
         assert_eq!(table.ended(SOURCE, at(2999)), Some([1; 16]));
         assert_eq!(table.ended(SOURCE, at(3000)), None);
         assert!(table.ends.is_empty());
+        assert_eq!(table.known(), 0);
+    }
+
+    #[test]
+    fn a_source_is_known_from_the_beginning_of_its_flow_until_after_its_end() {
+        let start = Instant::now();
+        let mut table = table(start);
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(!table.is_known(SOURCE, at(0)));
+        table.insert(SOURCE, entry(1));
+        assert!(table.is_known(SOURCE, at(10_000)));
+        table.close(SOURCE, at(10_000));
+        assert_eq!(table.known(), 1);
+        assert!(table.is_known(SOURCE, at(12_999)));
+        assert!(!table.is_known(SOURCE, at(13_000)));
     }
 
     #[test]

@@ -1,0 +1,56 @@
+use std::{
+    io::IoSliceMut,
+    task::{Context, Poll},
+};
+
+use quinn_udp::RecvMeta;
+use tokio::sync::mpsc;
+
+use super::{Origin, Stray};
+use crate::{Train, held::Held};
+
+/// QUIC's datagrams that were found elsewhere, and wait to be received.
+#[derive(Debug)]
+pub(super) struct Injected {
+    queue: mpsc::Receiver<Stray>,
+    /// Where those that are held came from.
+    origin: Option<Origin>,
+    /// What found no room in the last buffer.
+    held: Held,
+}
+
+impl Injected {
+    pub(super) fn new(queue: mpsc::Receiver<Stray>) -> Self {
+        Self { queue, origin: None, held: Held::default() }
+    }
+
+    /// Fills as many buffers as there is something for, and returns how many; if it is fewer than
+    /// there are, `cx` is woken when there is more.
+    pub(super) fn fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> usize {
+        let mut filled = 0;
+        for (buf, meta) in bufs.iter_mut().zip(metas) {
+            let Some(next) = self.next(cx, buf) else { break };
+            *meta = next;
+            filled += 1;
+        }
+        filled
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<RecvMeta> {
+        if self.held.is_empty() {
+            let Poll::Ready(Some(Stray { origin, parcel, .. })) = self.queue.poll_recv(cx) else {
+                return None;
+            };
+            self.origin = Some(origin);
+            self.held.put(&parcel.bytes, parcel.stride);
+        }
+        let Train { len, stride } = self.held.take(buf)?;
+        let Origin { source: addr, destination: dst_ip, ecn } = self.origin?;
+        Some(RecvMeta { addr, len, stride, ecn, dst_ip })
+    }
+}
