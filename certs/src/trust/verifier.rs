@@ -46,6 +46,8 @@ pub(super) enum Rule {
 struct State {
     verdict: Option<Verdict>,
     refusal: Option<Refusal>,
+    /// Handshakes in which the server has proved to hold the key.
+    proofs: u64,
 }
 
 impl Verifier {
@@ -109,6 +111,13 @@ impl Verifier {
         self.state().verdict
     }
 
+    /// Returns in how many handshakes the server has shown a certificate and proved to hold its
+    /// key. One that resumes an earlier connection does without.
+    #[must_use]
+    pub fn proofs(&self) -> u64 {
+        self.state().proofs
+    }
+
     /// Returns why the latest certificate was refused; `None` if none was.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
@@ -161,12 +170,13 @@ impl Verifier {
         let verdict = Verdict { fingerprint: shown, how: self.how() };
         let before = {
             let mut state = self.state();
+            state.proofs += 1;
             match state.verdict {
                 Some(before) if before != verdict && matches!(self.rule, Rule::Known { .. }) => {
                     before
                 }
                 _ => {
-                    *state = State { verdict: Some(verdict), refusal: None };
+                    *state = State { verdict: Some(verdict), refusal: None, ..*state };
                     return Ok(());
                 }
             }

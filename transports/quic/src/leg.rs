@@ -1,0 +1,257 @@
+//! One connection of a client.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use polyperf_certs::Verifier;
+use polyperf_socket::QuicPort;
+use polyperf_transport::{EarlyData, Mark};
+use quinn::{
+    ClientConfig, Connecting, Connection, ConnectionId, Endpoint, EndpointConfig, ZeroRttAccepted,
+    crypto::rustls::QuicClientConfig,
+};
+use tokio::sync::watch;
+
+use crate::{
+    BUFFERS, Kind, Shared,
+    error::{code, describe},
+    home::{Carrier, Worker},
+    options::{MAX_MTU, Options, Part},
+    path::Carried,
+    qlog,
+    socket::Socket,
+};
+
+/// A connection, its endpoint, and the thread that carries both.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) carried: Arc<Carried>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) local: SocketAddr,
+    started: Instant,
+    /// What came of early data, once that is known; `None` until then.
+    early: watch::Receiver<Option<EarlyData>>,
+    _endpoint: Endpoint,
+}
+
+/// What is to be connected to, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) kind: Kind,
+    pub(crate) addr: SocketAddr,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) options: Options,
+    pub(crate) protocol: Vec<u8>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) mark: Option<Mark>,
+}
+
+impl Leg {
+    /// Connects. With early data it need not wait for the other end.
+    pub(crate) async fn establish(plan: &Plan, early: bool) -> io::Result<Self> {
+        let worker = Worker::start("quic")?;
+        let port = Arc::new(plan.port(&worker)?);
+        let carrier = Arc::new(Carrier::new(Arc::clone(&worker)));
+        let socket = Arc::new(Socket::new(Arc::clone(&port)));
+        let config = endpoint_config()?;
+        let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, carrier)?;
+        let config = plan.client_config(early)?;
+        let proofs = plan.verifier.proofs();
+        let started = Instant::now();
+        let name = plan.verifier.server_name().to_str();
+        let connecting =
+            endpoint.connect_with(config, plan.addr, &name).map_err(io::Error::other)?;
+        let (tell, told) = watch::channel(None);
+        let handshake = Arc::new(OnceLock::new());
+        let (connection, accepted) = match take_early(connecting, early) {
+            Ok((connection, accepted)) => (connection, Some(accepted)),
+            Err(connecting) => (plan.shake_hands(connecting, &port).await?, None),
+        };
+        let mut security = plan.shared.tls.security(&plan.protocol);
+        let resumed = accepted.is_some() || plan.verifier.proofs() == proofs;
+        security.resumed = Some(resumed);
+        match accepted {
+            Some(accepted) => {
+                let handshake = Arc::clone(&handshake);
+                worker.run(async move {
+                    let accepted = accepted.await;
+                    let _ = handshake.set(started.elapsed());
+                    let came = if accepted { EarlyData::Accepted } else { EarlyData::Rejected };
+                    let _ = tell.send(Some(came));
+                });
+            }
+            None => {
+                let _ = handshake.set(started.elapsed());
+                let _ = tell.send(early.then_some(EarlyData::NotAttempted));
+            }
+        }
+        plan.remember().await;
+        if let Some(verdict) = plan.verifier.verdict() {
+            security.verified = Some(verdict.how.to_string());
+            security.peer = Some(verdict.fingerprint.to_string());
+        }
+        let local = port.local_addr();
+        let carried = Carried {
+            connection,
+            port,
+            options: plan.options.clone(),
+            transport: plan.kind.transport(),
+            security,
+            early: told.clone(),
+            handshake,
+            first_reply: OnceLock::new(),
+            alone: true,
+        };
+        let carried = Arc::new(carried);
+        Ok(Self { carried, worker, local, started, early: told, _endpoint: endpoint })
+    }
+
+    /// Takes note that the listener's first byte has come.
+    pub(crate) fn replied(&self) {
+        // Only the first stream's reply is the connection's.
+        let _ = self.carried.first_reply.set(self.started.elapsed());
+    }
+
+    /// Waits until it is known what came of early data, and returns whether it was refused.
+    pub(crate) async fn was_rejected(&self) -> bool {
+        let mut early = self.early.clone();
+        let settled = early.wait_for(Option::is_some);
+        let settled = tokio::time::timeout(HANDSHAKE, settled).await;
+        matches!(settled, Ok(Ok(came)) if *came == Some(EarlyData::Rejected))
+    }
+
+    /// Closes the connection, and waits until the other end has been told, within a bound: it may
+    /// take a moment, and nothing depends on it.
+    pub(crate) async fn close(&self) {
+        let connection = &self.carried.connection;
+        connection.close(code::DONE, b"");
+        let told = async {
+            while connection.stats().frame_tx.connection_close == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, told).await;
+    }
+}
+
+impl Plan {
+    fn port(&self, worker: &Worker) -> io::Result<QuicPort> {
+        let any = match self.addr {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = self.shared.sockets.udp(self.local.unwrap_or(any))?;
+        // So the kernel says where nobody listens, and looks up no route for each packet.
+        socket.connect(self.addr)?;
+        let _registering = worker.enter();
+        QuicPort::alone(socket, BUFFERS)
+    }
+
+    fn client_config(&self, early: bool) -> io::Result<ClientConfig> {
+        // A connection that nothing was announced for is for control: later ones may resume it.
+        let keeps = self.options.resume || self.mark.is_none();
+        let sessions = keeps.then(|| Arc::clone(&self.shared.tls.sessions) as _);
+        let tls: Arc<QuicClientConfig> =
+            self.shared.tls.client(&self.verifier, &self.protocol, sessions, early)?;
+        let mut config = ClientConfig::new(tls);
+        let mut transport = self.options.transport(Part::Client);
+        if let Some(folder) = &self.shared.qlog {
+            qlog::write(&mut transport, folder, "client", self.addr)?;
+        }
+        config.transport_config(Arc::new(transport));
+        if let Some(mark) = self.mark {
+            config.initial_dst_cid_provider(Arc::new(move || {
+                let mut id = [0; 20];
+                id[..mark.len()].copy_from_slice(&mark);
+                rand::fill(&mut id[mark.len()..]);
+                ConnectionId::new(&id)
+            }));
+        }
+        Ok(config)
+    }
+
+    /// Waits for the end of the handshake, for as long as it may take, or until the other end's
+    /// system has said often enough that nobody is there.
+    async fn shake_hands(&self, connecting: Connecting, port: &QuicPort) -> io::Result<Connection> {
+        let result = tokio::select! {
+            result = tokio::time::timeout(HANDSHAKE, connecting) => result,
+            () = refused(port) => {
+                let text = "connection refused: nobody listens on that UDP port";
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
+            }
+        };
+        match result {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(match self.verifier.refusal() {
+                Some(refusal) => {
+                    io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string())
+                }
+                None => describe(error),
+            }),
+            Err(_) => {
+                let text = format!(
+                    "no QUIC handshake within {} s; does a firewall let UDP through?",
+                    HANDSHAKE.as_secs()
+                );
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+        }
+    }
+
+    /// Remembers a server that was not known before, which touches the disk.
+    async fn remember(&self) {
+        let verifier = Arc::clone(&self.verifier);
+        let remembered = tokio::task::spawn_blocking(move || verifier.remember()).await;
+        match remembered {
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the server's fingerprint is not remembered");
+            }
+            Ok(Ok(())) | Err(_) => {}
+        }
+    }
+}
+
+fn take_early(
+    connecting: Connecting,
+    early: bool,
+) -> Result<(Connection, ZeroRttAccepted), Connecting> {
+    if early { connecting.into_0rtt() } else { Err(connecting) }
+}
+
+/// Waits until ICMP errors have come for a while: a single one may be stale or forged.
+async fn refused(port: &QuicPort) {
+    let mut since = None;
+    loop {
+        tokio::time::sleep(GLANCE).await;
+        let counts = port.counts();
+        if counts.errors + counts.unsent == 0 {
+            continue;
+        }
+        let now = Instant::now();
+        if now.duration_since(*since.get_or_insert(now)) >= PATIENCE {
+            return;
+        }
+    }
+}
+
+/// Returns what endpoints of either side have in common.
+pub(crate) fn endpoint_config() -> io::Result<EndpointConfig> {
+    let mut config = EndpointConfig::default();
+    // Whatever shares the port is told from QUIC by this bit (RFC 9443).
+    config.grease_quic_bit(false);
+    config.max_udp_payload_size(MAX_MTU).map_err(io::Error::other)?;
+    Ok(config)
+}
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the other end's system has to say that nobody is there: a server may just be starting.
+const PATIENCE: Duration = Duration::from_millis(500);
+const GLANCE: Duration = Duration::from_millis(50);
+/// How long a last word may take.
+const FAREWELL: Duration = Duration::from_millis(500);

@@ -1,0 +1,128 @@
+//! What is known of the connection below a stream.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use polyperf_socket::QuicPort;
+use polyperf_transport::{EarlyData, Path, PathStats, Security, Setting, Tuning};
+use quinn::{Connection, ConnectionStats};
+use tokio::sync::watch;
+
+use crate::options::Options;
+
+/// A connection, as everything that belongs to it shares it.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) connection: Connection,
+    pub(crate) port: Arc<QuicPort>,
+    pub(crate) options: Options,
+    pub(crate) transport: &'static str,
+    pub(crate) security: Security,
+    /// What came of early data, once that is known.
+    pub(crate) early: watch::Receiver<Option<EarlyData>>,
+    /// From the first packet to the end of the handshake, at the end that has begun it.
+    pub(crate) handshake: Arc<OnceLock<Duration>>,
+    /// From the first packet to the listener's first byte on a stream, likewise.
+    pub(crate) first_reply: OnceLock<Duration>,
+    /// Whether the socket is this connection's alone.
+    pub(crate) alone: bool,
+}
+
+/// The path of one stream: figures of its connection, since the stream was opened.
+#[derive(Debug)]
+pub(crate) struct QuicPath {
+    carried: Arc<Carried>,
+    opened: ConnectionStats,
+    drops: Option<u64>,
+}
+
+impl QuicPath {
+    pub(crate) fn new(carried: Arc<Carried>) -> Self {
+        let opened = carried.connection.stats();
+        let drops = carried.drops();
+        Self { carried, opened, drops }
+    }
+}
+
+impl Carried {
+    fn drops(&self) -> Option<u64> {
+        self.alone.then(|| self.port.drops()).flatten()
+    }
+}
+
+impl Path for QuicPath {
+    /// Bytes on the wire are the packets and the headers of UDP and IP, those of layers below not
+    /// among them. What is sent again is frames in new packets, so that retransmissions have no
+    /// count; what was lost has.
+    fn stats(&self) -> PathStats {
+        let Carried { connection, port, options, security, .. } = &*self.carried;
+        let early_data = *self.carried.early.borrow();
+        let (now, then) = (connection.stats(), &self.opened);
+        let headers = if connection.remote_address().ip().to_canonical().is_ipv4() {
+            IPV4_HEADER
+        } else {
+            IPV6_HEADER
+        } + UDP_HEADER;
+        let (sent, received) = (now.udp_tx, now.udp_rx);
+        let packets_sent = sent.datagrams - then.udp_tx.datagrams;
+        let packets_received = received.datagrams - then.udp_rx.datagrams;
+        let blocked = |stats: &ConnectionStats| {
+            stats.frame_tx.data_blocked + stats.frame_tx.stream_data_blocked
+        };
+        let buffers = port.buffers().ok();
+        let gso = if options.gso { port.gso_segments().min(MOST_SEGMENTS) } else { 1 };
+        PathStats {
+            rtt: Some(now.path.rtt),
+            min_rtt: Some(now.path.min_rtt).filter(|rtt| !rtt.is_zero() && *rtt < NEVER),
+            cwnd: Some(now.path.cwnd),
+            mtu: Some(now.path.current_mtu.into()),
+            packets_sent: Some(packets_sent),
+            packets_received: Some(packets_received),
+            wire_bytes_sent: Some(sent.bytes - then.udp_tx.bytes + headers * packets_sent),
+            wire_bytes_received: Some(
+                received.bytes - then.udp_rx.bytes + headers * packets_received,
+            ),
+            local_drops: self
+                .carried
+                .drops()
+                .map(|drops| drops.saturating_sub(self.drops.unwrap_or(0))),
+            send_buffer: buffers.and_then(|buffers| buffers.send.try_into().ok()),
+            recv_buffer: buffers.and_then(|buffers| buffers.receive.try_into().ok()),
+            gso_segments: u32::try_from(gso).ok(),
+            gro_segments: u32::try_from(port.gro_segments()).ok(),
+            congestion: Some(options.congestion().to_owned()),
+            pacing_rate: connection.congestion_state().metrics().pacing_rate,
+            connection: u64::try_from(connection.stable_id()).ok(),
+            packets_lost: Some(now.path.lost_packets - then.path.lost_packets),
+            bytes_lost: Some(now.path.lost_bytes - then.path.lost_bytes),
+            congestion_events: Some(now.path.congestion_events - then.path.congestion_events),
+            window_blocked: Some(blocked(&now) - blocked(then)),
+            send_calls: Some(sent.ios - then.udp_tx.ios),
+            recv_calls: Some(received.ios - then.udp_rx.ios),
+            acks_received: Some(now.frame_rx.acks - then.frame_rx.acks),
+            probes_lost: Some(now.path.lost_plpmtud_probes - then.path.lost_plpmtud_probes),
+            handshake: self.carried.handshake.get().copied(),
+            first_reply: self.carried.first_reply.get().copied(),
+            security: Some(Security { early_data, ..security.clone() }),
+            ..PathStats::default()
+        }
+    }
+
+    fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
+        let mut settings = self.carried.options.settings(tuning);
+        tuning.answer_rest(&mut settings, self.carried.transport);
+        settings
+    }
+}
+
+/// What quinn joins at most, whatever the kernel would take.
+const MOST_SEGMENTS: usize = 10;
+
+/// Before the first sample, the smallest is the largest that there is.
+const NEVER: Duration = Duration::from_secs(3600);
+
+const UDP_HEADER: u64 = 8;
+const IPV4_HEADER: u64 = 20;
+const IPV6_HEADER: u64 = 40;

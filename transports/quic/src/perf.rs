@@ -1,0 +1,113 @@
+//! The `perf` protocol's server (draft-banks-quic-performance-00).
+//!
+//! A client asks on each stream: eight bytes say how many it wants back, then comes whatever it
+//! likes, to the end of its direction. Its request is answered then, as most implementations do: on
+//! the same stream, or on a new one if it was unidirectional.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use polyperf_transport::Visit;
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::{task::JoinSet, time::timeout};
+use tracing::debug;
+
+use crate::error::code;
+
+/// Serves a guest until it leaves, or has to.
+pub(crate) async fn serve(connection: Connection, visit: Box<dyn Visit>) {
+    let visit: Arc<dyn Visit> = Arc::from(visit);
+    let peer = connection.remote_address();
+    let mut requests = JoinSet::new();
+    loop {
+        let idle = requests.is_empty();
+        tokio::select! {
+            stream = connection.accept_bi() => match stream {
+                Ok((send, recv)) => {
+                    requests.spawn(on_stream(send, recv, Arc::clone(&visit)));
+                }
+                Err(_) => break,
+            },
+            stream = connection.accept_uni() => match stream {
+                Ok(recv) => {
+                    requests.spawn(one_way(connection.clone(), recv, Arc::clone(&visit)));
+                }
+                Err(_) => break,
+            },
+            Some(_) = requests.join_next() => {}
+            why = visit.over() => {
+                debug!(%peer, %why, "a guest has to leave");
+                connection.close(code::OVER, why.as_bytes());
+                break;
+            }
+            () = tokio::time::sleep(IDLE), if idle => {
+                connection.close(code::IDLE, b"nothing was asked for");
+                break;
+            }
+        }
+    }
+}
+
+async fn on_stream(mut send: SendStream, recv: RecvStream, visit: Arc<dyn Visit>) {
+    match request(recv, visit.as_ref()).await {
+        Some(wanted) => answer(&mut send, wanted, visit.as_ref()).await,
+        // Too short to be a request: nothing is wanted, and nothing is wrong.
+        None => drop(send.finish()),
+    }
+}
+
+async fn one_way(connection: Connection, recv: RecvStream, visit: Arc<dyn Visit>) {
+    // No bytes are no stream.
+    let Some(wanted) = request(recv, visit.as_ref()).await.filter(|wanted| *wanted > 0) else {
+        return;
+    };
+    if let Ok(mut send) = connection.open_uni().await {
+        answer(&mut send, wanted, visit.as_ref()).await;
+    }
+}
+
+/// Reads a request to its end, and returns how many bytes are wanted; `None` if it does not say, or
+/// was broken off.
+async fn request(mut recv: RecvStream, visit: &dyn Visit) -> Option<u64> {
+    let mut header = [0; 8];
+    let mut filled = 0;
+    while filled < header.len() {
+        filled += recv.read(&mut header[filled..]).await.ok()??;
+    }
+    loop {
+        match recv.read_chunk(usize::MAX, true).await {
+            Ok(Some(chunk)) => visit.moved(chunk.bytes.len() as u64, 0),
+            Ok(None) => return Some(u64::from_be_bytes(header)),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Sends so many bytes, or as many as the client takes: it ends an endless answer by refusing to
+/// read on.
+async fn answer(send: &mut SendStream, wanted: u64, visit: &dyn Visit) {
+    let block = Bytes::from_static(&BLOCK);
+    let mut left = wanted;
+    while left > 0 {
+        let len = usize::try_from(left).map_or(BLOCK.len(), |left| left.min(BLOCK.len()));
+        if send.write_chunk(block.slice(..len)).await.is_err() {
+            return;
+        }
+        visit.moved(0, len as u64);
+        // Without an end there is nothing to count down.
+        left -= if wanted == ENDLESS { 0 } else { len as u64 };
+    }
+    let _ = send.finish();
+    // The stream goes with its halves: what is under way has to arrive first.
+    let _ = timeout(LINGER, send.stopped()).await;
+}
+
+/// As many bytes as the client cares to read.
+const ENDLESS: u64 = u64::MAX;
+
+const BLOCK: [u8; 64 << 10] = [0; 64 << 10];
+
+/// How long a guest may ask for nothing.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long the rest of an answer may be on its way.
+const LINGER: Duration = Duration::from_secs(60);
