@@ -21,7 +21,7 @@ use polyperf_memory::link::{
 };
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 
-use crate::relay::{Relay, RelayStats};
+use crate::relay::{MAX_CLIENTS, Relay, RelayStats};
 
 #[test]
 fn datagrams_come_through_both_ways_and_keep_their_content() {
@@ -194,28 +194,38 @@ fn a_rebind_changes_the_port_and_replies_still_find_the_client() {
 }
 
 #[test]
-fn a_server_that_comes_late_is_reached() {
-    // Others have 127.0.0.1, so nobody takes the port meanwhile.
-    let early = Socket::at("127.0.0.9:0");
-    let addr = early.addr();
-    drop(early);
-    let relay = Relay::start(addr, LinkConfig::perfect(), LinkConfig::perfect()).unwrap();
-    let client = Socket::new();
-    client.send(relay.addr(), b"to nobody");
-    client.send(relay.addr(), b"to nobody either");
-    while relay.stats().unwrap().up.link.delivered < 2 {}
-    let server = Socket::at(&addr.to_string());
-    client.send(relay.addr(), b"to the server");
-    server.expect(b"to the server");
-    assert_eq!(relay.stats().unwrap().up.send_errors, 0);
+fn a_server_that_refuses_for_a_while_is_reached_again() {
+    let path = Path::perfect();
+    let (client, other) = (Socket::new(), Socket::new());
+    client.send(path.addr(), b"before");
+    let upstream = path.server.expect(b"before");
+    // Connected to another, the server's socket has the kernel refuse what the relay sends.
+    path.server.0.connect(other.addr()).unwrap();
+    client.send(path.addr(), b"refused");
+    path.await_link(|link| link.delivered == 2);
+    path.server.0.connect(upstream).unwrap();
+    client.send(path.addr(), b"after");
+    path.server.expect(b"after");
+    assert_is_clean(&path.stats());
+}
+
+#[test]
+fn clients_beyond_the_limit_are_refused_and_counted() {
+    with_descriptors_of_its_own(|| {
+        let path = Path::perfect();
+        for number in 0..=MAX_CLIENTS {
+            let [.., third, fourth] = number.to_be_bytes();
+            Socket::at(&format!("127.1.{third}.{fourth}:0")).send(path.addr(), b"hello");
+        }
+        // Where the process may not have so many descriptors, the limit is lower.
+        path.await_stats(|stats| stats.clients as u64 + stats.refused == 1 + MAX_CLIENTS as u64);
+        assert!(path.stats().clients <= MAX_CLIENTS);
+    });
 }
 
 #[test]
 fn a_relay_that_is_dropped_leaves_neither_descriptor_nor_thread() {
-    // A thread with a table of descriptors of its own, which the relay's thread shares.
-    let test = thread::spawn(|| {
-        // SAFETY: it changes this thread alone, which has no descriptor that others are to see.
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+    with_descriptors_of_its_own(|| {
         let before = descriptors();
         let path = Path::over(LinkConfig::perfect().delay(Duration::from_secs(3600)));
         let clients: Vec<_> = (0..4).map(|_| Socket::new()).collect();
@@ -231,7 +241,6 @@ fn a_relay_that_is_dropped_leaves_neither_descriptor_nor_thread() {
             thread::yield_now();
         }
     });
-    test.join().unwrap();
 }
 
 /// A relay towards a server.
@@ -365,6 +374,17 @@ fn assert_is_clean(stats: &RelayStats) {
     for lane in [&stats.up, &stats.down] {
         assert_eq!((lane.socket_drops, lane.send_errors, stats.refused), (0, 0, 0), "{stats:?}");
     }
+}
+
+/// Runs `test` in a thread with a table of descriptors of its own, which threads that it starts
+/// share, and the other tests do not.
+fn with_descriptors_of_its_own(test: impl FnOnce() + Send + 'static) {
+    let thread = thread::spawn(|| {
+        // SAFETY: it changes this thread alone.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+        test();
+    });
+    thread.join().unwrap();
 }
 
 /// Returns how many descriptors this thread sees.

@@ -1,7 +1,6 @@
 //! The thread of a relay.
 
 use std::{
-    collections::HashMap,
     io::{self, PipeReader, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsRawFd, RawFd},
@@ -13,7 +12,8 @@ use std::{
 use polyperf_memory::link::LinkConfig;
 
 use super::{
-    LaneStats, MAX_CLIENTS, QUANTUM, RelayStats,
+    LaneStats, QUANTUM, RelayStats,
+    clients::Clients,
     lane::{Datagram, Lane},
     port::{Inbox, Port},
 };
@@ -30,6 +30,8 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Worker {
     started: Instant,
+    /// When the thread last began to work, since it was started.
+    woken: Duration,
     front: Port,
     clients: Clients,
     up: Lane,
@@ -58,6 +60,7 @@ impl Worker {
         let front = Port::open(SocketAddr::new(loopback, 0), None)?;
         Ok(Self {
             started: Instant::now(),
+            woken: Duration::ZERO,
             clients: Clients::of(server),
             up: Lane::new(up, front.segments()),
             down: Lane::new(down, front.segments()),
@@ -76,10 +79,10 @@ impl Worker {
 
     /// Relays until the relay is dropped.
     pub(super) fn run(mut self) {
-        wake_precisely();
+        be_punctual();
         loop {
-            let now = self.deliver();
-            self.wait(now);
+            self.deliver();
+            self.wait();
             for source in self.ready() {
                 self.receive(source, MAX_BATCHES);
             }
@@ -104,16 +107,19 @@ impl Worker {
         now
     }
 
-    /// Waits until something comes or is due; all has been sent that was due by `delivered`.
-    fn wait(&mut self, delivered: Duration) {
+    /// Waits until something comes or is due, and for a quantum since the last time at least.
+    fn wait(&mut self) {
+        let rest = (self.woken + QUANTUM).saturating_sub(self.started.elapsed());
+        if !rest.is_zero() {
+            poll(&mut [readable(self.rings.as_raw_fd())], Some(rest));
+        }
         self.polled.clear();
         self.polled.push(readable(self.rings.as_raw_fd()));
         self.polled.push(readable(self.front.fd()));
         self.polled.extend(self.clients.list.iter().map(|client| readable(client.upstream.fd())));
         let due = [self.up.next_deadline(), self.down.next_deadline()].into_iter().flatten().min();
-        let limit =
-            due.map(|due| due.max(delivered + QUANTUM).saturating_sub(self.started.elapsed()));
-        poll(&mut self.polled, limit);
+        poll(&mut self.polled, due.map(|due| due.saturating_sub(self.started.elapsed())));
+        self.woken = self.started.elapsed();
     }
 
     fn is_ready(&self, index: usize) -> bool {
@@ -177,11 +183,9 @@ impl Worker {
     }
 
     fn stats(&self) -> RelayStats {
-        let downstream = self.clients.list.iter().map(|client| client.upstream.drops());
-        let dropped = self.clients.dropped_before + downstream.sum::<u64>();
         RelayStats {
             up: LaneStats { socket_drops: self.front.drops(), ..self.up.stats() },
-            down: LaneStats { socket_drops: dropped, ..self.down.stats() },
+            down: LaneStats { socket_drops: self.clients.drops(), ..self.down.stats() },
             clients: self.clients.list.len(),
             refused: self.clients.refused,
             busy: thread_time(),
@@ -194,66 +198,6 @@ impl Worker {
 enum Source {
     Front,
     Upstream(usize),
-}
-
-/// A table of address translations.
-#[derive(Debug)]
-struct Clients {
-    server: SocketAddr,
-    list: Vec<Client>,
-    places: HashMap<SocketAddr, usize>,
-    refused: u64,
-    /// What was dropped at sockets that have been replaced.
-    dropped_before: u64,
-}
-
-#[derive(Debug)]
-struct Client {
-    addr: SocketAddr,
-    /// Connected to the server.
-    upstream: Port,
-}
-
-impl Clients {
-    fn of(server: SocketAddr) -> Self {
-        let (list, places) = (Vec::new(), HashMap::new());
-        Self { server, list, places, refused: 0, dropped_before: 0 }
-    }
-
-    /// Returns the place of the client at `addr`, which may be a new one.
-    fn find(&mut self, addr: SocketAddr) -> Option<usize> {
-        if let Some(place) = self.places.get(&addr) {
-            return Some(*place);
-        }
-        let port = (self.list.len() < MAX_CLIENTS).then(|| self.upstream());
-        let Some(Ok(upstream)) = port else {
-            self.refused += 1;
-            return None;
-        };
-        let place = self.list.len();
-        self.list.push(Client { addr, upstream });
-        self.places.insert(addr, place);
-        Some(place)
-    }
-
-    /// Replaces all sockets. The new one is bound before the old one is closed, so that the port
-    /// is another.
-    fn rebind(&mut self) -> io::Result<()> {
-        for place in 0..self.list.len() {
-            let upstream = self.upstream()?;
-            let old = std::mem::replace(&mut self.list[place].upstream, upstream);
-            self.dropped_before += old.drops();
-        }
-        Ok(())
-    }
-
-    fn upstream(&self) -> io::Result<Port> {
-        let any: IpAddr = match self.server {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        Port::open(SocketAddr::new(any, 0), Some(self.server))
-    }
 }
 
 fn readable(fd: RawFd) -> libc::pollfd {
@@ -273,11 +217,17 @@ fn poll(polled: &mut [libc::pollfd], limit: Option<Duration>) {
     unsafe { libc::ppoll(polled.as_mut_ptr(), count, limit, ptr::null()) };
 }
 
-/// Has the kernel end this thread's waits on time, rather than up to 50 µs later.
-fn wake_precisely() {
+/// Has the kernel end this thread's waits on time, rather than up to 50 µs later, and before other
+/// threads have their turn. Where the process may not, the relay is less precise, and its
+/// [`Lateness`](super::Lateness) says so.
+fn be_punctual() {
     let nanoseconds: libc::c_ulong = 1;
-    // SAFETY: it takes a number, and changes this thread alone. Without it the relay is less precise.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanoseconds) };
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: both take values, and change this thread alone.
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, nanoseconds);
+        libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority);
+    }
 }
 
 /// Returns the processor time of this thread.
