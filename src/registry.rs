@@ -1,10 +1,47 @@
 //! Which transports there are, by name. The only file that names concrete ones.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
+use polyperf_certs::{Identity, KnownServers, Provider, Trust};
+use polyperf_quic::{Quic, Settings};
+use polyperf_socket::UdpPorts;
 use polyperf_tcp::Tcp;
 use polyperf_transport::{HostSockets, Sockets, Transport};
 use polyperf_udp::Udp;
+
+/// Who this end is, and whom it trusts, for transports that prove or ask such things.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// Who a server says it is.
+    pub identity: IdentitySource,
+    /// How a client knows whom it talks to.
+    pub trust: Trust,
+    /// Whose cryptography is used.
+    pub provider: Provider,
+    /// Where a log of each connection is written, by transports that have one; `None` writes none.
+    pub qlog: Option<PathBuf>,
+}
+
+/// Where a server's identity comes from.
+#[derive(Debug, Clone)]
+pub enum IdentitySource {
+    /// It is made when it is first needed, and forgotten with the registry.
+    InMemory,
+    /// It is this one.
+    Loaded(Identity),
+}
+
+impl Default for Security {
+    /// An identity of its own, and trust on first use, both kept in memory.
+    fn default() -> Self {
+        Self {
+            identity: IdentitySource::InMemory,
+            trust: Trust::Known(KnownServers::in_memory()),
+            provider: Provider::default(),
+            qlog: None,
+        }
+    }
+}
 
 /// Transports by name, in the order in which they are shown and compared.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +65,27 @@ impl Registry {
     /// Returns every transport that polyperf comes with, over `sockets`.
     #[must_use]
     pub fn over(sockets: &Arc<dyn Sockets>) -> Self {
+        Self::secured(sockets, Security::default())
+    }
+
+    /// Returns every transport that polyperf comes with, over `sockets`. Those over UDP listen on
+    /// one port.
+    #[must_use]
+    pub fn secured(sockets: &Arc<dyn Sockets>, security: Security) -> Self {
         let sockets = || Arc::clone(sockets);
-        Self::empty().with(Arc::new(Tcp::new(sockets()))).with(Arc::new(Udp::new(sockets())))
+        let Security { identity, trust, provider, qlog } = security;
+        let identity = match identity {
+            IdentitySource::InMemory => None,
+            IdentitySource::Loaded(identity) => Some(identity),
+        };
+        let ports = Arc::new(UdpPorts::new(sockets()));
+        let settings = Settings { identity, trust, provider, qlog };
+        let quic = Quic::new(sockets(), Arc::clone(&ports), settings);
+        Self::empty()
+            .with(Arc::new(Tcp::new(sockets())))
+            .with(Arc::new(Udp::sharing(ports)))
+            .with(Arc::new(quic.streams()))
+            .with(Arc::new(quic.datagrams()))
     }
 
     /// Adds a transport; one of the same name gives way to it.

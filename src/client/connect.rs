@@ -93,7 +93,7 @@ async fn open_control(
         // Asked of the open stream, where a transport that has no such delay may say so.
         let keep_alive = config.keep_alive;
         stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
-        Ok((Wire::new(stream), Cookie::from_bytes(hello)))
+        Ok((Wire::new(stream).over(connection), Cookie::from_bytes(hello)))
     };
     open.await.map_err(|error| match error {
         // The address stands before the reason; saying it twice tells no more.

@@ -2,10 +2,12 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use polyperf_transport::{Delivery, Transport};
 
+use polyperf_transport::Connection;
+
 use super::{
     connect,
     session::{Reached, Stop, farewell, server_at, shown},
-    streams::{self, Opening},
+    streams::{self, Opened, Opening},
 };
 use crate::{
     client::Config,
@@ -40,6 +42,8 @@ pub(super) struct Iperf3Session<'a> {
     flows: Vec<Flow>,
     /// When to tell the machine next what has been received, where a count of it ends the test.
     tick: Option<Duration>,
+    /// What the streams belong to.
+    connection: Option<Box<dyn Connection>>,
     over: Option<(Ended, Option<Box<Results>>)>,
 }
 
@@ -76,6 +80,7 @@ impl<'a> Iperf3Session<'a> {
             opening: Opening::default(),
             flows: Vec::new(),
             tick: None,
+            connection: None,
             over: None,
         })
     }
@@ -139,10 +144,11 @@ impl<'a> Iperf3Session<'a> {
         self.opening.start(streams::in_turn(transport, peer, self.cookie, spec, patience));
     }
 
-    fn opened(&mut self, opened: Result<Vec<Flow>, Failure>) -> Input {
+    fn opened(&mut self, opened: Result<Opened, Failure>) -> Input {
         match opened {
-            Ok(flows) => {
+            Ok(Opened { flows, connection }) => {
                 self.flows = flows;
+                self.connection = Some(connection);
                 Input::StreamsOpen
             }
             Err(failure) => Input::GiveUp(failure),
@@ -188,6 +194,9 @@ impl<'a> Iperf3Session<'a> {
         results: Option<Box<Results>>,
     ) -> Result<Arc<Outcome>, Failure> {
         let outcome = self.session.finish(ended.clone(), results);
+        if let Some(connection) = self.connection {
+            connection.close().await;
+        }
         self.session.close(farewell(self.config)).await;
         shown(outcome, ended)
     }

@@ -1,9 +1,11 @@
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
+use polyperf_transport::Connection;
+
 use super::{
     connect,
     session::{Reached, Stop, farewell, shown},
-    streams::{self, Opening},
+    streams::{self, Opened, Opening},
 };
 use crate::{
     client::Config,
@@ -31,6 +33,10 @@ pub(super) struct NativeSession<'a> {
     opening: Opening,
     agreed: Option<Box<Agree>>,
     flows: Vec<Flow>,
+    /// What the streams belong to.
+    connection: Option<Box<dyn Connection>>,
+    /// Whether nobody else can have said what the server has.
+    protected: bool,
     over: Option<(Ended, Option<Box<Results>>)>,
 }
 
@@ -50,6 +56,7 @@ impl<'a> NativeSession<'a> {
             auth: config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?,
         };
         let local_host = propose.host.clone();
+        let protected = wire.is_protected();
         let session = Session::new(Control::new(wire));
         let machine =
             Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
@@ -66,6 +73,8 @@ impl<'a> NativeSession<'a> {
             opening: Opening::default(),
             agreed: None,
             flows: Vec::new(),
+            connection: None,
+            protected,
             over: None,
         })
     }
@@ -119,15 +128,26 @@ impl<'a> NativeSession<'a> {
 
     fn open(&mut self, agree: Box<Agree>) {
         self.session.control().allow_large();
-        let peer = connect::data_peer(self.config, self.peer, agree.port);
+        let mut peer = connect::data_peer(self.config, self.peer, agree.port);
+        if !self.protected {
+            peer.told = self.identity();
+        }
         self.agreed = Some(agree.clone());
         self.opening.start(streams::at_once(Arc::clone(&self.transport), peer, agree));
     }
 
-    fn opened(&mut self, opened: Result<Vec<Flow>, Failure>) -> Input {
+    /// Returns what the server has told of how its streams can be known.
+    fn identity(&self) -> Option<String> {
+        let offered = &self.machine.welcome()?.transports;
+        let transport = offered.iter().find(|offered| offered.name == self.transport.name())?;
+        transport.identity.clone()
+    }
+
+    fn opened(&mut self, opened: Result<Opened, Failure>) -> Input {
         match opened {
-            Ok(flows) => {
+            Ok(Opened { flows, connection }) => {
                 self.flows = flows;
+                self.connection = Some(connection);
                 Input::StreamsOpen
             }
             Err(failure) => Input::GiveUp(failure),
@@ -166,6 +186,9 @@ impl<'a> NativeSession<'a> {
         results: Option<Box<Results>>,
     ) -> Result<Arc<Outcome>, Failure> {
         let outcome = self.session.finish(ended.clone(), results);
+        if let Some(connection) = self.connection {
+            connection.close().await;
+        }
         self.session.close(farewell(self.config)).await;
         shown(outcome, ended)
     }

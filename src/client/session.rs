@@ -38,6 +38,7 @@ pub(super) async fn run(
 ) -> Result<Arc<Outcome>, Failure> {
     let transport = connect::transport(config, &config.spec.transport)?;
     check_block(config, transport.as_ref())?;
+    check_tuning(config, transport.as_ref())?;
     let means = means::means(config, transport.as_ref())?;
     let mut stop = pin!(stop);
     let (wire, cookie, dialect) = tokio::select! {
@@ -114,6 +115,17 @@ fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure
         }
         _ => Ok(()),
     }
+}
+
+fn check_tuning(config: &Config, transport: &dyn Transport) -> Result<(), Failure> {
+    let tuning = &config.spec.tuning;
+    if tuning.connections.is_some_and(|connections| connections.get() > config.spec.streams.into())
+    {
+        let text = "there are more connections than streams; see --connections and -P";
+        return Err(Failure::new(FailureCode::Unsupported, text));
+    }
+    let checked = transport.check(tuning);
+    checked.map_err(|error| Failure::new(FailureCode::Unsupported, connect::chain(&error)))
 }
 
 fn cancelled(reason: &str) -> Failure {

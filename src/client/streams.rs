@@ -3,7 +3,7 @@
 use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
-use polyperf_transport::{Connection, Delivery, Hello, Peer, RecvHalf, Stream, Transport};
+use polyperf_transport::{Connection, Delivery, Error, Hello, Peer, RecvHalf, Stream, Transport};
 use tokio::task::JoinSet;
 
 use super::connect::chain;
@@ -20,12 +20,19 @@ use crate::{
 
 /// Streams that are being opened; dropping it gives up.
 #[derive(Debug, Default)]
-pub(super) struct Opening(JoinSet<Result<Vec<Flow>, Failure>>);
+pub(super) struct Opening(JoinSet<Result<Opened, Failure>>);
+
+/// A test's streams, and what they belong to.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) flows: Vec<Flow>,
+    pub(super) connection: Box<dyn Connection>,
+}
 
 impl Opening {
     pub(super) fn start(
         &mut self,
-        work: impl Future<Output = Result<Vec<Flow>, Failure>> + Send + 'static,
+        work: impl Future<Output = Result<Opened, Failure>> + Send + 'static,
     ) {
         self.0.spawn(work);
     }
@@ -35,7 +42,7 @@ impl Opening {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Vec<Flow>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Opened, Failure> {
         match self.0.join_next().await {
             Some(Ok(opened)) => opened,
             Some(Err(error)) => Err(Failure::new(FailureCode::Internal, error.to_string())),
@@ -49,22 +56,24 @@ pub(super) async fn at_once(
     transport: Arc<dyn Transport>,
     peer: Peer,
     agree: Box<Agree>,
-) -> Result<Vec<Flow>, Failure> {
+) -> Result<Opened, Failure> {
     let token = Token::parse(agree.token.as_bytes()).ok_or_else(|| {
         Failure::new(FailureCode::Protocol, "the server's token is not 24 characters of a-z2-7")
     })?;
+    let peer = Peer { mark: Some(token.mark()), ..peer };
     if agree.spec.block == 0 {
         let text = "the server left the length of a block open";
         return Err(Failure::new(FailureCode::Protocol, text));
     }
     let failed = |what: String| failure(transport.as_ref(), peer.addr, &what);
-    let connection = transport.connect(&peer).await.map_err(|error| failed(chain(&error)))?;
+    let connection = connect(transport.as_ref(), &peer).await?;
     let open = |id| {
         let (connection, spec) = (connection.as_ref(), &agree.spec);
         let hello = native::Hello::Attach(token, id).encode();
         async move { open(connection, Hello::Own(&hello), id, spec).await }
     };
-    try_join_all((1..=agree.spec.flows()).map(FlowId).map(open)).await.map_err(failed)
+    let flows = try_join_all((1..=agree.spec.flows()).map(FlowId).map(open)).await;
+    Ok(Opened { flows: flows.map_err(failed)?, connection })
 }
 
 /// Opens the streams of an iperf3 test, one after another: their order is all that tells the
@@ -78,9 +87,9 @@ pub(super) async fn in_turn(
     cookie: Cookie,
     spec: TestSpec,
     patience: Duration,
-) -> Result<Vec<Flow>, Failure> {
+) -> Result<Opened, Failure> {
     let failed = |what: String| failure(transport.as_ref(), peer.addr, &what);
-    let connection = transport.connect(&peer).await.map_err(|error| failed(chain(&error)))?;
+    let connection = connect(transport.as_ref(), &peer).await?;
     let word = Connect::Current.word();
     let datagrams = matches!(transport.delivery(), Delivery::Messages { .. });
     let hello = if datagrams { Hello::Bare(&word) } else { Hello::Own(cookie.as_bytes()) };
@@ -97,7 +106,16 @@ pub(super) async fn in_turn(
         };
         flows.push(flow.map_err(failed)?);
     }
-    Ok(flows)
+    Ok(Opened { flows, connection })
+}
+
+async fn connect(transport: &dyn Transport, peer: &Peer) -> Result<Box<dyn Connection>, Failure> {
+    transport.connect(peer).await.map_err(|error| match error {
+        Error::Unsupported { .. } => Failure::new(FailureCode::Unsupported, chain(&error)),
+        // The address stands before the reason; saying it twice tells no more.
+        Error::Connect { addr, source } => failure(transport, addr, &source.to_string()),
+        other => failure(transport, peer.addr, &chain(&other)),
+    })
 }
 
 /// Opens a stream of datagrams, and waits for the server's reply.

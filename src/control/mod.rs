@@ -8,11 +8,12 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use polyperf_transport::{Chunk, RecvHalf, SendHalf, Stream};
+use polyperf_transport::{Chunk, Connection, Path, RecvHalf, SendHalf, Stream};
 
 pub(crate) use self::{iperf3::Iperf3Control, native::Control};
 use crate::protocol::native::HELLO_LEN;
@@ -46,6 +47,9 @@ pub(crate) struct Wire {
     recv: Box<dyn RecvHalf>,
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
+    path: Arc<dyn Path>,
+    /// What the stream belongs to, at the end that has opened it.
+    connection: Option<Box<dyn Connection>>,
     /// What was read ahead to tell the dialects apart.
     ahead: Option<u8>,
     out: Vec<u8>,
@@ -60,11 +64,24 @@ impl Wire {
             recv: stream.recv,
             local: stream.local,
             peer: stream.peer,
+            path: stream.path,
+            connection: None,
             ahead: None,
             out: Vec::new(),
             written: 0,
             buffer: vec![0; READ].into(),
         }
+    }
+
+    /// Keeps what the stream belongs to, and closes it with the stream.
+    pub(crate) fn over(mut self, connection: Box<dyn Connection>) -> Self {
+        self.connection = Some(connection);
+        self
+    }
+
+    /// Returns whether what it hears is what the other end has said, and nobody else.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.path.stats().security.is_some()
     }
 
     /// Waits for the server's first byte, and returns which protocol it opens.
@@ -95,6 +112,9 @@ impl Wire {
         });
         // Whatever goes wrong with a farewell is no news.
         let _ = tokio::time::timeout(limit, close).await;
+        if let Some(connection) = self.connection {
+            connection.close().await;
+        }
     }
 
     /// Returns how many bytes wait to be sent.

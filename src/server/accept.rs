@@ -85,12 +85,17 @@ fn admit(
 async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: PendingGuard) {
     let peer = stream.peer;
     let limit = shared.config.deadlines.answer;
+    let early = stream.early;
     let hello = match tokio::time::timeout(limit, read_hello(stream.recv.as_mut())).await {
         Ok(Ok(hello)) => hello,
         Ok(Err(error)) => return debug!(%peer, %error, "connection dropped"),
         Err(_) => return info!(%peer, ?limit, "connection dropped: its hello did not come in time"),
     };
     match Opening::parse(&hello) {
+        Opening::Native(Hello::Control(_)) if early => {
+            // Whoever has recorded it could ask for the test again.
+            info!(%peer, "client refused: it asked for a test before its handshake was over");
+        }
         Opening::Native(Hello::Control(_)) => {
             ServerSession::new(shared, stream, pending).run().await
         }

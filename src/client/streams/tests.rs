@@ -114,7 +114,7 @@ impl Path for Silent {
     }
 }
 
-async fn opened(unheard: usize) -> (Result<Vec<Flow>, Failure>, usize) {
+async fn opened(unheard: usize) -> (Result<Opened, Failure>, usize) {
     let words = Arc::new(AtomicUsize::new(0));
     let transport = Arc::new(HardOfHearing { words: Arc::clone(&words), unheard });
     let spec = SpecFields { transport: "udp".to_owned(), streams: 2, ..SpecFields::default() };
@@ -128,7 +128,7 @@ async fn opened(unheard: usize) -> (Result<Vec<Flow>, Failure>, usize) {
 #[tokio::test(start_paused = true)]
 async fn a_word_is_said_again_where_nobody_has_heard_it_and_nowhere_else() {
     let (flows, words) = opened(3).await;
-    assert_eq!((flows.unwrap().len(), words), (2, 5));
+    assert_eq!((flows.unwrap().flows.len(), words), (2, 5));
 }
 
 #[tokio::test(start_paused = true)]
