@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustls::{
-    InconsistentKeys, ServerConfig,
+    CertificateError, InconsistentKeys, ServerConfig,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer},
     server::ServerSessionMemoryCache,
@@ -25,7 +25,7 @@ pub use self::{
     error::IdentityError,
     make::DEFAULT_NAMES,
 };
-use crate::{Fingerprint, Problem, file, pem};
+use crate::{Fingerprint, Problem, file, pem, trust::UNREADABLE};
 
 /// Who a server is: a chain of certificates, its own first, and the private key to that.
 ///
@@ -164,6 +164,9 @@ impl Identity {
             Ok(()) => {}
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 return Err(Unfit::Mismatch);
+            }
+            Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => {
+                return Err(Unfit::Certificate(UNREADABLE.to_owned()));
             }
             Err(error) => return Err(Unfit::Certificate(error.to_string())),
         }
