@@ -32,7 +32,9 @@ pub enum Problem {
     #[error("holds a key that cannot be used ({0}); ECDSA P-256 and P-384, Ed25519 and RSA can")]
     Key(String),
     /// The certificate is of a kind that TLS is not done with here.
-    #[error("begins with a certificate that cannot be used: {0}; make another one for this key")]
+    #[error(
+        "begins with a certificate that cannot be used ({0}); it takes one of X.509 version 3 for a server"
+    )]
     Certificate(String),
     /// One of the certificates cannot vouch for others.
     #[error("holds a certificate, number {number}, that cannot be an authority: {reason}")]

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 
 use rustls::{client::WebPkiServerVerifier, crypto::CryptoProvider, pki_types::ServerName};
 
-pub(crate) use self::shown::UNREADABLE;
+pub(crate) use self::shown::unfit;
 use self::verifier::Rule;
 pub use self::{
     refusal::Refusal,

@@ -29,22 +29,32 @@ impl Shown<'_> {
 /// Says why authorities do not vouch for a certificate, and what to do.
 pub(super) fn reason(error: &Error) -> String {
     use CertificateError as E;
-    let Error::InvalidCertificate(error) = error else { return error.to_string() };
-    match error {
+    let Error::InvalidCertificate(problem) = error else { return error.to_string() };
+    let text = match problem {
         E::Expired | E::ExpiredContext { .. } => {
-            "it has expired; renew it, and see that this machine's clock is right".to_owned()
+            "it has expired; renew it, and see that this machine's clock is right"
         }
         E::NotValidYet | E::NotValidYetContext { .. } => {
-            "it is not valid yet; see that this machine's clock is right".to_owned()
+            "it is not valid yet; see that this machine's clock is right"
         }
         // An authority of the same name has signed nothing if the signature is not its own.
         E::UnknownIssuer | E::BadSignature => {
-            "none of them has signed it; name the file of the one that has, or give the certificate's fingerprint".to_owned()
+            "none of them has signed it; name the file of the one that has, or give the certificate's fingerprint"
         }
         E::NotValidForName | E::NotValidForNameContext { .. } => {
-            format!("{error}; ask for the server by one of its names")
+            return format!("{problem}; ask for the server by one of its names");
         }
-        E::BadEncoding => UNREADABLE.to_owned(),
+        _ => return unfit(error),
+    };
+    text.to_owned()
+}
+
+/// Says what is wrong with a certificate in itself.
+pub(crate) fn unfit(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::BadEncoding) => "it is damaged".to_owned(),
+        Error::InvalidCertificate(CertificateError::Other(error)) => error.to_string(),
+        Error::InvalidCertificate(error) => error.to_string(),
         error => error.to_string(),
     }
 }
@@ -56,6 +66,3 @@ pub(super) fn public_key(
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
 }
-
-/// What webpki means by a bad encoding.
-pub(crate) const UNREADABLE: &str = "it is damaged, or not of X.509 version 3";

@@ -166,10 +166,15 @@ fn header(der: &[u8]) -> usize {
     2 + if der[1] < 0x80 { 0 } else { usize::from(der[1] & 0x7f) }
 }
 
+/// In as few bytes as can be, as DER wants it.
 fn sequence(elements: &[&[u8]]) -> Vec<u8> {
     let content = elements.concat();
-    let length = u16::try_from(content.len()).unwrap();
-    [&[SEQUENCE, 0x82][..], &length.to_be_bytes(), &content].concat()
+    let length = match u16::try_from(content.len()).unwrap().to_be_bytes() {
+        [0, short @ ..0x80] => vec![short],
+        [0, long] => vec![0x81, long],
+        longer => [&[0x82][..], &longer].concat(),
+    };
+    [&[SEQUENCE][..], &length, &content].concat()
 }
 
 const SEQUENCE: u8 = 0x30;
