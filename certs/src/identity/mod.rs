@@ -25,7 +25,7 @@ pub use self::{
     error::IdentityError,
     make::DEFAULT_NAMES,
 };
-use crate::{Fingerprint, Problem, file, pem};
+use crate::{Fingerprint, Problem, file, pem, trust::unfit};
 
 /// Who a server is: a chain of certificates, its own first, and the private key to that.
 ///
@@ -144,7 +144,7 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let chain = parse(certificate_path, certificate, pem::certificates)?;
         let key = parse(key_path, key, pem::private_key)?;
-        Self::new(chain, key).map_err(|unfit| match unfit {
+        Self::new(chain, key).map_err(|error| match error {
             Unfit::Key(reason) => bad(key_path, Problem::Key(reason)),
             Unfit::Certificate(reason) => bad(certificate_path, Problem::Certificate(reason)),
             Unfit::Mismatch => {
@@ -165,7 +165,7 @@ impl Identity {
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 return Err(Unfit::Mismatch);
             }
-            Err(error) => return Err(Unfit::Certificate(error.to_string())),
+            Err(error) => return Err(Unfit::Certificate(unfit(&error))),
         }
         let fingerprint = Fingerprint::of(chain.first().map_or(&[], |own| own.as_ref()));
         Ok(Self(Arc::new(Inner { chain, key, fingerprint })))

@@ -1,5 +1,6 @@
 mod refusal;
 mod roots;
+mod shown;
 mod verdict;
 mod verifier;
 
@@ -7,6 +8,7 @@ use std::{fmt, sync::Arc};
 
 use rustls::{client::WebPkiServerVerifier, crypto::CryptoProvider, pki_types::ServerName};
 
+pub(crate) use self::shown::unfit;
 use self::verifier::Rule;
 pub use self::{
     refusal::Refusal,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, PeerIncompatible,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible,
     SignatureScheme,
     client::{
         ClientSessionStore, Resumption, WebPkiServerVerifier,
@@ -15,18 +15,21 @@ use rustls::{
         CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature,
         verify_tls13_signature_with_raw_key,
     },
-    pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
     version::TLS13,
 };
 
-use super::{Refusal, Roots, Verdict, Verified};
+use super::{
+    Refusal, Roots, Verdict, Verified,
+    shown::{Shown, public_key, reason},
+};
 use crate::{Fingerprint, HostPort, KnownServers, KnownServersError};
 
 /// Decides about one server's certificate in the handshakes with it.
 ///
-/// A session that is resumed has no certificate in it: rustls resumes those alone whose handshake
-/// the very same verifier has let pass, so the verdict of that stands.
+/// A handshake that resumes a session has no certificate in it: rustls resumes those alone that the
+/// very same verifier has let pass, so the verdict of that stands.
 pub struct Verifier {
     server: HostPort,
     name: ServerName<'static>,
@@ -64,7 +67,8 @@ impl Verifier {
     /// own, and offers these protocols (ALPN, RFC 7301), the best first.
     ///
     /// Sessions are kept in `sessions` and resumed from there, with data ahead of the handshake if
-    /// `early_data` says so; without a store every handshake is a full one.
+    /// `early_data` says so; without a store every handshake is a full one. Only this configuration
+    /// and its clones resume what it has begun.
     ///
     /// # Errors
     ///
@@ -139,7 +143,7 @@ impl Verifier {
 
     /// Decides whether this certificate may be the server's, on the condition that it proves to
     /// hold the key.
-    fn judge(&self, shown: Fingerprint, shows: &Shows<'_>) -> Result<(), Error> {
+    fn judge(&self, shown: Fingerprint, chain: &Shown<'_>) -> Result<(), Error> {
         let server = || self.server.clone();
         Err(match &self.rule {
             Rule::Insecure => return Ok(()),
@@ -148,7 +152,7 @@ impl Verifier {
                 self.refuse(Refusal::NotPinned { server: server(), pinned: *pinned, shown })
             }
             Rule::Roots { roots, inner } => {
-                return shows.verify(inner, &self.name).inspect_err(|error| {
+                return chain.verify(inner, &self.name).inspect_err(|error| {
                     let (roots, reason) = (roots.to_string(), reason(error));
                     self.refuse(Refusal::NotVouched { server: server(), roots, reason, shown });
                 });
@@ -184,11 +188,11 @@ impl Verifier {
         Err(self.refuse(self.changed(before.fingerprint, shown, None)))
     }
 
-    /// Keeps why, and returns what TLS is told.
+    /// Keeps why, and returns what TLS is told: no more than that it is refused, since QUIC tells
+    /// the peer in turn, and what is known is none of a stranger's business.
     fn refuse(&self, refusal: Refusal) -> Error {
-        let error = CertificateError::Other(OtherError(Arc::new(refusal.clone())));
         self.state().refusal = Some(refusal);
-        error.into()
+        CertificateError::ApplicationVerificationFailure.into()
     }
 
     fn changed(&self, known: Fingerprint, shown: Fingerprint, file: Option<&Path>) -> Refusal {
@@ -253,8 +257,8 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let shows = Shows { end_entity, intermediates, ocsp, now };
-        self.judge(Fingerprint::of(end_entity), &shows)?;
+        let chain = Shown { end_entity, intermediates, ocsp, now };
+        self.judge(Fingerprint::of(end_entity), &chain)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -297,46 +301,4 @@ impl fmt::Debug for Verifier {
             .field("state", state)
             .finish_non_exhaustive()
     }
-}
-
-/// What a server shows, and when.
-struct Shows<'a> {
-    end_entity: &'a CertificateDer<'a>,
-    intermediates: &'a [CertificateDer<'a>],
-    ocsp: &'a [u8],
-    now: UnixTime,
-}
-
-impl Shows<'_> {
-    fn verify(&self, by: &WebPkiServerVerifier, name: &ServerName<'_>) -> Result<(), Error> {
-        let Self { end_entity, intermediates, ocsp, now } = self;
-        by.verify_server_cert(end_entity, intermediates, name, ocsp, *now).map(drop)
-    }
-}
-
-/// Says why authorities do not vouch for a certificate, and what to do.
-fn reason(error: &Error) -> String {
-    use CertificateError as E;
-    let Error::InvalidCertificate(error) = error else { return error.to_string() };
-    match error {
-        E::Expired | E::ExpiredContext { .. } => {
-            "it has expired; renew it, and see that this machine's clock is right".to_owned()
-        }
-        E::NotValidYet | E::NotValidYetContext { .. } => {
-            "it is not valid yet; see that this machine's clock is right".to_owned()
-        }
-        E::UnknownIssuer => {
-            "none of them has signed it; name the file of the one that has, or the certificate's fingerprint".to_owned()
-        }
-        E::NotValidForName | E::NotValidForNameContext { .. } => {
-            format!("{error}; ask for the server by one of its names")
-        }
-        error => error.to_string(),
-    }
-}
-
-/// The public key in a certificate of any version.
-fn public_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
 }
