@@ -54,3 +54,39 @@ impl Injected {
         Some(RecvMeta { addr, len, stride, ecn, dst_ip })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, task::Waker};
+
+    use super::*;
+    use crate::port::Parcel;
+
+    #[test]
+    fn what_fits_no_buffer_is_received_with_the_next_ones() {
+        let (found, queue) = mpsc::channel(4);
+        let mut injected = Injected::new(queue);
+        for (port, bytes) in [(1, &b"aabbccd"[..]), (2, b"ee")] {
+            let source = SocketAddr::from(([127, 0, 0, 1], port));
+            let origin = Origin { source, destination: Some(source.ip()), ecn: None };
+            let stray = Stray { origin, parcel: Parcel::new(bytes, 2), asked: false };
+            found.try_send(stray).unwrap();
+        }
+        let mut fill = || {
+            let (mut one, mut two) = ([0; 5], [0; 5]);
+            let mut metas = [RecvMeta::default(); 2];
+            let filled = {
+                let mut bufs = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
+                let mut cx = Context::from_waker(Waker::noop());
+                injected.fill(&mut cx, &mut bufs, &mut metas)
+            };
+            let received = metas.iter().zip([one, two]).take(filled);
+            let received = received
+                .map(|(meta, buf)| (meta.addr.port(), meta.stride, buf[..meta.len].to_vec()));
+            received.collect::<Vec<_>>()
+        };
+        assert_eq!(fill(), [(1, 2, b"aabb".to_vec()), (1, 2, b"ccd".to_vec())]);
+        assert_eq!(fill(), [(2, 2, b"ee".to_vec())]);
+        assert_eq!(fill(), []);
+    }
+}
