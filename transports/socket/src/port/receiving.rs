@@ -1,13 +1,47 @@
 use std::{
+    future::Future,
     io::IoSliceMut,
-    task::{Context, Poll},
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
 
 use quinn_udp::RecvMeta;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Sleep, sleep},
+};
 
-use super::{Origin, Stray};
+use super::{AFTER_ERROR, Origin, Stray};
 use crate::{Train, held::Held};
+
+/// What QUIC's receiving needs besides the socket.
+#[derive(Debug, Default)]
+pub(super) struct Receiving {
+    /// `None` where nobody else reads what may be QUIC's.
+    pub(super) injected: Option<Injected>,
+    /// The pause after errors that stay.
+    rest: Option<Pin<Box<Sleep>>>,
+}
+
+impl Receiving {
+    pub(super) fn with(injected: Injected) -> Self {
+        Self { injected: Some(injected), rest: None }
+    }
+
+    /// Begins a pause, in which there is to be nothing received from the socket.
+    pub(super) fn begin_rest(&mut self) {
+        self.rest = Some(Box::pin(sleep(AFTER_ERROR)));
+    }
+
+    /// Waits until there is no pause.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+        }
+        Poll::Ready(())
+    }
+}
 
 /// QUIC's datagrams that were found elsewhere, and wait to be received.
 #[derive(Debug)]
