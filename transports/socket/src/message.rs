@@ -127,3 +127,55 @@ pub(crate) fn send_marked(_: &UdpSocket, _: &Transmit<'_>, _: u8) -> io::Result<
 /// The bits of the type of service that are for congestion (RFC 3168).
 #[cfg(target_os = "linux")]
 const ECN: u8 = 0b11;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::SocketAddr;
+
+    use quinn_udp::EcnCodepoint;
+
+    use super::*;
+    use crate::sys;
+
+    #[test]
+    fn either_family_is_marked_with_both_parts_of_the_byte() {
+        for (from, to, option) in [
+            ("127.0.0.1:0", "127.0.0.1:0", (libc::IPPROTO_IP, libc::IP_RECVTOS)),
+            ("[::1]:0", "[::1]:0", (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS)),
+            ("[::]:0", "127.0.0.1:0", (libc::IPPROTO_IP, libc::IP_RECVTOS)),
+        ] {
+            let (from, to) = (UdpSocket::bind(from).unwrap(), UdpSocket::bind(to).unwrap());
+            sys::set_number(&to, option.0, option.1, 1).unwrap();
+            let destination = match to.local_addr().unwrap() {
+                SocketAddr::V4(to) if from.local_addr().unwrap().is_ipv6() => {
+                    SocketAddr::from((to.ip().to_ipv6_mapped(), to.port()))
+                }
+                to => to,
+            };
+            let transmit = Transmit {
+                destination,
+                ecn: Some(EcnCodepoint::Ect0),
+                contents: b"marked",
+                segment_size: None,
+                src_ip: None,
+            };
+            assert_eq!(send_marked(&from, &transmit, 0xB8 | 0b01).unwrap(), 6);
+            assert_eq!(mark(&to), 0xB8 | 0b10, "to {destination}");
+        }
+    }
+
+    /// Receives a datagram, and returns the first byte of its only control message.
+    fn mark(socket: &UdpSocket) -> u8 {
+        let mut control = Control::default();
+        // SAFETY: all zeros is a valid `msghdr`.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_control = control.room.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control.room) as _;
+        // SAFETY: the kernel writes no more to the room than it has, and has initialized the header
+        // that it says is there.
+        unsafe {
+            assert_eq!(libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0), 0);
+            *libc::CMSG_DATA(libc::CMSG_FIRSTHDR(&raw const message))
+        }
+    }
+}

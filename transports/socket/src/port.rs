@@ -2,9 +2,9 @@ mod attendant;
 mod counts;
 mod dispatcher;
 mod flow;
-mod injected;
 mod ports;
 mod quic;
+mod receiving;
 mod shared;
 mod table;
 

@@ -261,3 +261,27 @@ const OPTIONS: [(libc::c_int, libc::c_int); 3] = [
     (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
     (libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG),
 ];
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_probes_paths_leaves_no_trace_behind() {
+        let of = |socket: &DatagramSocket| Fragmentation::of(&socket.socket).0;
+        for (at, probing) in [
+            ("127.0.0.1:0", [Some(libc::IP_PMTUDISC_PROBE), None, None]),
+            ("[::1]:0", [Some(libc::IP_PMTUDISC_PROBE), Some(libc::IPV6_PMTUDISC_PROBE), Some(1)]),
+        ] {
+            let socket = DatagramSocket::new(UdpSocket::bind(at).unwrap()).unwrap();
+            let plain = of(&socket);
+            let before = socket.probe_paths().unwrap();
+            assert_ne!(of(&socket), plain, "{at}");
+            for (value, probing) in of(&socket).into_iter().zip(probing) {
+                assert!(probing.is_none_or(|probing| value == Some(probing)), "{at}: {value:?}");
+            }
+            socket.restore_fragmentation(&before);
+            assert_eq!(of(&socket), plain, "{at}");
+        }
+    }
+}

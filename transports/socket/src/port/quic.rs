@@ -1,9 +1,7 @@
 use std::{
-    future::Future,
     io::{self, IoSliceMut},
     net::{SocketAddr, UdpSocket},
     num::NonZeroU32,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
@@ -15,14 +13,13 @@ use quinn_udp::{RecvMeta, Transmit};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc,
-    time::{Sleep, sleep},
 };
 
 use super::{
-    AFTER_ERROR, PortCounts, PortOptions,
+    PortCounts, PortOptions,
     counts::{add, count},
-    injected::Injected,
     ports::{Port, taken},
+    receiving::{Injected, Receiving},
     shared::{Shared, datagrams},
 };
 use crate::{Buffers, DatagramSocket, socket::Fragmentation, wait};
@@ -45,13 +42,6 @@ pub struct QuicPort {
     shared: Arc<Shared>,
     /// The port that is shared, if it is, which is dropped last.
     port: Option<Arc<Port>>,
-}
-
-#[derive(Debug, Default)]
-struct Receiving {
-    injected: Option<Injected>,
-    /// The pause after errors that stay.
-    rest: Option<Pin<Box<Sleep>>>,
 }
 
 impl QuicPort {
@@ -83,8 +73,7 @@ impl QuicPort {
         drop(state);
         port.shared.changed.notify_one();
         let mut quic = Self::new(watched, socket, port.local, Arc::clone(&port.shared));
-        quic.receiving =
-            Mutex::new(Receiving { injected: Some(Injected::new(injected)), rest: None });
+        quic.receiving = Mutex::new(Receiving::with(Injected::new(injected)));
         // Flows that send from this socket may send datagrams longer than any packet.
         if port.options.own_sockets {
             quic = quic.probing();
@@ -190,7 +179,7 @@ impl QuicPort {
             // Let others run; whoever limits how much is received at a time counts these.
             return Poll::Ready(Ok(received));
         }
-        receiving.rest = Some(Box::pin(sleep(AFTER_ERROR)));
+        receiving.begin_rest();
         ready!(receiving.poll_rest(cx));
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -310,16 +299,6 @@ impl Drop for QuicPort {
         }
         self.shared.state().quic = None;
         self.shared.changed.notify_one();
-    }
-}
-
-impl Receiving {
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(rest) = &mut self.rest {
-            ready!(rest.as_mut().poll(cx));
-            self.rest = None;
-        }
-        Poll::Ready(())
     }
 }
 
