@@ -8,6 +8,8 @@ mod figures;
 mod lanes;
 mod ours;
 mod peers;
+mod perf;
+mod quic_peers;
 mod servers;
 mod serving;
 
@@ -20,6 +22,8 @@ pub use self::{
     lanes::{FEW, run_all},
     ours::{client, document, outcome},
     peers::Peer,
+    perf::{Answered, Asked, Download, Requested, Told, UNLIMITED},
+    quic_peers::{PerfServer, QuicPeer, perf_client},
     servers::{PeerServer, signal},
     serving::{Listening, Serving},
 };

@@ -129,9 +129,12 @@ impl Leg {
     /// take a moment, and nothing depends on it.
     pub(crate) async fn close(&self) {
         let connection = &self.carried.connection;
+        let sent = || connection.stats().udp_tx.datagrams;
+        let before = sent();
         connection.close(code::DONE, b"");
+        // Nothing but the word that it is closed is sent from now on.
         let told = async {
-            while connection.stats().frame_tx.connection_close == 0 {
+            while sent() == before {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
