@@ -7,7 +7,7 @@ use std::{future::poll_fn, io::IoSliceMut, net::SocketAddr, sync::Arc};
 use polyperf_socket::{MAX_TRAIN, PortOptions, QuicPort, UdpPorts};
 use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, HostSockets, Listener, Peer, Stream, Transport,
-    async_trait,
+    Tuning, async_trait,
 };
 use polyperf_udp::Udp;
 use quinn_udp::RecvMeta;
@@ -42,6 +42,10 @@ impl Transport for BesideQuic {
         self.udp.delivery()
     }
 
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        self.udp.check(tuning)
+    }
+
     async fn listen(
         &self,
         addr: SocketAddr,
@@ -61,6 +65,10 @@ impl Transport for BesideQuic {
 impl Listener for Beside {
     fn local_addr(&self) -> SocketAddr {
         self.udp.local_addr()
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.udp.identity()
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {
