@@ -50,6 +50,7 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use polyperf_certs::{Identity, KnownServers, Provider, Trust};
@@ -95,15 +96,53 @@ pub(crate) struct Shared {
     ports: Ports,
     tls: Tls,
     qlog: Option<PathBuf>,
+    patience: Patience,
+}
+
+/// How long listeners bear with clients. No user has a reason to change it; tests have.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long a handshake may take.
+    pub handshake: Duration,
+    /// How long a stream may take to say how it begins.
+    pub opening: Duration,
+    /// How long a connection may have no stream.
+    pub idle: Duration,
+    /// How long a guest may ask for nothing.
+    pub guest: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            opening: Duration::from_secs(10),
+            idle: Duration::from_secs(10),
+            guest: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Quic {
     /// Returns QUIC over sockets that `sockets` makes; listeners are on ports of `ports`.
     #[must_use]
     pub fn new(sockets: Arc<dyn Sockets>, ports: Arc<UdpPorts>, settings: Settings) -> Self {
+        Self::patient(sockets, ports, settings, Patience::default())
+    }
+
+    /// Returns the same, whose listeners bear with clients for so long.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn patient(
+        sockets: Arc<dyn Sockets>,
+        ports: Arc<UdpPorts>,
+        settings: Settings,
+        patience: Patience,
+    ) -> Self {
         let Settings { identity, trust, provider, qlog } = settings;
         let tls = Tls::new(identity, trust, provider);
-        Self(Arc::new(Shared { sockets, ports: Ports::new(ports), tls, qlog }))
+        Self(Arc::new(Shared { sockets, ports: Ports::new(ports), tls, qlog, patience }))
     }
 
     /// Returns the transport whose streams are QUIC's.

@@ -14,8 +14,8 @@ use tracing::debug;
 
 use crate::error::code;
 
-/// Serves a guest until it leaves, or has to.
-pub(crate) async fn serve(connection: Connection, visit: Box<dyn Visit>) {
+/// Serves a guest until it leaves, has to, or has asked for nothing for as long as `patience`.
+pub(crate) async fn serve(connection: Connection, visit: Box<dyn Visit>, patience: Duration) {
     let visit: Arc<dyn Visit> = Arc::from(visit);
     let peer = connection.remote_address();
     let mut requests = JoinSet::new();
@@ -40,7 +40,7 @@ pub(crate) async fn serve(connection: Connection, visit: Box<dyn Visit>) {
                 connection.close(code::OVER, why.as_bytes());
                 break;
             }
-            () = tokio::time::sleep(IDLE), if idle => {
+            () = tokio::time::sleep(patience), if idle => {
                 connection.close(code::IDLE, b"nothing was asked for");
                 break;
             }
@@ -107,7 +107,5 @@ const ENDLESS: u64 = u64::MAX;
 
 const BLOCK: [u8; 64 << 10] = [0; 64 << 10];
 
-/// How long a guest may ask for nothing.
-const IDLE: Duration = Duration::from_secs(30);
 /// How long the rest of an answer may be on its way.
 const LINGER: Duration = Duration::from_secs(60);

@@ -4,11 +4,10 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use polyperf_socket::QuicPort;
-use polyperf_transport::{Guest, Hello, Home, Security, Stream, Tuning};
+use polyperf_transport::{Guest, Hello, Home, Security, Stream};
 use quinn::{Connecting, Connection, RecvStream, SendStream, crypto::rustls::HandshakeData};
 use tokio::{
     sync::{Notify, watch},
@@ -18,7 +17,7 @@ use tracing::debug;
 
 use super::{host::Host, limits::Place};
 use crate::{
-    Kind, PERF,
+    Kind, PERF, Patience,
     client::OPENING,
     datagram::{self, Demux},
     error::{code, describe},
@@ -37,9 +36,9 @@ pub(super) struct Arrival {
     pub(super) peer: SocketAddr,
     pub(super) security: Security,
     pub(super) options: Options,
-    pub(super) announced: Tuning,
     pub(super) worker: Arc<Worker>,
     pub(super) place: Place,
+    pub(super) patience: Patience,
 }
 
 /// A connection whose protocol is known, as its streams' tasks share it.
@@ -51,6 +50,7 @@ struct Open {
     kind: Kind,
     local: SocketAddr,
     peer: SocketAddr,
+    patience: Patience,
     /// Streams that are open, and word of each that has been closed.
     streams: Arc<(AtomicUsize, Notify)>,
 }
@@ -58,8 +58,8 @@ struct Open {
 impl Arrival {
     /// Serves the connection until it is closed, by either end.
     pub(super) async fn serve(mut self, mut connecting: Connecting) {
-        let peer = self.peer;
-        let protocol = match timeout(HANDSHAKE, connecting.handshake_data()).await {
+        let (peer, patience) = (self.peer, self.patience);
+        let protocol = match timeout(patience.handshake, connecting.handshake_data()).await {
             Ok(Ok(data)) => data.downcast::<HandshakeData>().ok().and_then(|data| data.protocol),
             Ok(Err(error)) => {
                 return debug!(%peer, error = %describe(error), "a client failed early");
@@ -71,7 +71,7 @@ impl Arrival {
         let kind = [Kind::Streams, Kind::Datagrams]
             .into_iter()
             .find(|kind| protocol.as_deref() == Some(kind.protocol()));
-        let mut established = std::pin::pin!(timeout(HANDSHAKE, accepted));
+        let mut established = std::pin::pin!(timeout(patience.handshake, accepted));
         match kind {
             Some(kind) => {
                 let open = Arc::new(self.open(connection, kind));
@@ -107,7 +107,7 @@ impl Arrival {
             return connection.close(code::BUSY, b"the server does not serve perf now");
         };
         connection.set_receive_window(varint(GUESTS_WINDOW));
-        perf::serve(connection, visit).await;
+        perf::serve(connection, visit, self.patience.guest).await;
     }
 
     fn open(&self, connection: Connection, kind: Kind) -> Open {
@@ -127,7 +127,6 @@ impl Arrival {
         });
         let reached = connection.local_ip().map(|ip| ip.to_canonical());
         let local = reached.map_or(self.local, |ip| SocketAddr::new(ip, self.local.port()));
-        let _ = &self.announced;
         Open {
             host: Weak::clone(&self.host),
             carried,
@@ -136,6 +135,7 @@ impl Arrival {
             kind,
             local,
             peer: self.peer,
+            patience: self.patience,
             streams: Arc::default(),
         }
     }
@@ -159,13 +159,14 @@ impl Open {
                         })));
                         let this = Arc::clone(self);
                         tokio::spawn(async move {
-                            let _ = timeout(OPENING_LIMIT, this.take(send, recv, guard)).await;
+                            let limit = this.patience.opening;
+                            let _ = timeout(limit, this.take(send, recv, guard)).await;
                         });
                     }
                     Err(_) => return,
                 },
                 () = closed.notified() => {}
-                () = tokio::time::sleep(IDLE), if idle => {
+                () = tokio::time::sleep(self.patience.idle), if idle => {
                     return connection.close(code::IDLE, b"no stream was opened");
                 }
             }
@@ -235,11 +236,5 @@ impl Open {
     }
 }
 
-/// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a stream may take to say how it begins.
-const OPENING_LIMIT: Duration = Duration::from_secs(10);
-/// How long a connection may have no stream.
-const IDLE: Duration = Duration::from_secs(10);
 /// What a guest may have under way and unread, in bytes, over all its streams.
 const GUESTS_WINDOW: u64 = 64 << 20;

@@ -7,7 +7,7 @@ use std::{
 
 use polyperf_certs::Fingerprint;
 use polyperf_socket::{QuicPort, UdpPorts, canonical};
-use polyperf_transport::{AcceptError, Gate, Mark, Stream, Tuning};
+use polyperf_transport::{AcceptError, Gate, Mark, Stream};
 use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
@@ -203,9 +203,9 @@ impl Accepting {
             peer: canonical(peer),
             security: self.shared.tls.security(Kind::Streams.protocol()),
             options: options.unwrap_or_else(Options::unasked),
-            announced: tuning.unwrap_or_else(Tuning::default),
             worker: Arc::clone(&worker),
             place,
+            patience: self.shared.patience,
         };
         worker.run(arrival.serve(connecting));
     }
