@@ -1,7 +1,8 @@
 //! Which transports there are, by name. The only file that names concrete ones.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
+use polyperf_certs::{Identity, KnownServers, Provider, Trust};
 use polyperf_tcp::Tcp;
 use polyperf_transport::{HostSockets, Sockets, Transport};
 use polyperf_udp::Udp;
@@ -10,6 +11,32 @@ use polyperf_udp::Udp;
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     transports: Vec<Arc<dyn Transport>>,
+    security: Security,
+}
+
+/// What the transports are set up with whose connections are encrypted, and whose servers have an
+/// identity.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// Who this end's servers are.
+    pub identity: IdentitySource,
+    /// How this end's clients know a server.
+    pub trust: Trust,
+    /// Whose cryptography TLS is done with.
+    pub provider: Provider,
+    /// The folder, which exists, that a log of each connection is written to (qlog); `None` writes
+    /// none.
+    pub qlog: Option<PathBuf>,
+}
+
+/// Where a server has its identity from.
+#[derive(Debug, Clone, Default)]
+pub enum IdentitySource {
+    /// Made when it is needed, and gone with the server.
+    #[default]
+    InMemory,
+    /// There already.
+    Loaded(Identity),
 }
 
 impl Registry {
@@ -28,8 +55,17 @@ impl Registry {
     /// Returns every transport that polyperf comes with, over `sockets`.
     #[must_use]
     pub fn over(sockets: &Arc<dyn Sockets>) -> Self {
+        Self::secured(sockets, Security::default())
+    }
+
+    /// Returns every transport that polyperf comes with, over `sockets`; such as encrypt are set up
+    /// with `security`.
+    #[must_use]
+    pub fn secured(sockets: &Arc<dyn Sockets>, security: Security) -> Self {
         let sockets = || Arc::clone(sockets);
-        Self::empty().with(Arc::new(Tcp::new(sockets()))).with(Arc::new(Udp::new(sockets())))
+        Self { security, ..Self::empty() }
+            .with(Arc::new(Tcp::new(sockets())))
+            .with(Arc::new(Udp::new(sockets())))
     }
 
     /// Adds a transport; one of the same name gives way to it.
@@ -59,6 +95,13 @@ impl Registry {
         }
     }
 
+    /// Returns what the transports that encrypt are set up with; one that was added by
+    /// [`with`](Self::with) may have a set-up of its own.
+    #[must_use]
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// Returns every transport.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Transport>> {
         self.transports.iter()
@@ -68,5 +111,17 @@ impl Registry {
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.iter().map(|transport| transport.name()).collect()
+    }
+}
+
+impl Default for Security {
+    /// An identity in memory, and trust on first use that is kept there; ring, and no logs.
+    fn default() -> Self {
+        Self {
+            identity: IdentitySource::default(),
+            trust: Trust::Known(KnownServers::in_memory()),
+            provider: Provider::default(),
+            qlog: None,
+        }
     }
 }
