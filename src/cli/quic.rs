@@ -83,25 +83,31 @@ pub(super) fn perf_alpn(
         mistakes.add(format!("--perf-alpn needs --transport {PERF}: it is spoken over that alone"));
     }
     let server_sends = test.reverse || test.bidir;
-    let none = "no control connection";
-    let stranger = "no users";
-    for (option, given, lacks) in [
-        ("-O", test.omit.is_some(), "no figures of its own to leave anything out of"),
-        ("--get-server-output", output.get_server_output, "no report of its own"),
-        ("--control", connection.control.is_some(), none),
-        ("--cntl-ka", packets.cntl_ka.is_some(), none),
-        ("--queue-timeout", connection.queue_timeout.is_some(), "no queue"),
-        ("--username", login.username.is_some(), stranger),
-        ("--rsa-public-key-path", login.rsa_public_key_path.is_some(), stranger),
-        ("--use-pkcs1-padding", login.use_pkcs1_padding, stranger),
-        ("-A", server_affinity.is_some(), "no way to be told of its processor"),
-        ("-b", streams.bitrate.is_some() && server_sends, "no rate at which it sends"),
-        ("--repeating-payload", packets.repeating_payload && server_sends, "bytes of its own"),
+    let no_control = "it has no control connection";
+    let no_users = "its servers know no users";
+    for (option, given, why) in [
+        ("-O", test.omit.is_some(), "its servers count nothing, so they can leave nothing out"),
+        ("--get-server-output", output.get_server_output, "its servers report nothing"),
+        ("--control", connection.control.is_some(), no_control),
+        ("--cntl-ka", packets.cntl_ka.is_some(), no_control),
+        ("--queue-timeout", connection.queue_timeout.is_some(), "its servers have no queue"),
+        ("--username", login.username.is_some(), no_users),
+        ("--rsa-public-key-path", login.rsa_public_key_path.is_some(), no_users),
+        ("--use-pkcs1-padding", login.use_pkcs1_padding, no_users),
+        ("-A N,M", server_affinity.is_some(), "its servers cannot be told of a processor"),
+        (
+            "-b",
+            streams.bitrate.is_some() && server_sends,
+            "its servers send as fast as they can, and so the rate would be that of one end",
+        ),
+        (
+            "--repeating-payload",
+            packets.repeating_payload && server_sends,
+            "its servers choose what they send",
+        ),
     ] {
         if given {
-            mistakes.add(format!(
-                "{option} is of no use with --perf-alpn, whose servers have {lacks}: leave it out"
-            ));
+            mistakes.add(format!("{option} is of no use with --perf-alpn: {why}; leave it out"));
         }
     }
     true

@@ -6,7 +6,7 @@ use std::{
 };
 
 use polyperf_certs::{
-    Identity, IdentityError, KnownServers, NoStateDir, Roots, Trust, default_state_dir,
+    Identity, IdentityError, KnownServers, NoStateDir, Roots, RootsError, Trust, default_state_dir,
 };
 use tracing::{info, warn};
 
@@ -17,7 +17,8 @@ use crate::{
 
 /// Reads what a client knows servers by.
 pub(super) fn of_client(trust: &cli::Trust, tls: &Tls) -> Result<Security, String> {
-    let roots = |roots: Result<Roots, polyperf_certs::RootsError>| {
+    let tls = set_up(tls)?;
+    let roots = |roots: Result<Roots, RootsError>| {
         roots.map(Trust::Roots).map_err(|error| error.to_string())
     };
     let trust = match trust {
@@ -28,11 +29,12 @@ pub(super) fn of_client(trust: &cli::Trust, tls: &Tls) -> Result<Security, Strin
         cli::Trust::System => roots(Roots::system())?,
         cli::Trust::Nobody => Trust::Insecure,
     };
-    with_tls(Security { trust, ..Security::default() }, tls)
+    Ok(Security { trust, ..tls })
 }
 
 /// Reads a server's identity, or makes one, and tells the log.
 pub(super) fn of_server(place: &Place, tls: &Tls) -> Result<Security, String> {
+    let tls = set_up(tls)?;
     let identity = match place {
         Place::Files { certificate, key } => of_files(certificate, key)?,
         Place::Folder(Some(folder)) => kept(folder).map_err(|error| explain(&error))?,
@@ -44,8 +46,7 @@ pub(super) fn of_server(place: &Place, tls: &Tls) -> Result<Security, String> {
             Err(error) => passing(&error.to_string())?,
         },
     };
-    let identity = IdentitySource::Loaded(identity);
-    with_tls(Security { identity, ..Security::default() }, tls)
+    Ok(Security { identity: IdentitySource::Loaded(identity), ..tls })
 }
 
 /// Reads an identity that is from elsewhere.
@@ -126,7 +127,8 @@ fn passing(reason: &str) -> Result<Identity, String> {
     Ok(identity)
 }
 
-fn with_tls(security: Security, tls: &Tls) -> Result<Security, String> {
+/// Sees that logs can be written, before anything is done that they would be about.
+fn set_up(tls: &Tls) -> Result<Security, String> {
     if let Some(folder) = &tls.qlog {
         let usable = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
         usable.map_err(|error| {
@@ -136,5 +138,5 @@ fn with_tls(security: Security, tls: &Tls) -> Result<Security, String> {
             )
         })?;
     }
-    Ok(Security { provider: tls.provider, qlog: tls.qlog.clone(), ..security })
+    Ok(Security { provider: tls.provider, qlog: tls.qlog.clone(), ..Security::default() })
 }
