@@ -162,12 +162,7 @@ mod tests {
         sampler_of(Arc::new(Still), Role::Sender, omit, interval)
     }
 
-    fn sampler_of(
-        path: Arc<dyn Path>,
-        role: Role,
-        omit: u64,
-        interval: Option<u64>,
-    ) -> Sampler {
+    fn sampler_of(path: Arc<dyn Path>, role: Role, omit: u64, interval: Option<u64>) -> Sampler {
         let spec = TestSpec::try_from(SpecFields {
             omit: Duration::from_millis(omit),
             interval: interval.map(Duration::from_millis),

@@ -175,9 +175,7 @@ impl CpuUse {
 ///
 /// Flows of one connection were looked at one after another, so that their figures may differ a
 /// little. The first that is known stands for all, over every interval and the whole test alike.
-pub(crate) fn sum_once(
-    figures: impl Iterator<Item = (Option<u64>, Option<u64>)>,
-) -> Option<u64> {
+pub(crate) fn sum_once(figures: impl Iterator<Item = (Option<u64>, Option<u64>)>) -> Option<u64> {
     let mut shared: Vec<(u64, Option<u64>)> = Vec::new();
     let mut sum = Some(0u64);
     let mut add = |figure: Option<u64>| {

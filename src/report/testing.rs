@@ -1,5 +1,7 @@
 //! Tests that never ran, for reports to show: their figures are made from their numbers.
 
+pub(crate) mod connections;
+
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use polyperf_transport::{PathStats, Setting, Tuning};

@@ -8,7 +8,9 @@ use super::{
     local_role, main_sender, reverse_sender,
 };
 use crate::{
-    measure::{DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second, sum_once},
+    measure::{
+        DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second, sum_once,
+    },
     outcome::{Side, TestInfo},
     report::row,
 };
