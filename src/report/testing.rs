@@ -4,7 +4,7 @@ pub(crate) mod connections;
 
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use polyperf_transport::{PathStats, Setting, Tuning};
+use polyperf_transport::{PathStats, Security, Setting, Tuning};
 
 use super::{Options, Reporter};
 use crate::{
@@ -158,6 +158,15 @@ pub(crate) fn hostile() -> Outcome {
     outcome.info = Arc::new(info);
     let flow = &mut outcome.local.flows[0];
     flow.path.congestion = Some(evil());
+    flow.path.security = Some(Security {
+        protocol: evil(),
+        provider: evil(),
+        cipher: Some(evil()),
+        key_exchange: Some(evil()),
+        verified: Some(evil()),
+        peer: Some(evil()),
+        ..Security::default()
+    });
     flow.error = Some(evil());
     flow.bytes = u64::MAX;
     flow.settings = vec![Setting {

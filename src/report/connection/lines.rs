@@ -112,9 +112,7 @@ fn early_data(early: EarlyData) -> &'static str {
 /// Returns what protects the connection, and how each end knows the other, by the word of the end
 /// that verified it.
 fn security(connection: &Connection<'_>) -> String {
-    let here = connection.outcome.info.side;
-    let told = connection.security(here).or_else(|| connection.security(here.other()));
-    let Some(told) = told else { return "not encrypted".to_owned() };
+    let Some(told) = connection.protection() else { return "not encrypted".to_owned() };
     let mut line = protection(told);
     for (side, other) in [(Side::Client, "server"), (Side::Server, "client")] {
         if let Some(verified) = connection.security(side).and_then(|end| verified(other, end)) {
@@ -136,6 +134,11 @@ pub(crate) fn protection(security: &Security) -> String {
         let _ = write!(line, " ({})", safe::short(&security.provider));
     }
     line
+}
+
+/// Returns whether the other end may be anybody.
+pub(crate) fn is_unverified(security: &Security) -> bool {
+    security.verified.as_deref() == Some(NOT_VERIFIED)
 }
 
 /// Returns how `other` was verified. What was not verified is to catch the eye.

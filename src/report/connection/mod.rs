@@ -11,7 +11,7 @@ use polyperf_transport::{PathStats, Security};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::lines::protection;
+pub(crate) use self::lines::{is_unverified, protection};
 pub(super) use self::{
     cells::PathCells,
     lines::{lines, name},
@@ -127,6 +127,16 @@ pub(crate) fn of_test(outcome: &Outcome) -> Vec<Connection<'_>> {
     connections
 }
 
+/// Returns how much more `sender` put on the wire than arrived, over all connections and as a share
+/// of what arrived.
+pub(crate) fn wire_overhead(connections: &[Connection<'_>], sender: Side) -> Option<f64> {
+    let sum = |figure: fn(&Carried) -> Option<u64>| {
+        let carry = connections.iter().filter(|one| one.flows_from(sender).next().is_some());
+        row::sum(carry.map(|one| figure(&one.carried(sender)?)))
+    };
+    overhead(sum(|carried| carried.wire_bytes_sent), sum(|carried| carried.received_bytes))
+}
+
 /// Returns the connections that know of more than their streams do.
 pub(super) fn told(outcome: &Outcome) -> Vec<ConnectionSummary> {
     of_test(outcome).iter().filter(|one| one.is_told()).map(Connection::summary).collect()
@@ -190,6 +200,13 @@ impl Connection<'_> {
     /// Returns what protects it, as `side` says.
     pub(crate) fn security(&self, side: Side) -> Option<&Security> {
         self.path(side)?.security.as_ref()
+    }
+
+    /// Returns what protects it, by this end's word or else by the other's. How the server was
+    /// verified is in the client's alone.
+    pub(crate) fn protection(&self) -> Option<&Security> {
+        let here = self.outcome.info.side;
+        self.security(here).or_else(|| self.security(here.other()))
     }
 
     /// Returns its figures at `side`: those of each of its streams are the same, but for the moment
