@@ -35,6 +35,7 @@ pub(super) fn client(args: &ClientArgs, security: Security) -> client::Config {
         queue_timeout: args.queue_timeout,
         transports,
         control: args.control.clone(),
+        perf: args.perf_alpn,
         keep_alive: args.keep_alive,
         affinity: args.affinity,
         file: args.file.clone(),
