@@ -60,8 +60,7 @@ impl SendHalf for Half<dyn SendHalf> {
         }
         // A record that the path took only a part of is what the caller sends the rest of next.
         let bytes = &chunk.bytes[..chunk.bytes.len().min(self.1)];
-        let sent = self.0.poll_send(cx, Chunk { bytes, ..chunk });
-        sent.map_ok(|sent| { self.1 -= sent; sent })
+        self.0.poll_send(cx, Chunk { bytes, ..chunk }).map_ok(|sent| { self.1 -= sent; sent })
     }
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Polled<()> { self.0.poll_finish(cx) }
     fn batch(&self) -> NonZeroUsize { NonZeroUsize::MIN }
@@ -77,8 +76,7 @@ impl RecvHalf for Half<dyn RecvHalf> {
             self.1 = 1_usize.checked_shl(power[0].into()).ok_or(io::ErrorKind::InvalidData)?;
         }
         let len = buf.len().min(self.1);
-        let received = self.0.poll_recv(cx, &mut buf[..len]);
-        received.map_ok(|got| { self.1 -= got.map_or(0, |got| got.len); got })
+        self.0.poll_recv(cx, &mut buf[..len]).map_ok(|r| { self.1 -= r.map_or(0, |r| r.len); r })
     }
     fn block_for(&mut self, limit: Option<Duration>) { self.0.block_for(limit) }
 }
@@ -87,8 +85,8 @@ impl RecvHalf for Half<dyn RecvHalf> {
 #[allow(clippy::print_stdout, reason = "showing figures is what it is for")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let framed = Arc::new(Framed(Arc::clone(Registry::standard().get("tcp").ok_or("no TCP")?)));
-    let local = Server::builder().listen("127.0.0.1:0".parse()?);
-    let server = local.transport(framed.clone()).bind().await?;
+    let server = Server::builder().listen("127.0.0.1:0".parse()?).transport(framed.clone());
+    let server = server.bind().await?;
     let (_, control) = server.local_addrs()[0];
     tokio::spawn(server.run(std::future::pending()));
     let client = Client::builder("127.0.0.1").port(control.port()).over(framed).bidirectional();

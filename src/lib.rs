@@ -24,6 +24,7 @@ mod trial;
 pub mod units;
 pub mod workload;
 
+pub use polyperf_certs as certs;
 pub use polyperf_transport as transport;
 
 pub use crate::{client::Client, registry::Registry, server::Server};

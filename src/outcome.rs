@@ -29,6 +29,8 @@ pub enum Dialect {
     Native,
     /// iperf3's.
     Iperf3,
+    /// None: each stream asks for itself, as in draft-banks-quic-performance-00.
+    Perf,
 }
 
 /// What is known of a test once its streams are open.

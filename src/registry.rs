@@ -9,44 +9,35 @@ use polyperf_tcp::Tcp;
 use polyperf_transport::{HostSockets, Sockets, Transport};
 use polyperf_udp::Udp;
 
-/// Who this end is, and whom it trusts, for transports that prove or ask such things.
-#[derive(Debug, Clone)]
-pub struct Security {
-    /// Who a server says it is.
-    pub identity: IdentitySource,
-    /// How a client knows whom it talks to.
-    pub trust: Trust,
-    /// Whose cryptography is used.
-    pub provider: Provider,
-    /// Where a log of each connection is written, by transports that have one; `None` writes none.
-    pub qlog: Option<PathBuf>,
-}
-
-/// Where a server's identity comes from.
-#[derive(Debug, Clone)]
-pub enum IdentitySource {
-    /// It is made when it is first needed, and forgotten with the registry.
-    InMemory,
-    /// It is this one.
-    Loaded(Identity),
-}
-
-impl Default for Security {
-    /// An identity of its own, and trust on first use, both kept in memory.
-    fn default() -> Self {
-        Self {
-            identity: IdentitySource::InMemory,
-            trust: Trust::Known(KnownServers::in_memory()),
-            provider: Provider::default(),
-            qlog: None,
-        }
-    }
-}
-
 /// Transports by name, in the order in which they are shown and compared.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     transports: Vec<Arc<dyn Transport>>,
+}
+
+/// What the transports are set up with whose connections are encrypted, and whose servers have an
+/// identity.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// Who this end's servers are.
+    pub identity: IdentitySource,
+    /// How this end's clients know a server.
+    pub trust: Trust,
+    /// Whose cryptography TLS is done with.
+    pub provider: Provider,
+    /// The folder, which exists, that a log of each connection is written to (qlog); `None` writes
+    /// none.
+    pub qlog: Option<PathBuf>,
+}
+
+/// Where a server has its identity from.
+#[derive(Debug, Clone, Default)]
+pub enum IdentitySource {
+    /// Made when it is needed, and gone with the server.
+    #[default]
+    InMemory,
+    /// There already.
+    Loaded(Identity),
 }
 
 impl Registry {
@@ -68,19 +59,13 @@ impl Registry {
         Self::secured(sockets, Security::default())
     }
 
-    /// Returns every transport that polyperf comes with, over `sockets`. Those over UDP listen on
-    /// one port.
+    /// Returns every transport that polyperf comes with, over `sockets`; such as encrypt are set up
+    /// with `security`. Those over UDP listen on one port.
     #[must_use]
     pub fn secured(sockets: &Arc<dyn Sockets>, security: Security) -> Self {
         let sockets = || Arc::clone(sockets);
-        let Security { identity, trust, provider, qlog } = security;
-        let identity = match identity {
-            IdentitySource::InMemory => None,
-            IdentitySource::Loaded(identity) => Some(identity),
-        };
         let ports = Arc::new(UdpPorts::new(sockets()));
-        let settings = Settings { identity, trust, provider, qlog };
-        let quic = Quic::new(sockets(), Arc::clone(&ports), settings);
+        let quic = Quic::new(sockets(), Arc::clone(&ports), settings(security));
         Self::empty()
             .with(Arc::new(Tcp::new(sockets())))
             .with(Arc::new(Udp::sharing(ports)))
@@ -125,4 +110,25 @@ impl Registry {
     pub fn names(&self) -> Vec<&'static str> {
         self.iter().map(|transport| transport.name()).collect()
     }
+}
+
+impl Default for Security {
+    /// An identity in memory, and trust on first use that is kept there; ring, and no logs.
+    fn default() -> Self {
+        Self {
+            identity: IdentitySource::default(),
+            trust: Trust::Known(KnownServers::in_memory()),
+            provider: Provider::default(),
+            qlog: None,
+        }
+    }
+}
+
+fn settings(security: Security) -> Settings {
+    let Security { identity, trust, provider, qlog } = security;
+    let identity = match identity {
+        IdentitySource::InMemory => None,
+        IdentitySource::Loaded(identity) => Some(identity),
+    };
+    Settings { identity, trust, provider, qlog }
 }

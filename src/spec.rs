@@ -363,6 +363,23 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
     if let Some(label) = tuning.flow_label {
         require(label.get() <= MAX_FLOW_LABEL, "flow_label", &label, "1 to 1048575");
     }
+    if let Some(mtu) = tuning.mtu {
+        require((MIN_MTU..=MAX_MTU).contains(&mtu.get()), "mtu", &mtu, "1200 to 65507 bytes");
+    }
+    if let Some(packets) = tuning.ack_frequency {
+        let ok = packets.get() <= MAX_ACK_FREQUENCY;
+        require(ok, "ack_frequency", &packets, "1 to 1000 packets");
+    }
+    if let Some(connections) = tuning.connections {
+        // Streams of a wrong number are a mistake of their own.
+        let most = fields.streams.clamp(1, MAX_STREAMS);
+        require(
+            connections.get() <= most.into(),
+            "connections",
+            &connections,
+            "1 to the number of streams, at most 128",
+        );
+    }
     if let Some(timeout) = tuning.send_timeout_ms {
         require(timeout.get() <= MAX_TIMEOUT_MS, "send_timeout_ms", &timeout, "1 ms to a day");
     }
@@ -417,6 +434,10 @@ const MAX_BURST: u16 = 1000;
 const MAX_WINDOW: u32 = 512 << 20;
 const MIN_MSS: u32 = 88;
 const MAX_MSS: u32 = 32_767;
+/// What every path of QUIC carries (RFC 9000, 14), and what UDP over IPv4 does.
+const MIN_MTU: u32 = 1200;
+const MAX_MTU: u32 = 65_507;
+const MAX_ACK_FREQUENCY: u32 = 1000;
 const MAX_FLOW_LABEL: u32 = 0xf_ffff;
 const MAX_TIMEOUT_MS: u32 = 86_400_000;
 const MIN_RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
@@ -447,6 +468,9 @@ mod tests {
                 window: NonZeroU32::new(u32::MAX),
                 mss: NonZeroU32::new(1),
                 congestion: Some(String::new()),
+                mtu: NonZeroU32::new(1199),
+                ack_frequency: NonZeroU32::new(1001),
+                connections: NonZeroU32::new(2),
                 ..Tuning::default()
             },
             title: Some("x".repeat(5000)),
@@ -468,6 +492,9 @@ mod tests {
                 "window",
                 "mss",
                 "congestion",
+                "mtu",
+                "ack_frequency",
+                "connections",
                 "title"
             ]
         );

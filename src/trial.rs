@@ -62,6 +62,13 @@ impl Course {
         Self { setup, keep, patience: Duration::ZERO, flows_do }
     }
 
+    /// Returns the course of a test whose other end tells nothing, but ends its direction of a
+    /// stream when all has arrived: senders wait for that, so long at most.
+    pub(crate) fn confirmed(drive: Drive, keep: bool, limit: Duration) -> Self {
+        let setup = Setup { confirm: Some(limit), ..Setup::of_bytes(drive, true) };
+        Self { setup, keep, patience: Duration::ZERO, flows_do: None }
+    }
+
     /// Returns how long an interval waits for what the other end counted. The last one of a receiver
     /// that misses datagrams is over when nothing has come for a while.
     fn patience(&self, interval: Option<Duration>) -> Duration {

@@ -1,11 +1,11 @@
 //! Who a client is, and whom a server lets in.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use super::{
     args::{Access, Login},
     raw::{RawAccess, RawLogin},
-    values::{Mistakes, whole},
+    values::{Mistakes, file, whole},
 };
 
 /// Checks how a client proves who it is.
@@ -49,7 +49,7 @@ pub(super) fn access(raw: &RawAccess, mistakes: &mut Mistakes) -> Option<Access>
 
 /// Complains about options without those that they need: of `pair` all or none are given, and the
 /// `further` ones with them alone.
-fn complete(pair: &[(&str, bool)], further: &[(&str, bool)], mistakes: &mut Mistakes) {
+pub(super) fn complete(pair: &[(&str, bool)], further: &[(&str, bool)], mistakes: &mut Mistakes) {
     let given = pair.iter().chain(further).find(|(_, given)| *given);
     let Some((first, _)) = given else { return };
     for (option, _) in pair.iter().filter(|(_, given)| !given) {
@@ -62,13 +62,6 @@ fn user(text: &str) -> Result<String, String> {
         return Err("is no user: write a name without blanks and commas".to_owned());
     }
     Ok(text.to_owned())
-}
-
-fn file(text: &str) -> Result<PathBuf, String> {
-    if text.ends_with('/') || text.contains('\0') {
-        return Err("is no file: give the path of one".to_owned());
-    }
-    Ok(PathBuf::from(text))
 }
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(10);

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use polyperf_certs::{Fingerprint, Provider};
+
 use crate::{spec::TestSpec, transport::KeepAlive};
 
 /// What the user wants done.
@@ -14,6 +16,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Run the same test over several transports.
     Compare(CompareArgs),
+    /// Look after identities.
+    Cert(CertArgs),
 }
 
 /// The options of `polyperf client`.
@@ -36,6 +40,13 @@ pub struct ClientArgs {
     pub control: Option<String>,
     /// Who the client is, for servers that ask.
     pub login: Option<Login>,
+    /// How the client knows the server, over transports where servers have an identity.
+    pub trust: Trust,
+    /// How such transports are set up at this end.
+    pub tls: Tls,
+    /// Whether to speak the protocol `perf` (draft-banks-quic-performance-00), in which there is no
+    /// control connection.
+    pub perf_alpn: bool,
     /// When a silent server is asked whether it is there.
     pub keep_alive: Option<KeepAlive>,
     /// The processor that the data threads keep to.
@@ -71,6 +82,10 @@ pub struct ServerArgs {
     pub max_rate: Option<u64>,
     /// Whom to let in; `None` lets in everybody.
     pub access: Option<Access>,
+    /// Where the server's identity is.
+    pub identity: Place,
+    /// How transports with an identity are set up.
+    pub tls: Tls,
     /// How each test is reported.
     pub report: Report,
     /// What is logged.
@@ -86,6 +101,45 @@ pub struct Login {
     pub public_key: PathBuf,
     /// Whether to pad as iperf3 up to 3.16 does.
     pub pkcs1: bool,
+}
+
+/// How a client knows that it speaks to the right server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// By the certificate that it showed at first, which is kept in this file; `None` is the default
+    /// one.
+    Known(Option<PathBuf>),
+    /// By its certificate.
+    Fingerprint(Fingerprint),
+    /// By the authorities in this file.
+    Authorities(PathBuf),
+    /// By the authorities that the system trusts.
+    System,
+    /// Not at all.
+    Nobody,
+}
+
+/// Where the identity of a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this folder, where one is made if need be; `None` is the default one.
+    Folder(Option<PathBuf>),
+    /// In files of the user's own.
+    Files {
+        /// The certificates, the server's own first.
+        certificate: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+}
+
+/// How an end sets up transports that encrypt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whose cryptography it is.
+    pub provider: Provider,
+    /// The folder that logs of connections are written to; `None` writes none.
+    pub qlog: Option<PathBuf>,
 }
 
 /// Whom a server lets in.
@@ -118,6 +172,54 @@ pub struct CompareArgs {
     pub progress: bool,
     /// Who the client is, for a server that asks.
     pub login: Option<Login>,
+    /// How the client knows the server, over transports where servers have an identity.
+    pub trust: Trust,
+}
+
+/// The options of `polyperf cert`, for each of its commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertArgs {
+    /// Show an identity.
+    Show {
+        /// Where it is.
+        identity: Place,
+        /// Whether to show it as JSON.
+        json: bool,
+    },
+    /// Make an identity.
+    Make {
+        /// The folder to keep it in; `None` is the default one.
+        folder: Option<PathBuf>,
+        /// The host names and addresses it is made out to; without any, the usual ones.
+        names: Vec<String>,
+        /// Whether one that is there gives way.
+        replace: bool,
+    },
+    /// Write an identity's certificates.
+    Export {
+        /// The folder it is kept in; `None` is the default one.
+        folder: Option<PathBuf>,
+        /// Whether to write its private key as well.
+        private_key: bool,
+        /// The file to write; `None` is standard output.
+        output: Option<PathBuf>,
+    },
+    /// Show the known servers.
+    Known {
+        /// Their file; `None` is the default one.
+        file: Option<PathBuf>,
+        /// Whether to show them as JSON.
+        json: bool,
+    },
+    /// Forget a known server.
+    Forget {
+        /// The file of known servers; `None` is the default one.
+        file: Option<PathBuf>,
+        /// Its host.
+        host: String,
+        /// Its port; `None` forgets it at all ports.
+        port: Option<u16>,
+    },
 }
 
 /// A server's address as the user wrote it, taken apart.

@@ -6,11 +6,11 @@ use super::{
     access,
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
     host::{self, Host},
-    packets,
+    identity, packets, quic,
     raw::{RawClient, RawConnection, RawOutput},
     shared,
     test_spec::test_spec,
-    values::{Mistakes, seconds_up_to, shown, whole},
+    values::{Mistakes, file, seconds_up_to, shown, whole},
 };
 use crate::spec::TestSpec;
 
@@ -43,6 +43,9 @@ pub(super) fn client(
         mistakes.value("--queue-timeout", queue_timeout.as_ref(), seconds_up_to(MAX_QUEUE, true));
     let control = mistakes.name("--control", control.as_ref(), transports);
     let login = access::login(&raw.login, mistakes);
+    let trust = identity::trust(&raw.trust, mistakes);
+    let tls = quic::tls(&raw.tls, mistakes);
+    let perf_alpn = quic::perf_alpn(raw, here.server_affinity, mistakes);
     let output = output(&raw.output, mistakes);
     let log = shared::log(&raw.log, LogLevel::Warn, mistakes);
     let target = host.map(|host| target(host, port, mistakes));
@@ -55,6 +58,9 @@ pub(super) fn client(
         queue_timeout: queue_timeout.unwrap_or(DEFAULT_QUEUE_TIMEOUT),
         control,
         login,
+        trust,
+        tls,
+        perf_alpn,
         keep_alive: here.keep_alive,
         affinity: here.affinity,
         file: here.file,
@@ -91,24 +97,21 @@ fn output(raw: &RawOutput, mistakes: &mut Mistakes) -> Output {
     Output {
         report: report(raw.json, raw.json_stream, raw.csv, mistakes),
         unit: mistakes.value("-f", raw.format.as_ref(), unit),
-        file: mistakes.value("-o", raw.output.as_ref(), file),
+        file: mistakes.value("-o", raw.output.as_ref(), output_file),
         progress: !raw.no_progress,
     }
 }
 
 /// Chooses the form of the report.
 pub(super) fn report(json: bool, json_stream: bool, csv: bool, mistakes: &mut Mistakes) -> Report {
-    let forms = [
-        (json, "-J", Report::Json),
-        (json_stream, "--json-stream", Report::JsonStream),
-        (csv, "--csv", Report::Csv),
-    ];
-    let given: Vec<_> = forms.into_iter().filter(|(given, ..)| *given).collect();
-    if given.len() > 1 {
-        let options: Vec<_> = given.iter().map(|(_, option, _)| *option).collect();
-        mistakes.add(format!("{} exclude each other: keep one", options.join(" and ")));
+    let given = [("-J", json), ("--json-stream", json_stream), ("--csv", csv)];
+    mistakes.exclusive(&given, "keep one");
+    match (json, json_stream, csv) {
+        (true, ..) => Report::Json,
+        (_, true, _) => Report::JsonStream,
+        (.., true) => Report::Csv,
+        _ => Report::Text,
     }
-    given.first().map_or(Report::Text, |(.., report)| *report)
 }
 
 fn unit(text: &str) -> Result<Unit, String> {
@@ -126,14 +129,12 @@ fn unit(text: &str) -> Result<Unit, String> {
     Ok(Unit { bytes: text.bytes().all(|byte| byte.is_ascii_uppercase()), prefix })
 }
 
-fn file(text: &str) -> Result<PathBuf, String> {
+/// Parses where `-o` writes to.
+pub(super) fn output_file(text: &str) -> Result<PathBuf, String> {
     if text == "-" {
         return Err("is no file: leave out -o for standard output".to_owned());
     }
-    if text.ends_with('/') || text.contains('\0') {
-        return Err("is no file: give the path of one".to_owned());
-    }
-    Ok(PathBuf::from(text))
+    file(text)
 }
 
 /// The port that everything listens on, as iperf3's users know it.

@@ -6,7 +6,7 @@ use super::{
     access,
     args::CompareArgs,
     client::{report, target},
-    host::{self, Host},
+    host, identity,
     raw::RawCompare,
     values::{Mistakes, one_of, seconds_up_to, shown, whole},
 };
@@ -18,7 +18,7 @@ pub(super) fn compare(
     transports: &[&str],
     mistakes: &mut Mistakes,
 ) -> CompareArgs {
-    let host = mistakes.value("HOST", raw.host.as_ref(), plain_host);
+    let host = mistakes.value("HOST", raw.host.as_ref(), host::without_device);
     let port = mistakes.value("-p", raw.port.as_ref(), whole(1..=u16::MAX));
     if let (None, Some(port)) = (&raw.host, port) {
         mistakes
@@ -35,6 +35,11 @@ pub(super) fn compare(
             shown(&login.user)
         ));
     }
+    let trust = identity::trust(&raw.trust, mistakes);
+    let given = raw.trust.given().into_iter().filter(|(_, given)| *given && raw.host.is_none());
+    for (option, _) in given {
+        mistakes.add(format!("{option} is of no use without HOST: name the host, or leave it out"));
+    }
     CompareArgs {
         target: host.map(|host| target(host, port, mistakes)),
         duration: duration.unwrap_or(DEFAULT_DURATION),
@@ -44,15 +49,8 @@ pub(super) fn compare(
         report: report(raw.json, false, false, mistakes),
         progress: !raw.no_progress,
         login,
+        trust,
     }
-}
-
-fn plain_host(text: &str) -> Result<Host, String> {
-    let host = host::host(text)?;
-    if host.device.is_some() {
-        return Err("names a device: leave it out".to_owned());
-    }
-    Ok(host)
 }
 
 /// Parses names between commas, each once.

@@ -26,7 +26,8 @@ pub enum Stream {
 
 /// The test ran to its end.
 pub const SUCCESS: u8 = 0;
-/// The test started, but failed or was cut short by an error.
+/// The test started, but failed or was cut short by an error; of `polyperf cert`, there is no such
+/// identity or server, or an identity that is not replaced.
 pub const FAILED: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
@@ -73,8 +74,17 @@ impl Exit {
 
 /// Returns the section of a help text that lists the exit codes.
 pub(super) fn section() -> String {
+    listed(&MEANINGS)
+}
+
+/// Returns the same for `polyperf cert`, which runs no test.
+pub(super) fn section_of_cert() -> String {
+    listed(&MEANINGS_OF_CERT)
+}
+
+fn listed(meanings: &[(u8, &str)]) -> String {
     let mut text = String::from("Exit codes:\n");
-    for (code, meaning) in MEANINGS {
+    for (code, meaning) in meanings {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {code:>3}  {meaning}");
     }
@@ -90,6 +100,13 @@ const MEANINGS: [(u8, &str); 8] = [
     (PEER, "the peer broke the protocol, or was lost before the test began"),
     (LOCAL_IO, "local input or output failed"),
     (INTERRUPTED, "interrupted"),
+];
+
+const MEANINGS_OF_CERT: [(u8, &str); 4] = [
+    (SUCCESS, "success"),
+    (FAILED, "there is no such identity or server, or an identity that is not replaced"),
+    (USAGE, "the command line is wrong"),
+    (LOCAL_IO, "local input or output failed"),
 ];
 
 #[cfg(test)]

@@ -41,6 +41,15 @@ pub(super) fn host(text: &str) -> Result<Host, String> {
     Ok(found)
 }
 
+/// Parses the same where no device can be chosen.
+pub(super) fn without_device(text: &str) -> Result<Host, String> {
+    let host = host(text)?;
+    if host.device.is_some() {
+        return Err("names a device: leave it out".to_owned());
+    }
+    Ok(host)
+}
+
 /// Parses a local address, with its device: `192.0.2.1%eth0`.
 pub(super) fn local(text: &str) -> Result<(IpAddr, Option<String>), String> {
     let (bare, device) = match text.split_once('%') {

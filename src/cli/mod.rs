@@ -6,12 +6,15 @@
 
 mod access;
 mod args;
+mod cert;
 mod client;
 mod compare;
 pub mod exit;
 mod host;
+mod identity;
 mod iperf3;
 mod packets;
+mod quic;
 mod raw;
 mod scan;
 mod server;
@@ -29,8 +32,8 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        Access, ClientArgs, Command, CompareArgs, Family, Local, Log, LogFormat, LogLevel, Login,
-        Output, Prefix, Report, ServerArgs, Target, Unit,
+        Access, CertArgs, ClientArgs, Command, CompareArgs, Family, Local, Log, LogFormat,
+        LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls, Trust, Unit,
     },
     exit::{Exit, Stream},
 };
@@ -66,15 +69,12 @@ pub fn parse(
 
 fn run(command: clap::Command, sorted: Sorted, transports: &[&str]) -> Result<Command, Exit> {
     let Sorted { mode, argv, mut mistakes } = sorted;
-    let Some(mode) = mode else { return Err(complaint(&mistakes, None)) };
-    // A missing host is one mistake among others, for which clap would not look any more.
-    let command = match mode {
-        Mode::Client => command
-            .mut_subcommand("client", |client| client.mut_arg("host", |host| host.required(false))),
-        Mode::Server | Mode::Compare => command,
-    };
-    let raw =
-        command.try_get_matches_from(argv).and_then(|matches| Raw::from_arg_matches(&matches));
+    if argv.is_empty() {
+        return Err(complaint(&mistakes, mode));
+    }
+    let raw = lenient(command)
+        .try_get_matches_from(argv)
+        .and_then(|matches| Raw::from_arg_matches(&matches));
     let checked = match raw {
         Ok(raw) => check(&raw, transports, &mut mistakes),
         Err(error) => {
@@ -84,8 +84,13 @@ fn run(command: clap::Command, sorted: Sorted, transports: &[&str]) -> Result<Co
     };
     match checked {
         Some(checked) if mistakes.is_empty() => Ok(checked),
-        _ => Err(complaint(&mistakes, Some(mode))),
+        _ => Err(complaint(&mistakes, mode)),
     }
+}
+
+/// Leaves it to us to miss what is required: clap would look for no other mistake any more.
+fn lenient(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.required(false)).mut_subcommands(lenient)
 }
 
 fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Command> {
@@ -93,6 +98,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Client(raw) => Command::Client(client::client(raw, transports, mistakes)?),
         RawCommand::Server(raw) => Command::Server(server::server(raw, mistakes)),
         RawCommand::Compare(raw) => Command::Compare(compare::compare(raw, transports, mistakes)),
+        RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
     })
 }
 
@@ -110,9 +116,7 @@ fn complaint(mistakes: &Mistakes, mode: Option<Mode>) -> Exit {
 
 fn help(command: &mut clap::Command, mode: Option<Mode>) -> String {
     command.build();
-    let named = mode.and_then(|mode| command.find_subcommand_mut(mode.name()));
-    match named {
-        Some(named) => named.render_help().to_string(),
-        None => command.render_help().to_string(),
-    }
+    let mut words = mode.into_iter().flat_map(Mode::words);
+    let named = words.try_fold(command, |command, word| command.find_subcommand_mut(word));
+    named.map(|named| named.render_help().to_string()).unwrap_or_default()
 }

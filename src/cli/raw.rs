@@ -2,7 +2,13 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{exit, packets::RawPackets};
+use super::{
+    cert::RawCert,
+    exit,
+    identity::{RawPlace, RawTrust},
+    packets::RawPackets,
+    quic::{RawQuic, RawTls},
+};
 
 /// One perf server for every transport.
 #[derive(Debug, Parser)]
@@ -30,6 +36,8 @@ pub(super) enum RawCommand {
     Server(Box<RawServer>),
     /// Run the same test over several transports, in both directions.
     Compare(Box<RawCompare>),
+    /// Look after a server's identity, and the servers that a client knows.
+    Cert(Box<RawCert>),
 }
 
 #[derive(Debug, Args)]
@@ -49,9 +57,15 @@ pub(super) struct RawClient {
     #[command(flatten)]
     pub(super) packets: RawPackets,
     #[command(flatten)]
+    pub(super) quic: RawQuic,
+    #[command(flatten)]
+    pub(super) tls: RawTls,
+    #[command(flatten)]
     pub(super) connection: RawConnection,
     #[command(flatten)]
     pub(super) login: RawLogin,
+    #[command(flatten)]
+    pub(super) trust: RawTrust,
     #[command(flatten)]
     pub(super) local: RawLocal,
     #[command(flatten)]
@@ -134,7 +148,7 @@ pub(super) struct RawConnection {
     /// Seconds to wait in a full server's queue [default: 600].
     #[arg(long, value_name = "SECS")]
     pub(super) queue_timeout: Option<String>,
-    /// Transport of the control connection [default: tcp].
+    /// Transport of the control connection [default: what goes with --transport].
     #[arg(long, value_name = "NAME")]
     pub(super) control: Option<String>,
 }
@@ -232,6 +246,10 @@ pub(super) struct RawServer {
     pub(super) limits: RawLimits,
     #[command(flatten)]
     pub(super) access: RawAccess,
+    #[command(flatten)]
+    pub(super) identity: RawPlace,
+    #[command(flatten)]
+    pub(super) tls: RawTls,
     /// Report each test as a JSON document.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -312,6 +330,8 @@ pub(super) struct RawCompare {
     pub(super) no_progress: bool,
     #[command(flatten)]
     pub(super) login: RawLogin,
+    #[command(flatten)]
+    pub(super) trust: RawTrust,
 }
 
 fn after(examples: &str) -> String {
@@ -321,6 +341,7 @@ fn after(examples: &str) -> String {
 const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf client HOST [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
+       polyperf cert COMMAND [OPTIONS]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

@@ -6,6 +6,7 @@ use super::{
     access,
     args::{LogLevel, ServerArgs},
     client::{DEFAULT_PORT, report},
+    identity, quic,
     raw::{RawLimits, RawServer},
     shared,
     values::{Mistakes, positive_rate, seconds_up_to, whole},
@@ -35,6 +36,8 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         max_duration: max_duration.unwrap_or(Duration::from_secs(86_400)),
         max_rate,
         access: access::access(&raw.access, mistakes),
+        identity: identity::place(&raw.identity, mistakes),
+        tls: quic::tls(&raw.tls, mistakes),
         report: report(raw.json, raw.json_stream, false, mistakes),
         log: shared::log(&raw.log, LogLevel::Info, mistakes),
     }

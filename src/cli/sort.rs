@@ -1,6 +1,9 @@
 //! From what was typed to one subcommand and the options that are its own.
 
-use clap::error::{ContextKind, ContextValue};
+use clap::{
+    Arg, ArgAction,
+    error::{ContextKind, ContextValue},
+};
 
 use super::{
     scan::Token,
@@ -20,9 +23,10 @@ pub(super) enum Request {
 /// The arguments of one subcommand.
 #[derive(Debug)]
 pub(super) struct Sorted {
-    /// The subcommand; `None` if none was named, which is one of the mistakes.
+    /// The subcommand, or the group in which none was named; `None` without a group.
     pub(super) mode: Option<Mode>,
-    /// The arguments in clap's own form, the program's name first.
+    /// The arguments in clap's own form, the program's name first; empty if no subcommand was
+    /// named, which is one of the mistakes.
     pub(super) argv: Vec<String>,
     pub(super) mistakes: Mistakes,
 }
@@ -40,12 +44,11 @@ pub(super) fn sort(command: &clap::Command, mut tokens: Vec<Token<'_>>) -> Reque
     if tokens.iter().any(|token| means(token, &Meaning::Version)) {
         return Request::Version;
     }
-    let mode = chosen.mode();
     let mut sorter = Sorter::new(command, chosen);
     for token in tokens {
         sorter.token(token);
     }
-    Request::Run(match mode {
+    Request::Run(match sorter.mode {
         Some(mode) => sorter.finish(mode),
         None => sorter.without_mode(),
     })
@@ -62,20 +65,20 @@ enum Chosen {
 impl Chosen {
     /// Finds the subcommand, and takes its name out of the tokens.
     fn take(tokens: &mut Vec<Token<'_>>) -> Self {
-        if let Some(mode) = word_at(tokens, 0).and_then(Mode::by_name) {
-            tokens.remove(0);
-            return Self::ByName(mode);
-        }
-        if let Some(mode) = tokens.iter().find_map(selects) {
-            return Self::AsInIperf3(mode);
-        }
-        let word = tokens.iter().position(|token| matches!(token, Token::Word { .. }));
-        match word.and_then(|at| Some((at, word_at(tokens, at).and_then(Mode::by_name)?))) {
-            Some((at, mode)) => {
-                tokens.remove(at);
+        let (places, words): (Vec<_>, Vec<_>) =
+            (0..tokens.len()).filter_map(|at| Some((at, word_at(tokens, at)?))).unzip();
+        let named = Mode::named(&words);
+        let selected = tokens.iter().find_map(selects);
+        match (named, selected) {
+            // A name that comes first counts, whatever follows.
+            (Some(mode), _) if selected.is_none() || places.first() == Some(&0) => {
+                for &at in places.iter().take(mode.words().count()).rev() {
+                    tokens.remove(at);
+                }
                 Self::ByName(mode)
             }
-            None => Self::Not,
+            (_, Some(mode)) => Self::AsInIperf3(mode),
+            _ => Self::Not,
         }
     }
 
@@ -90,8 +93,10 @@ impl Chosen {
 struct Sorter<'c> {
     command: &'c clap::Command,
     chosen: Chosen,
+    /// The subcommand; `None` if none was named, or only its group.
+    mode: Option<Mode>,
     options: Vec<String>,
-    hosts: Vec<String>,
+    words: Vec<String>,
     /// Whether there are words that may be hosts, or the values of unknown options.
     doubtful: bool,
     mistakes: Mistakes,
@@ -99,8 +104,10 @@ struct Sorter<'c> {
 
 impl<'c> Sorter<'c> {
     fn new(command: &'c clap::Command, chosen: Chosen) -> Self {
-        let (options, hosts, mistakes) = (Vec::new(), Vec::new(), Mistakes::default());
-        Self { command, chosen, options, hosts, doubtful: false, mistakes }
+        let is_group = |mode: &Mode| mode.of(command).is_some_and(clap::Command::has_subcommands);
+        let mode = chosen.mode().filter(|mode| !is_group(mode));
+        let (options, words, mistakes) = (Vec::new(), Vec::new(), Mistakes::default());
+        Self { command, chosen, mode, options, words, doubtful: false, mistakes }
     }
 
     fn token(&mut self, token: Token<'_>) {
@@ -113,7 +120,7 @@ impl<'c> Sorter<'c> {
                 self.select(&typed, Mode::Client);
             }
             Token::Word { doubtful: true, .. } => self.doubtful = true,
-            Token::Word { text, doubtful: false } => self.hosts.push(text),
+            Token::Word { text, doubtful: false } => self.words.push(text),
             Token::Unknown { typed } => self.unknown(&typed),
             token => token.mistake().into_iter().for_each(|line| self.mistakes.add(line)),
         }
@@ -121,7 +128,7 @@ impl<'c> Sorter<'c> {
 
     fn option(&mut self, typed: &str, known: &Known, value: Option<String>) {
         match &known.meaning {
-            Meaning::Ours(modes) => match self.chosen.mode() {
+            Meaning::Ours(modes) => match self.mode {
                 Some(mode) if !modes.contains(&mode) => self.misplaced(typed, mode, known, modes),
                 _ => self.options.push(match value {
                     Some(value) => format!("--{}={value}", known.name()),
@@ -135,7 +142,7 @@ impl<'c> Sorter<'c> {
             }
             Meaning::Select(mode) => {
                 self.select(typed, *mode);
-                self.hosts.extend(value);
+                self.words.extend(value);
             }
             Meaning::Help | Meaning::Version => {}
         }
@@ -145,10 +152,9 @@ impl<'c> Sorter<'c> {
     fn select(&mut self, typed: &str, mode: Mode) {
         match self.chosen {
             Chosen::ByName(named) => {
-                let usage = if named == Mode::Server { "" } else { " HOST" };
-                let named = named.name();
-                self.mistakes
-                    .add(format!("{typed} is of no use here: write polyperf {named}{usage}"));
+                let word = self.positional(named).map(|word| format!(" {}", value_name(word)));
+                let usage = format!("{}{}", named.name(), word.unwrap_or_default());
+                self.mistakes.add(format!("{typed} is of no use here: write polyperf {usage}"));
             }
             Chosen::AsInIperf3(first) if first != mode => {
                 self.mistakes
@@ -161,11 +167,12 @@ impl<'c> Sorter<'c> {
     fn misplaced(&mut self, typed: &str, mode: Mode, known: &Known, owners: &[Mode]) {
         let owners: Vec<_> =
             owners.iter().map(|owner| format!("polyperf {}", owner.name())).collect();
+        let owners = listed(&owners, "and");
         let why = match (mode, known.name()) {
             (Mode::Server, "interval") => "intervals are the client's choice".to_owned(),
             _ => format!("leave it out of polyperf {}", mode.name()),
         };
-        self.mistakes.add(format!("{typed} belongs to {}: {why}", owners.join(" and ")));
+        self.mistakes.add(format!("{typed} belongs to {owners}: {why}"));
     }
 
     fn unknown(&mut self, typed: &str) {
@@ -178,8 +185,9 @@ impl<'c> Sorter<'c> {
 
     /// Asks clap for the option that is most like this one.
     fn suggestion(&self, typed: &str) -> Option<String> {
-        let mode = self.chosen.mode()?.name();
-        let error = self.command.clone().try_get_matches_from(["polyperf", mode, typed]).err()?;
+        let words = ["polyperf"].into_iter().chain(self.mode?.words());
+        let line = words.map(str::to_owned).chain([typed.to_owned()]);
+        let error = self.command.clone().try_get_matches_from(line).err()?;
         match error.get(ContextKind::SuggestedArg)? {
             ContextValue::String(similar) => Some(similar.clone()),
             _ => None,
@@ -187,34 +195,72 @@ impl<'c> Sorter<'c> {
     }
 
     fn finish(mut self, mode: Mode) -> Sorted {
-        let mut words = std::mem::take(&mut self.hosts).into_iter();
-        let host = if mode == Mode::Server { None } else { words.next() };
-        let remedy = match mode {
-            Mode::Server => "polyperf server takes options alone",
-            Mode::Client | Mode::Compare => "name one HOST",
+        let positional = self.positional(mode);
+        let most = match positional {
+            Some(word) if matches!(word.get_action(), ArgAction::Append) => self.words.len(),
+            Some(_) => 1.min(self.words.len()),
+            None => 0,
         };
-        for word in words {
+        let remedy = match positional {
+            Some(word) => format!("name one {}", value_name(word)),
+            None => format!("polyperf {} takes options alone", mode.name()),
+        };
+        for word in self.words.split_off(most) {
             self.mistakes.add(format!("{} is too much: {remedy}", shown(&word)));
         }
-        if host.is_none() && mode == Mode::Client && !self.doubtful {
-            self.mistakes.add("HOST is missing: name the server, as in polyperf client 192.0.2.1");
+        let required = positional.filter(|word| word.is_required_set());
+        if let Some(word) = required.filter(|_| self.words.is_empty() && !self.doubtful) {
+            let (word, mode) = (value_name(word), mode.name());
+            self.mistakes.add(format!(
+                "{word} is missing: name the server, as in polyperf {mode} 192.0.2.1"
+            ));
         }
-        let mut argv = vec!["polyperf".to_owned(), mode.name().to_owned()];
+        let mut argv = vec!["polyperf".to_owned()];
+        argv.extend(mode.words().map(str::to_owned));
         argv.append(&mut self.options);
-        if let Some(host) = host {
-            argv.extend(["--".to_owned(), host]);
+        if !self.words.is_empty() {
+            argv.push("--".to_owned());
+            argv.append(&mut self.words);
         }
         Sorted { mode: Some(mode), argv, mistakes: self.mistakes }
     }
 
     fn without_mode(mut self) -> Sorted {
-        let what = match self.hosts.first() {
+        let what = match self.words.first() {
             Some(word) => format!("{} is no command", shown(word)),
             None => "a command is missing".to_owned(),
         };
-        let remedy = "write polyperf client HOST, polyperf server or polyperf compare";
-        self.mistakes.add(format!("{what}: {remedy}"));
-        Sorted { mode: None, argv: Vec::new(), mistakes: self.mistakes }
+        let group = self.chosen.mode();
+        let remedy = match group.and_then(|group| Some((group.name(), group.of(self.command)?))) {
+            Some((name, group)) => {
+                let names: Vec<_> = group.get_subcommands().map(clap::Command::get_name).collect();
+                format!("polyperf {name} {}", listed(&names, "or"))
+            }
+            None => "polyperf client HOST, polyperf server, polyperf compare or polyperf cert"
+                .to_owned(),
+        };
+        self.mistakes.add(format!("{what}: write {remedy}"));
+        Sorted { mode: group, argv: Vec::new(), mistakes: self.mistakes }
+    }
+
+    /// Returns the word that a subcommand takes beside its options.
+    fn positional(&self, mode: Mode) -> Option<&'c Arg> {
+        mode.of(self.command)?.get_positionals().next()
+    }
+}
+
+fn value_name(arg: &Arg) -> &str {
+    arg.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str())
+}
+
+/// Returns names with commas between them, and a word before the last one.
+fn listed(names: &[impl AsRef<str>], word: &str) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => {
+            format!("{} {word} {last}", others.join(", "))
+        }
+        _ => names.concat(),
     }
 }
 

@@ -4,12 +4,19 @@ use clap::Command;
 
 use super::iperf3::ABSENT;
 
-/// A subcommand.
+/// A subcommand, or a group of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Client,
     Server,
     Compare,
+    /// The group of those that follow.
+    Cert,
+    CertShow,
+    CertMake,
+    CertExport,
+    CertKnown,
+    CertForget,
 }
 
 /// What an option means.
@@ -51,18 +58,50 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Server, Self::Compare];
+    const ALL: [Self; 9] = [
+        Self::Client,
+        Self::Server,
+        Self::Compare,
+        Self::Cert,
+        Self::CertShow,
+        Self::CertMake,
+        Self::CertExport,
+        Self::CertKnown,
+        Self::CertForget,
+    ];
 
+    /// Returns its name: that of its group comes first.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Server => "server",
             Self::Compare => "compare",
+            Self::Cert => "cert",
+            Self::CertShow => "cert show",
+            Self::CertMake => "cert make",
+            Self::CertExport => "cert export",
+            Self::CertKnown => "cert known",
+            Self::CertForget => "cert forget",
         }
     }
 
-    pub(super) fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    /// Returns the words of its name.
+    pub(super) fn words(self) -> impl Iterator<Item = &'static str> {
+        self.name().split(' ')
+    }
+
+    /// Finds the subcommand whose name these words begin with; within a group if one is named.
+    pub(super) fn named(words: &[&str]) -> Option<Self> {
+        let begins = |mode: &Self| {
+            let name: Vec<_> = mode.words().collect();
+            words.starts_with(&name)
+        };
+        Self::ALL.into_iter().filter(begins).max_by_key(|mode| mode.words().count())
+    }
+
+    /// Returns what clap knows of it.
+    pub(super) fn of(self, command: &Command) -> Option<&Command> {
+        self.words().try_fold(command, |command, word| command.find_subcommand(word))
     }
 }
 
@@ -76,7 +115,7 @@ impl Table {
             Known::new(Some('v'), "version", false, Meaning::Version),
         ]);
         for mode in Mode::ALL {
-            if let Some(subcommand) = command.find_subcommand(mode.name()) {
+            if let Some(subcommand) = mode.of(command) {
                 subcommand.get_opts().for_each(|arg| table.add(mode, arg));
             }
         }
@@ -159,7 +198,7 @@ mod tests {
     fn subcommands_agree_on_letters_and_values_of_the_options_they_share() {
         let command = Raw::command();
         let table = Table::new(&command);
-        for subcommand in command.get_subcommands() {
+        for subcommand in Mode::ALL.map(|mode| mode.of(&command).unwrap()) {
             for arg in subcommand.get_arguments().filter(|arg| !arg.is_positional()) {
                 let Lookup::Found(known) = table.long(arg.get_long().unwrap()) else {
                     panic!("{arg}")
@@ -170,6 +209,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_subcommand_has_a_name_of_its_own() {
+        fn count(command: &Command) -> usize {
+            command.get_subcommands().map(|subcommand| 1 + count(subcommand)).sum()
+        }
+        assert_eq!(count(&Raw::command()), Mode::ALL.len());
+        for mode in Mode::ALL {
+            let words: Vec<_> = mode.words().chain(["further"]).collect();
+            assert_eq!(Mode::named(&words), Some(mode));
+        }
+        assert_eq!(Mode::named(&["show"]), None);
     }
 
     #[test]

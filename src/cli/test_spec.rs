@@ -9,6 +9,7 @@ use crate::{
 
 use super::{
     packets::{self, Here},
+    quic,
     raw::{RawClient, RawTest},
     values::{Mistakes, natural, rate, seconds, shown, size},
 };
@@ -94,14 +95,8 @@ fn direction(raw: &RawTest, mistakes: &mut Mistakes) -> Direction {
 
 fn limit(raw: &RawTest, mistakes: &mut Mistakes) -> Option<Limit> {
     let given = [("-t", &raw.time), ("-n", &raw.bytes), ("-k", &raw.blockcount)];
-    let given: Vec<_> =
-        given.iter().filter(|(_, text)| text.is_some()).map(|(option, _)| *option).collect();
-    if given.len() > 1 {
-        mistakes.add(format!(
-            "{} exclude each other: a test has one end; keep one",
-            given.join(" and ")
-        ));
-    }
+    let given = given.map(|(option, text)| (option, text.is_some()));
+    mistakes.exclusive(&given, "a test has one end; keep one");
     let time = mistakes.value("-t", raw.time.as_ref(), seconds);
     let time = time.map(|time| if time.is_zero() { Limit::Endless } else { Limit::Time(time) });
     let bytes = mistakes.value("-n", raw.bytes.as_ref(), size).map(Limit::Bytes);
@@ -121,7 +116,8 @@ fn tuning(raw: &RawClient, mistakes: &mut Mistakes) -> Tuning {
         congestion: mistakes.text("-C", streams.congestion.as_ref()),
         ..Tuning::default()
     };
-    packets::tuning(&raw.packets, tuning, mistakes)
+    let tuning = packets::tuning(&raw.packets, tuning, mistakes);
+    quic::tuning(&raw.quic, tuning, mistakes)
 }
 
 /// Parses `RATE` or `RATE/BURST`; 0 is no rate.
@@ -158,7 +154,7 @@ fn capped(size: u64) -> u32 {
 
 /// Returns the option that a field comes from, and what was typed.
 fn typed<'a>(raw: &'a RawClient, field: &str) -> Option<(&'static str, &'a str)> {
-    let RawClient { test, streams, output, .. } = raw;
+    let RawClient { test, streams, quic, output, .. } = raw;
     let limit = [("-t", &test.time), ("-n", &test.bytes), ("-k", &test.blockcount)];
     let (option, text) = match field {
         "transport" => ("--transport", &test.transport),
@@ -171,6 +167,9 @@ fn typed<'a>(raw: &'a RawClient, field: &str) -> Option<(&'static str, &'a str)>
         "window" => ("-w", &streams.window),
         "mss" => ("-M", &streams.set_mss),
         "congestion" => ("-C", &streams.congestion),
+        "mtu" => ("--mtu", &quic.mtu),
+        "ack_frequency" => ("--ack-frequency", &quic.ack_frequency),
+        "connections" => ("--connections", &quic.connections),
         "title" => ("-T", &output.title),
         "extra_data" => ("--extra-data", &output.extra_data),
         _ => return None,

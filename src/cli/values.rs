@@ -1,6 +1,6 @@
 //! Single values: from text to a number, or to the reason why it is none.
 
-use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use crate::units::{self, ParseError};
 
@@ -40,6 +40,15 @@ impl Mistakes {
         names: &[&str],
     ) -> Option<String> {
         self.value(option, text, |text| one_of(text, names))
+    }
+
+    /// Complains if more than one of these options is given, and says what to do.
+    pub(super) fn exclusive(&mut self, options: &[(&str, bool)], remedy: &str) {
+        let given: Vec<_> =
+            options.iter().filter(|(_, given)| *given).map(|(option, _)| *option).collect();
+        if given.len() > 1 {
+            self.add(format!("{} exclude each other: {remedy}", given.join(" and ")));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -138,6 +147,22 @@ pub(super) fn natural(text: &str) -> Result<u64, String> {
         Some(digits) if all_digits(digits) => "is negative: give a whole number".to_owned(),
         _ => "is not a whole number: write digits alone".to_owned(),
     })
+}
+
+/// Parses the path of a file.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    if text.ends_with('/') || text.contains('\0') {
+        return Err("is no file: give the path of one".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// Parses the path of a folder.
+pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
+    if text.contains('\0') {
+        return Err("is no folder: give the path of one".to_owned());
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Refuses what is too long to be a number.

@@ -40,6 +40,7 @@ struct Settings {
     queue_timeout: Option<Duration>,
     transports: Option<Registry>,
     control: Option<String>,
+    perf: bool,
     auth: Option<Credentials>,
     drive: Option<Drive>,
     deadlines: Option<Deadlines>,
@@ -148,6 +149,12 @@ impl Builder {
         self
     }
 
+    /// Speaks the protocol `perf` to a server that need not be polyperf's.
+    pub fn perf(mut self) -> Self {
+        self.settings.perf = true;
+        self
+    }
+
     /// Proves to a server that asks who the client is.
     pub fn auth(mut self, credentials: Credentials) -> Self {
         self.settings.auth = Some(credentials);
@@ -181,6 +188,7 @@ impl Builder {
             queue_timeout: settings.queue_timeout.unwrap_or(default.queue_timeout),
             transports: settings.transports.unwrap_or(default.transports),
             control: settings.control,
+            perf: settings.perf,
             auth: settings.auth,
             keep_alive: None,
             affinity: None,

@@ -33,6 +33,9 @@ pub struct Config {
     pub transports: Registry,
     /// The transport of the control connection; `None` leaves it to the one that is measured.
     pub control: Option<String>,
+    /// Speak the protocol `perf` (draft-banks-quic-performance-00) to servers that need not be
+    /// polyperf's, over transports that know it. There is no control connection then.
+    pub perf: bool,
     /// Who the client is, for servers that ask.
     pub auth: Option<Credentials>,
     /// When a silent server's control connection is asked whether it is there.
@@ -73,6 +76,7 @@ impl Config {
             queue_timeout: Duration::from_secs(600),
             transports: Registry::standard(),
             control: None,
+            perf: false,
             auth: None,
             keep_alive: None,
             affinity: None,

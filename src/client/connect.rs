@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use polyperf_transport::{Delivery, Peer, Transport, Tuning};
+use polyperf_transport::{Delivery, Error, Peer, Transport, Tuning};
 use tokio::time::Instant;
 
 use super::{Config, Family};
@@ -25,6 +25,20 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<(Wire,
             format!("the control connection needs a transport that carries bytes, not {name}");
         return Err(Failure::new(FailureCode::Unsupported, text));
     }
+    first(config, deadline, name, |addr| open_control(transport.as_ref(), config, addr)).await
+}
+
+/// Tries each of the server's addresses in turn, and returns what came of the first that can be
+/// reached with the transport of this name.
+pub(super) async fn first<T, F>(
+    config: &Config,
+    deadline: Instant,
+    name: &str,
+    mut reach: impl FnMut(SocketAddr) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, String>>,
+{
     let addrs = within(deadline, config, "resolve", resolve(config)).await?;
     let mut failures = Vec::new();
     for (index, &addr) in addrs.iter().enumerate() {
@@ -32,7 +46,7 @@ pub(super) async fn control(config: &Config, deadline: Instant) -> Result<(Wire,
         // must not use up that of the next.
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addrs.len() - index).unwrap_or(1);
-        match tokio::time::timeout(share, open_control(transport.as_ref(), config, addr)).await {
+        match tokio::time::timeout(share, reach(addr)).await {
             Ok(Ok(reached)) => return Ok(reached),
             Ok(Err(error)) => failures.push(error),
             Err(_) => failures.push(format!("{addr}: no answer within {share:.1?}")),
@@ -95,11 +109,16 @@ async fn open_control(
         stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         Ok((Wire::new(stream).over(connection), Cookie::from_bytes(hello)))
     };
-    open.await.map_err(|error| match error {
-        // The address stands before the reason; saying it twice tells no more.
-        polyperf_transport::Error::Connect { addr, source } => format!("{addr}: {source}"),
-        other => format!("{addr}: {}", chain(&other)),
-    })
+    open.await.map_err(|error| reason(&error))
+}
+
+/// Returns why an address could not be reached. It stands before the reason, which would say it
+/// again.
+pub(super) fn reason(error: &Error) -> String {
+    match error {
+        Error::Connect { addr, source } => format!("{addr}: {source}"),
+        other => chain(other),
+    }
 }
 
 async fn resolve(config: &Config) -> Result<Vec<SocketAddr>, Failure> {

@@ -6,6 +6,7 @@ mod connect;
 mod iperf3;
 mod means;
 mod native;
+mod perf;
 mod session;
 mod streams;
 

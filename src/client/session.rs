@@ -8,7 +8,7 @@ use std::{
 use polyperf_transport::{Delivery, Transport};
 use tokio::time::Instant;
 
-use super::{Config, connect, iperf3::Iperf3Session, means, native::NativeSession};
+use super::{Config, connect, iperf3::Iperf3Session, means, native::NativeSession, perf};
 use crate::{
     control::{FirstByte, Wire},
     engine::Means,
@@ -41,6 +41,9 @@ pub(super) async fn run(
     check_tuning(config, transport.as_ref())?;
     let means = means::means(config, transport.as_ref())?;
     let mut stop = pin!(stop);
+    if config.perf {
+        return perf::run(config, bus, transport, means, stop).await;
+    }
     let (wire, cookie, dialect) = tokio::select! {
         reached = reach(config) => reached?,
         reason = &mut stop => return Err(cancelled(&reason)),
@@ -48,7 +51,8 @@ pub(super) async fn run(
     let reached = Reached { config, bus, transport, means, wire, cookie };
     match dialect {
         Dialect::Native => NativeSession::new(reached)?.run(stop).await,
-        Dialect::Iperf3 => Iperf3Session::new(reached)?.run(stop).await,
+        // Nobody answers so.
+        Dialect::Iperf3 | Dialect::Perf => Iperf3Session::new(reached)?.run(stop).await,
     }
 }
 
@@ -128,7 +132,7 @@ fn check_tuning(config: &Config, transport: &dyn Transport) -> Result<(), Failur
     checked.map_err(|error| Failure::new(FailureCode::Unsupported, connect::chain(&error)))
 }
 
-fn cancelled(reason: &str) -> Failure {
+pub(super) fn cancelled(reason: &str) -> Failure {
     Failure::new(FailureCode::Cancelled, format!("stopped before the test began: {reason}"))
 }
 

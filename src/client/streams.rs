@@ -141,7 +141,7 @@ async fn open_answered(
     }
 }
 
-async fn open(
+pub(super) async fn open(
     connection: &dyn Connection,
     hello: Hello<'_>,
     id: FlowId,
@@ -168,7 +168,7 @@ async fn reply(half: &mut dyn RecvHalf) -> io::Result<()> {
     }
 }
 
-fn failure(transport: &dyn Transport, addr: SocketAddr, what: &str) -> Failure {
+pub(super) fn failure(transport: &dyn Transport, addr: SocketAddr, what: &str) -> Failure {
     let text = format!("cannot open streams to {addr} with {}: {what}", transport.name());
     Failure::new(FailureCode::Connect, text)
 }

@@ -1,13 +1,15 @@
 use std::time::Duration;
 
+use polyperf_transport::Security;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Target;
 use crate::{
-    measure::{CpuScope, CpuUse, DatagramSummary, Role, RttSummary},
+    measure::{CpuScope, CpuUse, DatagramSummary, Role, RttSummary, SideSummary},
     micros,
     outcome::{Outcome, Side},
+    report::connection::{self, Connection},
     spec::Direction,
 };
 
@@ -24,6 +26,24 @@ pub struct Figures {
     /// What the sender sent again, in the transport's own packets or segments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retransmits: Option<u64>,
+    /// Packets that the sender gave up as lost, where the transport counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets_lost: Option<u64>,
+    /// How much more went over the wire than arrived, as a share of what arrived: headers,
+    /// acknowledgements, and whatever was lost or sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wire_overhead: Option<f64>,
+    /// From the first packet of the first connection to the end of its handshake.
+    #[serde(
+        rename = "handshake_us",
+        with = "micros::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub handshake: Option<Duration>,
+    /// What protects the connections; `None` if nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<Box<Security>>,
     /// The mean of the streams' mean round-trip times.
     #[serde(
         rename = "rtt_mean_us",
@@ -67,11 +87,17 @@ impl Figures {
         };
         let sent = outcome.side(sender);
         let paths = || sent.into_iter().flat_map(|sent| sent.with_role(Role::Sender));
+        let connections = connection::of_test(outcome);
+        let first = connections.first();
         let rtts: Vec<_> = paths().filter_map(|flow| flow.rtt).collect();
         Self {
             goodput_bps: outcome.goodput(sender.other()),
             loss: loss(outcome, sender.other()),
-            retransmits: sent.and_then(|sent| sent.retransmits()),
+            retransmits: sent.and_then(SideSummary::retransmits),
+            packets_lost: sent.and_then(SideSummary::packets_lost),
+            wire_overhead: connection::wire_overhead(&connections, sender),
+            handshake: first.and_then(|first| first.summary().handshake),
+            security: first.and_then(Connection::protection).cloned().map(Box::new),
             rtt_mean: mean(&rtts),
             rtt_min: rtts.iter().map(|rtt| rtt.min).min(),
             cpu: cpu(outcome, sender.other(), target),
@@ -147,6 +173,16 @@ mod tests {
             flow.datagrams = Some(datagrams);
         }
         assert_eq!(Figures::of(&outcome, &host()).loss, Some(0.25));
+    }
+
+    #[test]
+    fn figures_of_a_connection_are_those_of_the_sending_direction_counted_once() {
+        let outcome = testing::connections::over(2, Direction::Reverse, 4);
+        let figures = Figures::of(&outcome, &host());
+        assert_eq!((figures.packets_lost, figures.retransmits), (Some(5 + 7), None));
+        assert_eq!(figures.wire_overhead, Some(0.04));
+        assert_eq!(figures.handshake, Some(Duration::from_micros(1234)), "the client's");
+        assert_eq!(figures.security.unwrap().protocol, "TLS 1.3");
     }
 
     #[test]

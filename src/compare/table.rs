@@ -4,11 +4,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, CpuCost, Figures, Run, Target};
+use super::{Comparison, CpuCost, Figures, Row, Run, Target};
 use crate::{
     measure::CpuScope,
     outcome::{Ended, HostInfo, Outcome},
     report::{
+        connection,
         figure::{self, UNKNOWN},
         safe,
     },
@@ -143,7 +144,12 @@ fn conditions(comparison: &Comparison) -> Vec<String> {
         }
     });
     lines.extend(congestion(comparison));
+    lines.extend(encryption(comparison));
+    let beyond: Vec<_> = comparison.rows.iter().filter_map(beyond_columns).collect();
+    let explained = (!beyond.is_empty()).then(|| BEYOND_EXPLAINED.to_owned());
+    lines.extend(beyond);
     lines.extend(COLUMNS_EXPLAINED.map(str::to_owned));
+    lines.extend(explained);
     let figures =
         comparison.rows.iter().flat_map(|row| row.runs()).filter_map(|(_, r)| r.figures());
     let mut scopes = figures.filter_map(|figures| figures.cpu).map(|cpu| cpu.scope);
@@ -207,6 +213,51 @@ fn congestion(comparison: &Comparison) -> Option<String> {
     (!named.is_empty()).then(|| format!("Congestion control: {}", named.join("; ")))
 }
 
+/// Returns which transports encrypt and how, and which do not, of those that were measured.
+fn encryption(comparison: &Comparison) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut bare = Vec::new();
+    for row in &comparison.rows {
+        let name = safe::short(&row.transport);
+        let figures: Vec<_> = row.runs().iter().filter_map(|(_, run)| run.figures()).collect();
+        match figures.iter().find_map(|figures| figures.security.as_deref()) {
+            Some(security) => {
+                let unverified = connection::is_unverified(security);
+                let mark = if unverified { ", server NOT VERIFIED" } else { "" };
+                let how = connection::protection(security);
+                lines.push(format!("Encrypted: {name}, {how}{mark}"));
+            }
+            None if figures.is_empty() => {}
+            None => bare.push(name),
+        }
+    }
+    if !bare.is_empty() {
+        lines.push(format!("Not encrypted: {}", bare.join(", ")));
+    }
+    lines
+}
+
+/// Returns what a transport tells and the table has no column for.
+fn beyond_columns(row: &Row) -> Option<String> {
+    let both = row.runs().map(|(_, run)| run.figures());
+    let pair = |what: &str, show: &dyn Fn(&Figures) -> Option<String>| {
+        let [up, down] = both.map(|figures| show(figures?));
+        (up.is_some() || down.is_some()).then(|| {
+            let [up, down] = [up, down].map(|one| one.unwrap_or(UNKNOWN.to_owned()));
+            format!("{what} {up} / {down}")
+        })
+    };
+    let handshake = |figures: &Figures| Some(format!("{} ms", figure::millis(figures.handshake?)));
+    let parts = [
+        pair("handshake", &handshake),
+        pair("wire overhead", &|figures| figures.wire_overhead.map(figure::percent)),
+        pair("packets lost", &|figures| figures.packets_lost.map(|lost| lost.to_string())),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty())
+        .then(|| format!("{} up / down: {}", safe::short(&row.transport), parts.join(", ")))
+}
+
 fn outcomes(comparison: &Comparison) -> impl Iterator<Item = &Outcome> {
     comparison.rows.iter().flat_map(|row| row.runs()).filter_map(|(_, run)| run.outcome())
 }
@@ -239,6 +290,7 @@ const COLUMNS_EXPLAINED: [&str; 2] = [
     "Goodput is what the receiver counted; up is towards the server.",
     "CPU s/GB is the processor time of both ends per 10^9 bytes received.",
 ];
+const BEYOND_EXPLAINED: &str = "Wire overhead is what went over the wire beyond what arrived, repetitions and losses included.";
 const PROCESS_EXPLAINED: &str = "* of the whole process, with whatever else it did";
 const LOOPBACK_EXPLAINED: [&str; 2] = [
     "Loopback compares what each transport costs per byte. It says nothing of how they behave on",
@@ -254,6 +306,27 @@ mod tests {
     fn the_table_shows_every_figure_and_every_failure() {
         let shown = render(&testing::comparison());
         assert_eq!(shown, include_str!("golden.txt"), "{shown}");
+    }
+
+    #[test]
+    fn what_encrypts_and_what_it_costs_is_told_within_a_hundred_columns() {
+        let shown = render(&testing::with_connections("fingerprint"));
+        let lines: Vec<_> = shown.lines().collect();
+        for line in [
+            "Encrypted: quic, TLS 1.3 with TLS13_AES_128_GCM_SHA256 and X25519 (ring)",
+            "Not encrypted: tcp, memory",
+            "quic up / down: handshake 1.234 ms / 1.234 ms, wire overhead 4.00% / 4.00%, packets lost 5 / 5",
+            BEYOND_EXPLAINED,
+        ] {
+            assert!(lines.contains(&line), "{shown}");
+        }
+        assert!(lines.iter().all(|line| line.chars().count() <= 100), "{shown}");
+    }
+
+    #[test]
+    fn a_server_that_nobody_has_verified_catches_the_eye() {
+        let shown = render(&testing::with_connections("not verified"));
+        assert!(shown.contains(" (ring), server NOT VERIFIED\n"), "{shown}");
     }
 
     #[test]

@@ -40,6 +40,21 @@ pub(super) fn comparison() -> Comparison {
     }
 }
 
+/// Returns a comparison with a transport whose streams share an encrypted connection, to a server
+/// that the client has verified so.
+pub(super) fn with_connections(verified: &str) -> Comparison {
+    let mut comparison = comparison();
+    let runs = [Direction::Forward, Direction::Reverse].map(|direction| {
+        let outcome = testing::connections::over(1, direction, 2);
+        let outcome = testing::connections::with_security(outcome, |security| {
+            security.verified = Some(verified.to_owned());
+        });
+        measured(on_threads(outcome), &comparison.target)
+    });
+    comparison.rows.insert(1, row("quic", runs));
+    comparison
+}
+
 /// Returns a comparison in whose every string there is what harms a reader.
 pub(super) fn hostile() -> Comparison {
     let target = Target::Host { host: HOSTILE.to_owned(), port: 5201 };

@@ -74,6 +74,8 @@ pub(crate) struct Stage {
     pub(crate) omit: Duration,
     /// Whether a sender says that it is done by closing its direction.
     pub(crate) finish: bool,
+    /// How long a sender that has said so waits for the other end to close its own direction.
+    pub(crate) confirm: Option<Duration>,
     pub(crate) means: Means,
     /// Whether the payload is digits, which compress.
     pub(crate) digits: bool,
@@ -99,7 +101,10 @@ pub(crate) fn start_sender(
         let outbox = outbox.reading(stage.means.tape());
         let mut schedule = Schedule::new(stage.omit);
         let half = halves.0.as_mut();
-        let result = send(&stage, half, source, outbox, &counters, &mut schedule).await;
+        let mut result = send(&stage, half, source, outbox, &counters, &mut schedule).await;
+        if let (Ok(()), Some(limit)) = (&result, stage.confirm) {
+            result = confirmed(&stage, halves.1.as_mut(), limit).await;
+        }
         let record = Record { lateness: Some(Box::new(schedule.lateness)), account: None };
         (result, record, halves)
     });
@@ -173,6 +178,25 @@ async fn send(
         let _ = bell.until(halted, |cx| half.poll_finish(cx)).await;
     }
     Ok(())
+}
+
+/// Waits until the other end has closed its direction, whatever it says before.
+async fn confirmed(stage: &Stage, half: &mut dyn RecvHalf, limit: Duration) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    let bell = stage.signals.bell();
+    let halted = || stage.signals.reached(Phase::Halt);
+    let closed = async {
+        while let Some(received) = bell.until(halted, |cx| half.poll_recv(cx, &mut buffer)).await {
+            if received?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(limit, closed).await.unwrap_or_else(|_| {
+        let text = format!("the other end did not answer within {limit:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    })
 }
 
 async fn receive(

@@ -116,13 +116,37 @@ impl Sampler {
 mod tests {
     use std::sync::Arc;
 
-    use polyperf_transport::{Path, PathStats, Setting, Tuning};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use polyperf_transport::{Path, PathStats, Security, Setting, Tuning};
 
     use super::*;
     use crate::{engine::Framing, measure::FlowId, spec::SpecFields};
 
     #[derive(Debug)]
     struct Still;
+
+    /// A path that meets with as much more of everything each time that it is looked at.
+    #[derive(Debug, Default)]
+    struct Troubled(AtomicU64);
+
+    impl Path for Troubled {
+        fn stats(&self) -> PathStats {
+            let looks = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+            PathStats {
+                connection: Some(1),
+                packets_lost: Some(10 * looks),
+                congestion_events: Some(looks),
+                window_blocked: Some(100 * looks),
+                security: Some(Security::default()),
+                ..PathStats::default()
+            }
+        }
+
+        fn tune(&self, _: &Tuning) -> Vec<Setting> {
+            Vec::new()
+        }
+    }
 
     impl Path for Still {
         fn stats(&self) -> PathStats {
@@ -135,6 +159,10 @@ mod tests {
     }
 
     fn sampler(omit: u64, interval: Option<u64>) -> Sampler {
+        sampler_of(Arc::new(Still), Role::Sender, omit, interval)
+    }
+
+    fn sampler_of(path: Arc<dyn Path>, role: Role, omit: u64, interval: Option<u64>) -> Sampler {
         let spec = TestSpec::try_from(SpecFields {
             omit: Duration::from_millis(omit),
             interval: interval.map(Duration::from_millis),
@@ -142,7 +170,7 @@ mod tests {
             ..SpecFields::default()
         });
         let counters = Arc::new(Counters::new());
-        let watch = Watch::new(FlowId(1), Role::Sender, Framing::Bytes, counters, Arc::new(Still));
+        let watch = Watch::new(FlowId(1), role, Framing::Bytes, counters, path);
         Sampler::new(&spec.unwrap(), vec![watch])
     }
 
@@ -180,6 +208,34 @@ mod tests {
         assert_eq!((total.bytes, total.omitted_bytes), (30, 70));
         assert_eq!(total.duration, Duration::from_secs(2));
         assert_eq!(total.retransmits, Some(0), "a measured zero is a zero");
+    }
+
+    #[test]
+    fn what_a_path_meets_with_before_the_totals_begin_is_not_in_them() {
+        let mut sampler = sampler_of(Arc::new(Troubled::default()), Role::Sender, 1000, Some(1000));
+        let lost = |sample: Option<Sample>| sample.map(|sample| sample.flows[0].packets_lost);
+        assert_eq!(lost(sampler.tick()), Some(Some(10)), "the handshake's are not the test's");
+        let total = &sampler.summary(|_| ended(2000))[0];
+        assert_eq!((total.packets_lost, total.retransmits), (Some(10), None));
+        assert_eq!((total.congestion_events, total.window_blocked), (Some(1), Some(100)));
+        assert_eq!(total.path.packets_lost, Some(30), "the path counts on");
+    }
+
+    #[test]
+    fn a_receiver_has_none_of_the_senders_troubles() {
+        let sampler = sampler_of(Arc::new(Troubled::default()), Role::Receiver, 0, Some(1000));
+        let total = &sampler.summary(|_| ended(2000))[0];
+        assert_eq!((total.packets_lost, total.congestion_events), (None, None));
+        assert_eq!(total.window_blocked, None);
+    }
+
+    #[test]
+    fn what_protects_a_path_is_told_with_the_totals_alone() {
+        let mut sampler = sampler_of(Arc::new(Troubled::default()), Role::Sender, 0, Some(1000));
+        let sample = sampler.tick().unwrap();
+        let path = sample.flows[0].path.as_ref().unwrap();
+        assert_eq!((path.connection, &path.security), (Some(1), &None));
+        assert!(sampler.summary(|_| ended(2000))[0].path.security.is_some());
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub(crate) struct Setup {
     pub(crate) drive: Drive,
     /// Whether a sender says that it is done by closing its direction.
     pub(crate) finish: bool,
+    /// How long a sender that has said so waits for the other end to close its own direction; `None`
+    /// does not wait.
+    pub(crate) confirm: Option<Duration>,
     /// What this end brings of its own.
     pub(crate) means: Means,
 }
@@ -79,7 +82,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// Returns the setup of flows that carry bytes.
     pub(crate) fn of_bytes(drive: Drive, finish: bool) -> Self {
-        Self { framing: Framing::Bytes, drive, finish, means: Means::default() }
+        Self { framing: Framing::Bytes, drive, finish, confirm: None, means: Means::default() }
     }
 }
 
@@ -87,7 +90,7 @@ impl Test {
     /// Starts to send and to receive on `flows`. Senders that are to `finish` close their direction
     /// when they are done.
     pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, setup: Setup) -> Self {
-        let Setup { framing, drive, finish, means } = setup;
+        let Setup { framing, drive, finish, confirm, means } = setup;
         let (sender, ends) = mpsc::unbounded_channel();
         let signals = Arc::new(Signals::new());
         let process_cpu = CpuTime::of_process();
@@ -106,6 +109,7 @@ impl Test {
             framing,
             omit,
             finish,
+            confirm,
             means,
             digits,
             signals,

@@ -8,7 +8,7 @@ use polyperf_memory::{
 };
 use polyperf_transport::{Anyone, Hello, Peer, Stream, Transport};
 
-use super::{Drive, Flow, Framing, Means, QUIET, Setup, Test, TestEvent};
+use super::{Drive, Flow, Framing, QUIET, Setup, Test, TestEvent};
 use crate::{
     measure::{FlowId, FlowSummary, Role},
     protocol::{
@@ -248,5 +248,5 @@ async fn a_sender_keeps_its_rate_in_every_second() {
 }
 
 fn setup(framing: Framing, drive: Drive) -> Setup {
-    Setup { framing, drive, finish: true, means: Means::default() }
+    Setup { framing, ..Setup::of_bytes(drive, true) }
 }

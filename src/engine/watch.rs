@@ -33,8 +33,17 @@ pub(crate) struct Watch {
 #[derive(Debug, Clone, Copy, Default)]
 struct Mark {
     bytes: u64,
-    retransmits: Option<u64>,
+    troubles: Troubles,
     datagrams: DatagramCounts,
+}
+
+/// What a path has met with so far, as far as it tells.
+#[derive(Debug, Clone, Copy, Default)]
+struct Troubles {
+    retransmits: Option<u64>,
+    packets_lost: Option<u64>,
+    congestion_events: Option<u64>,
+    window_blocked: Option<u64>,
 }
 
 /// When and why a flow ended, and what it kept; of one that still runs, how far it has got.
@@ -73,7 +82,7 @@ impl Watch {
             max_cwnd: None,
         };
         // What the handshake and the hello cost is not the test's.
-        watch.last.retransmits = watch.path.stats().retransmits;
+        watch.last.troubles = Troubles::of(&watch.path.stats());
         watch.base = watch.last;
         watch
     }
@@ -127,18 +136,20 @@ impl Watch {
         let received = || DatagramSummary::counted(&counted, jitter);
         let received = self.carries_datagrams(Role::Receiver).then(received);
         let sends = self.role == Role::Sender;
-        let path = sends.then(|| self.glance());
-        let retransmits = path.as_ref().and_then(|path| path.retransmits);
+        let path = sends.then(|| PathStats { security: None, ..self.glance() });
+        let troubles = path.as_ref().map(Troubles::of).unwrap_or_default();
+        let met = troubles.since(&self.last.troubles);
         let sample = FlowSample {
             flow: self.id,
             role: self.role,
             bytes: delta,
-            retransmits: difference(retransmits, self.last.retransmits),
+            retransmits: met.retransmits,
+            packets_lost: met.packets_lost,
             path,
             datagrams_sent: self.carries_datagrams(Role::Sender).then_some(counted.received),
             datagrams: received,
         };
-        self.last = Mark { bytes, retransmits, datagrams };
+        self.last = Mark { bytes, troubles, datagrams };
         sample
     }
 
@@ -150,6 +161,8 @@ impl Watch {
         let base = if counted { self.base.bytes } else { bytes };
         let base_datagrams = if counted { self.base.datagrams } else { datagrams };
         let sends = self.role == Role::Sender;
+        let met = sends.then(|| Troubles::of(&path).since(&self.base.troubles));
+        let met = met.unwrap_or_default();
         let mut rtt = self.rtt;
         if rtt.count == 0 {
             rtt.add(path.rtt);
@@ -160,7 +173,10 @@ impl Watch {
             bytes: bytes.saturating_sub(base),
             omitted_bytes: base,
             duration: ending.at.saturating_sub(omit),
-            retransmits: difference(path.retransmits, self.base.retransmits).filter(|_| sends),
+            retransmits: met.retransmits,
+            packets_lost: met.packets_lost,
+            congestion_events: met.congestion_events,
+            window_blocked: met.window_blocked,
             rtt: rtt.summary(path.min_rtt).filter(|_| sends),
             max_cwnd: self.max_cwnd.max(path.cwnd).filter(|_| sends),
             datagrams_sent: self
@@ -187,6 +203,26 @@ impl Watch {
                 let counted = self.counters.datagrams().since(base);
                 DatagramSummary::counted(&counted, self.counters.jitter())
             }
+        }
+    }
+}
+
+impl Troubles {
+    fn of(path: &PathStats) -> Self {
+        Self {
+            retransmits: path.retransmits,
+            packets_lost: path.packets_lost,
+            congestion_events: path.congestion_events,
+            window_blocked: path.window_blocked,
+        }
+    }
+
+    fn since(self, then: &Self) -> Self {
+        Self {
+            retransmits: difference(self.retransmits, then.retransmits),
+            packets_lost: difference(self.packets_lost, then.packets_lost),
+            congestion_events: difference(self.congestion_events, then.congestion_events),
+            window_blocked: difference(self.window_blocked, then.window_blocked),
         }
     }
 }

@@ -24,6 +24,8 @@ pub use self::{
     summary::{CpuScope, CpuUse, FlowSummary, RttSummary, SideSummary, bits_per_second},
 };
 
+pub(crate) use self::summary::sum_once;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

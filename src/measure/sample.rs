@@ -55,7 +55,12 @@ pub struct FlowSample {
     /// Retransmissions in the interval; `None` where they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retransmits: Option<u64>,
-    /// The path's figures at the end of the interval, where this end sends.
+    /// Packets that were given up as lost in the interval, where this end sends and knows them:
+    /// those of the connection, where streams share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets_lost: Option<u64>,
+    /// The path's figures at the end of the interval, where this end sends; without what protects
+    /// it, which does not change and is told with the totals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathStats>,
     /// Datagrams sent in the interval, where this end sends datagrams.

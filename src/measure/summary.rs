@@ -37,6 +37,19 @@ pub struct FlowSummary {
     /// Retransmissions in that time; `None` where they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retransmits: Option<u64>,
+    /// Packets that were given up as lost in that time, where this end sends.
+    ///
+    /// This and what follows is the connection's where streams share one
+    /// ([`PathStats::connection`]): it must not be added up over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets_lost: Option<u64>,
+    /// How often congestion control has answered to loss or marks in that time, where this end
+    /// sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion_events: Option<u64>,
+    /// How often the receiver's window held this end back in that time, where this end sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_blocked: Option<u64>,
     /// Round-trip times as sampled at each interval, where this end sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt: Option<RttSummary>,
@@ -126,11 +139,23 @@ impl SideSummary {
     }
 
     /// Returns the retransmissions of all flows on which this end sends; `None` if one is unknown.
+    /// Those of a connection that flows share are counted once.
     #[must_use]
     pub fn retransmits(&self) -> Option<u64> {
+        self.of_senders(|flow| flow.retransmits)
+    }
+
+    /// Returns the lost packets of all flows on which this end sends, as
+    /// [`retransmits`](Self::retransmits).
+    #[must_use]
+    pub fn packets_lost(&self) -> Option<u64> {
+        self.of_senders(|flow| flow.packets_lost)
+    }
+
+    fn of_senders(&self, figure: fn(&FlowSummary) -> Option<u64>) -> Option<u64> {
         self.total(Role::Sender)?;
-        self.with_role(Role::Sender)
-            .try_fold(0, |sum: u64, flow| Some(sum.saturating_add(flow.retransmits?)))
+        let flows = self.with_role(Role::Sender);
+        sum_once(flows.map(|flow| (flow.path.connection, figure(flow))))
     }
 }
 
@@ -146,9 +171,56 @@ impl CpuUse {
     }
 }
 
+/// Returns figures added up, those of each connection once; `None` if one is unknown.
+///
+/// Flows of one connection were looked at one after another, so that their figures may differ a
+/// little. The first that is known stands for all, over every interval and the whole test alike.
+pub(crate) fn sum_once(figures: impl Iterator<Item = (Option<u64>, Option<u64>)>) -> Option<u64> {
+    let mut shared: Vec<(u64, Option<u64>)> = Vec::new();
+    let mut sum = Some(0u64);
+    let mut add = |figure: Option<u64>| {
+        sum = sum.zip(figure).map(|(sum, figure)| sum.saturating_add(figure));
+    };
+    for (connection, figure) in figures {
+        let Some(connection) = connection else {
+            add(figure);
+            continue;
+        };
+        match shared.iter_mut().find(|(known, _)| *known == connection) {
+            Some((_, first)) => *first = first.or(figure),
+            None => shared.push((connection, figure)),
+        }
+    }
+    shared.into_iter().for_each(|(_, figure)| add(figure));
+    sum
+}
+
 /// Returns bytes over time as bits per second; `None` over no time at all.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "2^53 bytes are more than any test moves")]
 pub fn bits_per_second(bytes: u64, duration: Duration) -> Option<f64> {
     (!duration.is_zero()).then(|| bytes as f64 * 8.0 / duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(figures: &[(Option<u64>, Option<u64>)]) -> Option<u64> {
+        sum_once(figures.iter().copied())
+    }
+
+    #[test]
+    fn a_connection_that_flows_share_is_counted_once() {
+        assert_eq!(sum(&[(Some(7), Some(3)), (Some(7), Some(4)), (Some(8), Some(5))]), Some(8));
+        assert_eq!(sum(&[(None, Some(3)), (None, Some(3))]), Some(6), "each has its own path");
+        assert_eq!(sum(&[(Some(7), None), (Some(7), Some(4))]), Some(4), "it is the same figure");
+    }
+
+    #[test]
+    fn a_sum_that_lacks_a_part_is_unknown_and_one_beyond_measure_is_the_largest() {
+        assert_eq!(sum(&[(Some(7), Some(3)), (Some(8), None)]), None);
+        assert_eq!(sum(&[(None, None), (None, Some(1))]), None);
+        assert_eq!(sum(&[(None, Some(u64::MAX)), (Some(0), Some(1))]), Some(u64::MAX));
+    }
 }

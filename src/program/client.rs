@@ -4,10 +4,10 @@ use super::{
     complain, config, logging, login,
     output::{Output, OutputError},
     progress::Progress,
+    security,
     signals::Signals,
 };
 use crate::{
-    auth::Credentials,
     cli::{ClientArgs, Report, exit},
     client::{self, Client},
     event::Event,
@@ -20,6 +20,13 @@ pub(super) async fn run(args: ClientArgs) -> u8 {
     logging::start(&args.log);
     let auth = match args.login.as_ref().map(login::credentials).transpose() {
         Ok(auth) => auth,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let security = match security::of_client(&args.trust, &args.tls) {
+        Ok(security) => security,
         Err(error) => {
             complain(&error);
             return exit::LOCAL_IO;
@@ -42,16 +49,17 @@ pub(super) async fn run(args: ClientArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    show(&args, auth, output, signals).await
+    let config = client::Config { auth, ..config::client(&args, security) };
+    show(&args, config, output, signals).await
 }
 
 async fn show(
     args: &ClientArgs,
-    auth: Option<Credentials>,
+    config: client::Config,
     mut output: Output,
     mut signals: Signals,
 ) -> u8 {
-    let client = Client::new(client::Config { auth, ..config::client(args) });
+    let client = Client::new(config);
     let mut events = client.events();
     let mut progress = Progress::new(args.output.progress);
     let (quit, quitting) = tokio::sync::oneshot::channel();

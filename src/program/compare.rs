@@ -1,11 +1,9 @@
-use std::io::Write as _;
-
-use super::{complain, login, progress::Steps, signals::Signals};
+use super::{complain, config, login, print, progress::Steps, security, signals::Signals};
 use crate::{
-    cli::{CompareArgs, Report, exit},
+    cli::{CompareArgs, Local, Report, Tls, exit},
     compare::{self, Comparison, Config, Run},
     outcome::{Ended, FailureCode},
-    registry::Registry,
+    registry::{Registry, Security},
     spec::{Limit, SpecErrors},
 };
 
@@ -13,6 +11,18 @@ use crate::{
 pub(super) async fn run(args: CompareArgs) -> u8 {
     let auth = match args.login.as_ref().map(login::credentials).transpose() {
         Ok(auth) => auth,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    // A server inside this process is new each time, so it is not one to remember.
+    let security = match args.target {
+        Some(_) => security::of_client(&args.trust, &Tls::default()),
+        None => Ok(Security::default()),
+    };
+    let security = match security {
+        Ok(security) => security,
         Err(error) => {
             complain(&error);
             return exit::LOCAL_IO;
@@ -31,8 +41,8 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
         signals.then_leave();
         format!("the user sent {signal}")
     };
-    let comparison =
-        compare::run(&Config { auth, ..config(&args) }, |step| steps.show(step), stop).await;
+    let config = Config { auth, ..config(&args, security) };
+    let comparison = compare::run(&config, |step| steps.show(step), stop).await;
     steps.finish();
     match comparison {
         Ok(comparison) => show(&args, &comparison),
@@ -40,12 +50,13 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
     }
 }
 
-fn config(args: &CompareArgs) -> Config {
+fn config(args: &CompareArgs, security: Security) -> Config {
+    let transports = config::transports(&Local::default(), security);
     let mut config = match &args.target {
         Some(target) => Config::against(&target.host, target.port),
         None => Config::in_process(),
     };
-    let wanted = |name: &String| config.transports.get(name).cloned();
+    let wanted = |name: &String| transports.get(name).cloned();
     let chosen = args.transports.iter().filter_map(wanted);
     config.transports = chosen.fold(Registry::empty(), Registry::with);
     config.test.limit = Limit::Time(args.duration);
@@ -64,13 +75,7 @@ fn show(args: &CompareArgs, comparison: &Comparison) -> u8 {
         },
         Report::Text | Report::JsonStream | Report::Csv => compare::table::render(comparison),
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot write the comparison: {error}"));
-            exit::LOCAL_IO
-        }
-        _ => code(comparison),
-    }
+    print(&text, code(comparison))
 }
 
 /// A comparison with a failure in it has failed; one that is nothing else says which failure.

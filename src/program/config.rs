@@ -11,7 +11,7 @@ use polyperf_transport::{Delivery, HostSockets, Sockets};
 use crate::{
     cli::{self, ClientArgs, Local, Report, ServerArgs},
     client,
-    registry::Registry,
+    registry::{Registry, Security},
     report, server,
     spec::{Rate, TestSpec},
 };
@@ -19,8 +19,8 @@ use crate::{
 /// iperf3's default for UDP, in bits per second.
 const DATAGRAM_RATE: u64 = 1 << 20;
 
-pub(super) fn client(args: &ClientArgs) -> client::Config {
-    let transports = transports(&args.local);
+pub(super) fn client(args: &ClientArgs, security: Security) -> client::Config {
+    let transports = transports(&args.local, security);
     let spec = with_default_rate(args, &transports);
     let default = client::Config::new(&args.target.host, spec);
     client::Config {
@@ -35,6 +35,7 @@ pub(super) fn client(args: &ClientArgs) -> client::Config {
         queue_timeout: args.queue_timeout,
         transports,
         control: args.control.clone(),
+        perf: args.perf_alpn,
         keep_alive: args.keep_alive,
         affinity: args.affinity,
         file: args.file.clone(),
@@ -61,10 +62,10 @@ fn with_default_rate(args: &ClientArgs, transports: &Registry) -> TestSpec {
     }
 }
 
-pub(super) fn server(args: &ServerArgs) -> server::Config {
+pub(super) fn server(args: &ServerArgs, security: Security) -> server::Config {
     server::Config {
         listen: vec![SocketAddr::new(listen_ip(&args.local), args.port)],
-        transports: transports(&args.local),
+        transports: transports(&args.local, security),
         max_sessions: NonZeroUsize::new(args.max_sessions).unwrap_or(NonZeroUsize::MIN),
         max_queue: args.max_queue,
         one_off: args.one_off,
@@ -96,10 +97,10 @@ pub(super) fn report_unit(unit: cli::Unit) -> Option<report::Unit> {
     letter.parse().ok()
 }
 
-fn transports(local: &Local) -> Registry {
+pub(super) fn transports(local: &Local, security: Security) -> Registry {
     let v6_only = local.family == Some(cli::Family::V6);
     let sockets = HostSockets::new().v6_only(v6_only).device(local.device.clone());
-    Registry::over(&(Arc::new(sockets) as Arc<dyn Sockets>))
+    Registry::secured(&(Arc::new(sockets) as Arc<dyn Sockets>), security)
 }
 
 fn listen_ip(local: &Local) -> IpAddr {

@@ -1,5 +1,6 @@
 //! The `polyperf` program: from its arguments to its exit code.
 
+mod cert;
 mod client;
 mod compare;
 mod config;
@@ -7,10 +8,14 @@ mod logging;
 mod login;
 mod output;
 mod progress;
+mod security;
 mod server;
 mod signals;
 
-use std::{ffi::OsString, io::Write as _};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,6 +31,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Client(args)) => on(&mut Builder::new_current_thread(), client::run(args)),
         Ok(Command::Server(args)) => on(&mut Builder::new_multi_thread(), server::run(args)),
         Ok(Command::Compare(args)) => on(&mut Builder::new_multi_thread(), compare::run(args)),
+        Ok(Command::Cert(args)) => cert::run(&args),
         Err(exit) => leave(&exit),
     }
 }
@@ -47,13 +53,25 @@ fn on(builder: &mut Builder, work: impl Future<Output = u8>) -> u8 {
 fn leave(exit: &Exit) -> u8 {
     // A closed stream leaves nobody to tell.
     let _ = match exit.stream {
-        Stream::Stdout => std::io::stdout().write_all(exit.text.as_bytes()),
-        Stream::Stderr => std::io::stderr().write_all(exit.text.as_bytes()),
+        Stream::Stdout => io::stdout().write_all(exit.text.as_bytes()),
+        Stream::Stderr => io::stderr().write_all(exit.text.as_bytes()),
     };
     exit.code
 }
 
+/// Writes what was asked for to standard output, and returns the exit code: `code`, unless it
+/// cannot be written. A closed stream leaves nobody to tell.
+fn print(text: &str, code: u8) -> u8 {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write to standard output: {error}"));
+            exit::LOCAL_IO
+        }
+        _ => code,
+    }
+}
+
 /// Says on standard error why something could not be done.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "polyperf: {text}");
+    let _ = writeln!(io::stderr(), "polyperf: {text}");
 }

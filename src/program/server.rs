@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::{
     complain, config, logging, login,
     output::{Output, OutputError},
+    security,
     signals::Signals,
 };
 use crate::{
@@ -26,7 +27,14 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let config = server::Config { auth, ..config::server(&args) };
+    let security = match security::of_server(&args.identity, &args.tls) {
+        Ok(security) => security,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let config = server::Config { auth, ..config::server(&args, security) };
     let server = match Server::bind(config).await {
         Ok(server) => server,
         Err(error) => {

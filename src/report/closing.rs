@@ -1,6 +1,7 @@
 //! The end of a text report: what the table of totals has no column for.
 
 use super::{
+    connection,
     figure::{self, UNKNOWN},
     row::{self, Row},
     safe,
@@ -12,10 +13,11 @@ use crate::{
 };
 
 pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
-    let mut lines: Vec<_> = rows.iter().filter_map(|row| path(outcome, table, row)).collect();
+    let mut lines = paths(outcome, table, rows);
     lines.extend(rows.iter().filter_map(|row| arrivals(table, row)));
     lines.extend(rows.iter().filter_map(|row| lateness(outcome, table, row)));
     lines.extend(rows.iter().filter_map(|row| offload(outcome, table, row)));
+    lines.extend(connection::lines(outcome, table));
     lines.push(format!(
         "CPU: local {}, remote {}",
         cpu(outcome.local.cpu.as_ref()),
@@ -41,8 +43,30 @@ pub(super) fn failure(failure: &Failure) -> String {
     format!("{}{retry}", safe::line(&failure.message))
 }
 
+/// Returns what the senders saw of their paths, once for all flows that share one.
+fn paths(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
+    let shares = |row: &Row, other: &Row| {
+        other.sender == row.sender && other.connection == row.connection && other.flow.is_some()
+    };
+    let mut lines = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let own = row.connection.is_none();
+        if !own && rows[..index].iter().any(|other| shares(row, other)) {
+            continue;
+        }
+        let sharing = rows.iter().filter(|other| !own && shares(row, other));
+        let flows: Vec<_> = sharing.filter_map(|other| other.flow).collect();
+        let name = match &flows[..] {
+            [] => table.name(row),
+            flows => format!("{}{}", connection::name(flows), table.role(row.sender)),
+        };
+        lines.extend(path(outcome, &name, row));
+    }
+    lines
+}
+
 /// Returns what the sender of one flow saw of its path.
-fn path(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
+fn path(outcome: &Outcome, name: &str, row: &Row) -> Option<String> {
     let summary = outcome.flow(row.flow?, Role::Sender);
     // A transport of datagrams alone knows nothing of its path.
     if row::is_of_datagrams(&outcome.info) && row.rtt.is_none() && row.cwnd.is_none() {
@@ -52,11 +76,17 @@ fn path(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
         let [min, mean, max] = [rtt.min, rtt.mean, rtt.max].map(figure::millis);
         format!("{min}/{mean}/{max} ms")
     });
-    let retransmits = row.retransmits.map_or(UNKNOWN.to_owned(), |n| n.to_string());
+    let again = match (row.retransmits, row.packets_lost) {
+        (None, Some(lost)) => format!("packets lost {lost}"),
+        (again, _) => {
+            format!("retransmits {}", again.map_or(UNKNOWN.to_owned(), |n| n.to_string()))
+        }
+    };
+    let events = summary.and_then(|summary| summary.congestion_events);
+    let events = events.map_or(String::new(), |events| format!(", congestion events {events}"));
     let congestion = summary.and_then(|summary| summary.path.congestion.as_deref());
     Some(format!(
-        "{} RTT min/mean/max {rtt}, retransmits {retransmits}, max Cwnd {}, congestion control {}",
-        table.name(row),
+        "{name} RTT min/mean/max {rtt}, {again}{events}, max Cwnd {}, congestion control {}",
         figure::bytes(row.cwnd),
         safe::line(congestion.unwrap_or(UNKNOWN)),
     ))
@@ -81,8 +111,12 @@ fn arrivals(table: &Table, row: &Row) -> Option<String> {
     ))
 }
 
-/// Returns how many datagrams of one flow went at once, if they did.
+/// Returns how many datagrams of one flow went at once, if they did: of a path of its own, as what
+/// a connection's packets hold is the connection's affair.
 fn offload(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
+    if row.connection.is_some() {
+        return None;
+    }
     let at_once = |role| outcome.flow(row.flow?, role);
     let sent = at_once(Role::Sender)?.path.gso_segments?;
     let received = at_once(Role::Receiver).and_then(|flow| flow.path.gro_segments);

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     Options,
+    connection::{self, PathCells},
     row::{self, Row},
     safe,
 };
@@ -55,6 +56,7 @@ struct Line {
     datagrams_duplicated: Option<u64>,
     datagrams_late: Option<u64>,
     jitter_us: Option<u128>,
+    path: PathCells,
 }
 
 const COLUMNS: [&str; 25] = [
@@ -87,7 +89,7 @@ const COLUMNS: [&str; 25] = [
 
 /// Returns the first line, which names the columns.
 pub(super) fn header() -> io::Result<String> {
-    write(|writer| writer.write_record(COLUMNS))
+    write(|writer| writer.write_record(COLUMNS.iter().chain(&PathCells::COLUMNS)))
 }
 
 /// Returns the lines that `event` makes.
@@ -122,6 +124,7 @@ fn totals(outcome: &Outcome) -> Vec<Line> {
         Ended::Stopped { reason, .. } => ("stopped", reason.as_str()),
         Ended::Failed(failure) => ("failed", failure.message.as_str()),
     };
+    let connections = connection::of_test(outcome);
     let line = |row: &Row| {
         let end = row.received.or(row.sent).map(|counted| counted.time);
         Line {
@@ -130,6 +133,7 @@ fn totals(outcome: &Outcome) -> Vec<Line> {
             end_s: end.map_or(String::new(), seconds),
             ended,
             message: safe::cell(message),
+            path: PathCells::of_total(outcome, &connections, row),
             ..of_row(&outcome.info, row)
         }
     };
@@ -170,6 +174,7 @@ fn of_row(info: &TestInfo, row: &Row) -> Line {
         datagrams_duplicated: row.datagrams.and_then(|counts| counts.duplicated),
         datagrams_late: row.datagrams.and_then(|counts| counts.late),
         jitter_us: row.datagrams.and_then(|counts| counts.jitter).map(|jitter| jitter.as_micros()),
+        path: PathCells::of_row(row),
         ..Line::default()
     }
 }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::connection::{self, ConnectionSummary};
 use crate::{
     event::{FailedEvent, IntervalEvent},
     measure::{Interval, SideSummary},
@@ -54,6 +55,9 @@ pub struct Polyperf {
     /// What the other end counted, and how its streams were set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<SideSummary>,
+    /// The connections that carried its streams, where the transport knows of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<ConnectionSummary>,
     /// Why the test has nothing, or not everything, to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -105,6 +109,7 @@ impl Polyperf {
             intervals: outcome.intervals.clone(),
             local: Some(outcome.local.clone()),
             remote: outcome.remote.clone(),
+            connections: connection::told(outcome),
             error,
             ..Self::of(&outcome.info)
         }
@@ -144,6 +149,7 @@ impl Polyperf {
             intervals: Vec::new(),
             local: None,
             remote: None,
+            connections: Vec::new(),
             error: None,
         }
     }

@@ -89,7 +89,7 @@ pub(crate) fn rtt(rtt: Option<Duration>) -> String {
 }
 
 /// Returns a share, from 0 to 1, as percent. What is not none is never shown as 0.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0%".to_owned(),
         ..0.01 => "<0.01%".to_owned(),
@@ -99,7 +99,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Returns a time in milliseconds in at most six characters.
-pub(super) fn millis(time: Duration) -> String {
+pub(crate) fn millis(time: Duration) -> String {
     let value = time.as_secs_f64() * 1e3;
     match value {
         ..9.9995 => format!("{value:.3}"),

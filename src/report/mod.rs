@@ -4,6 +4,7 @@
 //! and keeps nothing between them. What the formats for programs contain is in `docs/json.md`.
 
 mod closing;
+pub(crate) mod connection;
 mod csv;
 mod document;
 pub(crate) mod figure;
@@ -18,6 +19,7 @@ pub mod text;
 use std::io::{self, Write};
 
 pub use self::{
+    connection::{Carried, ConnectionSummary},
     document::{Goodput, Polyperf, SCHEMA},
     figure::{Unit, UnitError},
 };

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    measure::{DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second},
+    measure::{
+        DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second, sum_once,
+    },
     outcome::{FlowInfo, Outcome, Side, TestInfo},
 };
 
@@ -20,6 +22,11 @@ pub(super) struct Row {
     pub(super) sent: Option<Counted>,
     /// What the sender had to send again.
     pub(super) retransmits: Option<u64>,
+    /// What it gave up as lost, where it knows that.
+    pub(super) packets_lost: Option<u64>,
+    /// The connection, by the sender's number, that losses, window and round-trip time are of,
+    /// where streams share one.
+    pub(super) connection: Option<u64>,
     /// The sender's congestion window: at the end of an interval, or the largest of a test.
     pub(super) cwnd: Option<u64>,
     /// The sender's round-trip time: at the end of an interval, or the mean of a test.
@@ -58,6 +65,8 @@ pub(super) fn of_interval(info: &TestInfo, interval: &Interval) -> Vec<Row> {
             received: receiver.map(counted),
             sent: sender.map(counted),
             retransmits: sender.and_then(|(sample, _)| sample.retransmits),
+            packets_lost: sender.and_then(|(sample, _)| sample.packets_lost),
+            connection: path.and_then(|path| path.connection),
             cwnd: path.and_then(|path| path.cwnd),
             rtt: path.and_then(|path| path.rtt),
             datagrams_sent: sender.and_then(|(sample, _)| sample.datagrams_sent),
@@ -82,6 +91,8 @@ pub(super) fn of_test(outcome: &Outcome) -> Vec<Row> {
             received: counted(Role::Receiver),
             sent: counted(Role::Sender),
             retransmits: sender.and_then(|summary| summary.retransmits),
+            packets_lost: sender.and_then(|summary| summary.packets_lost),
+            connection: sender.and_then(|summary| summary.path.connection),
             cwnd: sender.and_then(|summary| summary.max_cwnd),
             rtt: sender.and_then(|summary| summary.rtt).map(|rtt| rtt.mean),
             datagrams_sent: sender.and_then(|summary| summary.datagrams_sent),
@@ -132,7 +143,9 @@ fn with_sums(mut rows: Vec<Row>) -> Vec<Row> {
                 sender: side,
                 received: together(group.iter().map(|row| row.received)),
                 sent: together(group.iter().map(|row| row.sent)),
-                retransmits: sum(group.iter().map(|row| row.retransmits)),
+                retransmits: sum_once(group.iter().map(|row| (row.connection, row.retransmits))),
+                packets_lost: sum_once(group.iter().map(|row| (row.connection, row.packets_lost))),
+                connection: None,
                 cwnd: None,
                 rtt: None,
                 datagrams_sent: sum(group.iter().map(|row| row.datagrams_sent)),

@@ -20,6 +20,14 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     }))
 }
 
+/// Returns the beginning of `text` on one line, made safe: a name is no place for a page.
+pub(crate) fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_NAME) {
+        None => line(text).into_owned(),
+        Some((end, _)) => format!("{}...", line(&text[..end])),
+    }
+}
+
 /// Returns each line of `text`, made safe. Tabs stay: they can only move to the right.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(|one| one.split('\t').map(line).collect::<Vec<_>>().join("\t"))
@@ -68,6 +76,9 @@ fn acts(c: char) -> bool {
         )
 }
 
+/// In characters: more than any name or fingerprint has.
+const LONGEST_NAME: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +101,12 @@ mod tests {
     fn line_feeds_and_tabs_are_kept_only_where_there_may_be_several_lines() {
         let shown: Vec<_> = lines("one\r\ntwo\t\u{1b}2J\nthree").collect();
         assert_eq!(shown, ["one", "two\t\\u{1b}2J", "three"]);
+    }
+
+    #[test]
+    fn a_name_is_cut_where_it_becomes_a_page() {
+        assert_eq!(short("TLS_AES_128_GCM_SHA256"), "TLS_AES_128_GCM_SHA256");
+        assert_eq!(short(&"é\u{1b}".repeat(1000)), "é\\u{1b}".repeat(64) + "...");
     }
 
     #[test]

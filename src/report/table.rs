@@ -22,29 +22,46 @@ pub(super) struct Table {
     roles: Option<Side>,
 }
 
+/// What stands in the column for what the path lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// What was sent again.
+    Sent,
+    /// What was lost, where the transport counts that alone.
+    Lost,
+    /// Whichever of both is known: there was nothing yet to tell which.
+    Either,
+}
+
 /// The line that separates parts of a report.
 pub(super) const RULE: &str = "- - - - - - - - - - - - - - - - - - - - - - - - -";
 
 impl Table {
     pub(super) fn new(info: &TestInfo, unit: Option<Unit>) -> Self {
         let both = info.spec.direction == Direction::Bidirectional;
-        Self { unit, datagrams: row::is_of_datagrams(info), roles: both.then_some(info.side) }
+        let roles = both.then_some(info.side);
+        Self { unit, datagrams: row::is_of_datagrams(info), roles }
     }
 
-    /// Returns the line above intervals.
-    pub(super) fn interval_header(&self) -> String {
+    /// Returns the line above intervals, of which these are the first one's rows.
+    pub(super) fn interval_header(&self, first: &[Row]) -> String {
         if self.datagrams {
             return self.datagram_header("Goodput");
         }
-        self.header("Goodput", ["Retr", "Cwnd", "RTT"])
+        self.header("Goodput", [Again::of(first).name(), "Cwnd", "RTT"])
     }
 
     /// Returns the line above a test's totals, which show the rates of both ends.
-    pub(super) fn total_header(&self) -> String {
+    pub(super) fn total_header(&self, rows: &[Row]) -> String {
         if self.datagrams {
             return self.datagram_header("Bitrate");
         }
-        self.header("Bitrate", ["Retr", "", ""])
+        // Of nothing that is known, nothing is said in either column.
+        let again = match Again::of(rows) {
+            Again::Either => Again::Sent,
+            again => again,
+        };
+        self.header("Bitrate", [again.name(), "", ""])
     }
 
     /// Returns the line of one flow, or one direction, in an interval.
@@ -65,7 +82,7 @@ impl Table {
         let (cwnd_width, rtt_width) = (figure::BYTES, figure::RTT);
         let line = format!(
             "{counts}{:>6}  {cwnd:>cwnd_width$}  {rtt:>rtt_width$}  {sent}{omitted}",
-            figure::count(row.retransmits)
+            figure::count(again(row))
         );
         line.trim_end().to_owned()
     }
@@ -86,20 +103,28 @@ impl Table {
         if self.datagrams {
             return format!("{}  {}  sender", self.counts(row, span, row.sent), sent(row));
         }
-        let retransmits = figure::count(row.retransmits);
-        format!("{}{retransmits:>6}  sender", self.counts(row, span, row.sent))
+        let again = figure::count(again(row));
+        format!("{}{again:>6}  sender", self.counts(row, span, row.sent))
     }
 
     /// Returns what names a row's flow: `[  1]`, with the role where rows have one.
     pub(super) fn name(&self, row: &Row) -> String {
-        format!("{}{}", id(row.flow), self.roles.map_or("", |side| role(row.sender, side)))
+        format!("{}{}", id(row.flow), self.role(row.sender))
     }
 
-    fn header(&self, rate: &str, [retransmits, cwnd, rtt]: [&str; 3]) -> String {
+    /// Returns what the end that reports does on flows on which `sender` sends, where that has to
+    /// be said.
+    pub(super) fn role(&self, sender: Side) -> &'static str {
+        self.roles.map_or("", |side| role(sender, side))
+    }
+
+    fn header(&self, rate: &str, [again, cwnd, rtt]: [&str; 3]) -> String {
         let role = if self.roles.is_some() { "[Role]" } else { "" };
         let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
+        // A long name takes of the room that the name of the rate leaves.
+        let again = format!("{again:>width$}", width = width + 6 - rate.len());
         let line = format!(
-            "[ ID]{role} {:<17}  {:<bytes$}  {rate:<width$}{retransmits:>6}  {cwnd:<bytes$}  {rtt}",
+            "[ ID]{role} {:<17}  {:<bytes$}  {rate}{again}  {cwnd:<bytes$}  {rtt}",
             "Interval", "Transfer",
         );
         line.trim_end().to_owned()
@@ -128,6 +153,31 @@ impl Table {
         let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
         format!("{} {}  {transfer:>bytes$}  {rate:>width$}", self.name(row), show_span(span))
     }
+}
+
+impl Again {
+    fn of(rows: &[Row]) -> Self {
+        if rows.iter().any(|row| row.retransmits.is_some()) {
+            Self::Sent
+        } else if rows.iter().any(|row| row.packets_lost.is_some()) {
+            Self::Lost
+        } else {
+            Self::Either
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "Retr",
+            Self::Lost => "Lost",
+            Self::Either => "Retr/Lost",
+        }
+    }
+}
+
+/// Returns what the sender sent again; where it knows only what was lost, that.
+fn again(row: &Row) -> Option<u64> {
+    row.retransmits.or(row.packets_lost)
 }
 
 /// Returns the losses of an interval, or what was sent where the receiver did not say.

@@ -1,8 +1,10 @@
 //! Tests that never ran, for reports to show: their figures are made from their numbers.
 
+pub(crate) mod connections;
+
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use polyperf_transport::{PathStats, Setting, Tuning};
+use polyperf_transport::{PathStats, Security, Setting, Tuning};
 
 use super::{Options, Reporter};
 use crate::{
@@ -156,6 +158,15 @@ pub(crate) fn hostile() -> Outcome {
     outcome.info = Arc::new(info);
     let flow = &mut outcome.local.flows[0];
     flow.path.congestion = Some(evil());
+    flow.path.security = Some(Security {
+        protocol: evil(),
+        provider: evil(),
+        cipher: Some(evil()),
+        key_exchange: Some(evil()),
+        verified: Some(evil()),
+        peer: Some(evil()),
+        ..Security::default()
+    });
     flow.error = Some(evil());
     flow.bytes = u64::MAX;
     flow.settings = vec![Setting {
@@ -331,6 +342,7 @@ fn counts(flow: FlowId, role: Role, index: u32) -> FlowSample {
         role,
         bytes: received + if sends { 131_072 } else { 0 },
         retransmits: sends.then(|| u64::from(index) * 3),
+        packets_lost: None,
         path: sends.then(|| path(flow, index)),
         datagrams_sent: None,
         datagrams: None,
@@ -347,6 +359,9 @@ fn total(flow: FlowId, role: Role) -> FlowSummary {
         omitted_bytes: 0,
         duration: Duration::from_millis(if sends { 2000 } else { 2001 }),
         retransmits: sends.then_some(3),
+        packets_lost: None,
+        congestion_events: None,
+        window_blocked: None,
         rtt: sends.then(|| RttSummary { min: rtt(47), mean: rtt(1080), max: rtt(12_113) }),
         max_cwnd: sends.then_some(1_047_552),
         datagrams_sent: None,

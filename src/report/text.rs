@@ -22,9 +22,9 @@ use crate::{
 #[must_use]
 pub fn render(outcome: &Outcome) -> String {
     let options = Options { summary_only: outcome.intervals.is_empty(), ..Options::default() };
-    let mut lines = connected(&outcome.info, &options);
-    for kept in &outcome.intervals {
-        lines.extend(interval(&outcome.info, kept, &options));
+    let mut lines = connected(&outcome.info);
+    for (index, kept) in outcome.intervals.iter().enumerate() {
+        lines.extend(interval(&outcome.info, kept, &options, index == 0));
     }
     lines.extend(finished(outcome, &options));
     prefixed(&lines, &title(&outcome.info))
@@ -34,10 +34,11 @@ pub fn render(outcome: &Outcome) -> String {
 pub(super) fn event(event: &Event, options: &Options) -> String {
     let (lines, info, session) = match event {
         Event::Queued(place) => (vec![queued(place)], None, None),
-        Event::Connected(info) => (connected(info, options), Some(info), None),
+        Event::Connected(info) => (connected(info), Some(info), None),
         Event::Interval(event) if options.summary_only => (Vec::new(), Some(&event.info), None),
         Event::Interval(event) => {
-            (interval(&event.info, &event.interval, options), Some(&event.info), None)
+            let first = event.interval.local.index == 0;
+            (interval(&event.info, &event.interval, options, first), Some(&event.info), None)
         }
         Event::Finished(outcome) => (finished(outcome, options), Some(&outcome.info), None),
         Event::Failed(event) => (failed(event), None, event.session.as_ref()),
@@ -59,7 +60,7 @@ fn queued(place: &Queued) -> String {
     format!("The server is busy: this test has place {} in its queue{when}", place.position)
 }
 
-fn connected(info: &TestInfo, options: &Options) -> Vec<String> {
+fn connected(info: &TestInfo) -> Vec<String> {
     let peer = address(info.peer);
     let host = info.host.as_deref().map_or(peer.0.clone(), |host| safe::line(host).into_owned());
     let mut lines = vec![match info.side {
@@ -79,9 +80,6 @@ fn connected(info: &TestInfo, options: &Options) -> Vec<String> {
             "[{:>3}] local {} port {} connected to {} port {}",
             flow.flow.0, local.0, local.1, peer.0, peer.1
         ));
-    }
-    if !options.summary_only && info.spec.interval.is_some() {
-        lines.push(Table::new(info, options.unit).interval_header());
     }
     lines
 }
@@ -118,12 +116,14 @@ fn test(info: &TestInfo) -> String {
     line
 }
 
-fn interval(info: &TestInfo, interval: &Interval, options: &Options) -> Vec<String> {
+/// Returns the lines of an interval, below the header that the first one tells how to name.
+fn interval(info: &TestInfo, interval: &Interval, options: &Options, first: bool) -> Vec<String> {
     let table = Table::new(info, options.unit);
     let rows = row::of_interval(info, interval);
     let span = span(info, &interval.local);
     let omitted = interval.local.omitted;
-    let mut lines: Vec<_> = rows.iter().map(|row| table.interval(row, span, omitted)).collect();
+    let mut lines: Vec<_> = first.then(|| table.interval_header(&rows)).into_iter().collect();
+    lines.extend(rows.iter().map(|row| table.interval(row, span, omitted)));
     if rows.len() > 1 {
         lines.push(RULE.to_owned());
     }
@@ -138,7 +138,7 @@ fn finished(outcome: &Outcome, options: &Options) -> Vec<String> {
     if rows.len() == 1 || outcome.info.spec.interval.is_none() || options.summary_only {
         lines.push(RULE.to_owned());
     }
-    lines.push(table.total_header());
+    lines.push(table.total_header(&rows));
     lines.extend(rows.iter().flat_map(|row| [table.received(row), table.sent(row)]));
     lines.extend(closing::lines(outcome, &table, &rows));
     lines

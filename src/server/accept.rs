@@ -111,7 +111,7 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
                 .expected
                 .attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
             {
-                Iperf3Session::new(shared, stream, cookie, pending).run().await;
+                Iperf3Session::new(shared, *stream, cookie, pending).run().await;
             }
         }
     }

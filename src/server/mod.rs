@@ -8,7 +8,7 @@ mod builder;
 mod config;
 mod guests;
 mod iperf3;
-mod policy;
+pub(crate) mod policy;
 mod session;
 mod shared;
 mod streams;

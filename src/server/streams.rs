@@ -88,10 +88,10 @@ impl Expected {
     }
 
     /// Hands a stream to the session that expects it; gives it back if none does.
-    pub(super) fn attach(&self, key: Key, arrival: Arrival) -> Result<(), Stream> {
+    pub(super) fn attach(&self, key: Key, arrival: Arrival) -> Result<(), Box<Stream>> {
         let sender = lock(&self.by_key).get(&key).cloned();
-        let Some(sender) = sender else { return Err(arrival.stream) };
-        sender.try_send(arrival).map_err(|error| error.into_inner().stream)
+        let Some(sender) = sender else { return Err(Box::new(arrival.stream)) };
+        sender.try_send(arrival).map_err(|error| Box::new(error.into_inner().stream))
     }
 
     /// Waits until no other test of this address expects streams by [`Key::Address`].

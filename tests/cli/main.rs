@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod access;
+mod cert;
 mod endings;
+mod identity;
 mod local;
 mod output;
 mod program;

@@ -31,10 +31,12 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-/// Returns a command that runs polyperf with these arguments.
+/// Returns a command that runs polyperf with these arguments. What is kept from one run to the next
+/// is among what cargo builds.
 pub(crate) fn polyperf(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyperf"));
     command.args(args).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

@@ -205,6 +205,7 @@ fn sample(flows: &[(u16, Role)]) -> Message {
         role,
         bytes: 1,
         retransmits: None,
+        packets_lost: None,
         path: None,
         datagrams_sent: None,
         datagrams: None,

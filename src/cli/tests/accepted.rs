@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::CommandFactory;
+use polyperf_certs::Provider;
 
 use super::{super::*, TRANSPORTS, client, line, server, words};
 use crate::spec::{Direction, Limit, Rate};
@@ -252,6 +253,11 @@ fn help_and_version_are_answers() {
         ("server --help", "--max-sessions"),
         ("-sh", "--max-sessions"),
         ("compare --help", "130  interrupted"),
+        ("cert --help", "polyperf cert forget perf.example.net"),
+        ("help cert", "--help"),
+        ("cert make a b --help", "--replace"),
+        ("help cert forget", "there is no such identity or server"),
+        ("cert show -v", "polyperf"),
         ("--version", env!("CARGO_PKG_VERSION")),
         ("-v", "polyperf"),
     ] {
@@ -261,6 +267,29 @@ fn help_and_version_are_answers() {
     }
     let exit = words(&[]).unwrap_err();
     assert_eq!((exit.stream, exit.code), (Stream::Stderr, exit::USAGE));
+}
+
+#[test]
+fn what_is_asked_of_connections_reaches_both_ends() {
+    let text = "client host --transport quic -P 8 --mtu 9000 --ack-frequency 10 --connections 8";
+    let tuning = client(&format!("{text} --resume --zero-rtt")).spec.tuning.clone();
+    assert_eq!(tuning.mtu.map(u32::from), Some(9000));
+    assert_eq!(tuning.ack_frequency.map(u32::from), Some(10));
+    assert_eq!(tuning.connections.map(u32::from), Some(8));
+    assert!(tuning.resume && tuning.zero_rtt);
+    let args = client("client host --tls-provider aws-lc-rs --qlog logs/");
+    assert_eq!(args.tls.provider, Provider::AwsLcRs);
+    assert_eq!(args.tls.qlog.as_deref(), Some(std::path::Path::new("logs/")));
+    assert_eq!(server("server --tls-provider aws-lc-rs --qlog logs/").tls, args.tls);
+    assert!(!args.perf_alpn);
+}
+
+#[test]
+fn a_foreign_server_is_asked_for_what_it_can_do() {
+    let text = "client host --transport quic --perf-alpn";
+    for further in ["", "-R -t 5", "--bidir -n 1G", "-P 4 -l 64K -b 100M", "-T x -J -A 1"] {
+        assert!(client(&format!("{text} {further}")).perf_alpn, "{further}");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Command lines as users type them.
 
 mod accepted;
+mod identities;
 mod refused;
 mod soup;
 
 use std::ffi::OsString;
 
-use super::{ClientArgs, Command, Exit, ServerArgs, parse};
+use super::{CertArgs, ClientArgs, Command, Exit, ServerArgs, parse};
 
 const TRANSPORTS: [&str; 3] = ["tcp", "udp", "quic"];
 
@@ -34,7 +35,15 @@ fn server(text: &str) -> ServerArgs {
     }
 }
 
+fn cert(text: &str) -> CertArgs {
+    match line(text) {
+        Ok(Command::Cert(args)) => args,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
 /// Returns the mistakes in a line.
+#[track_caller]
 fn mistakes(text: &str) -> Vec<String> {
     let exit = line(text).expect_err(text);
     assert_eq!(

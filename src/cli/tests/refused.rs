@@ -1,7 +1,8 @@
 use super::{super::*, TRANSPORTS, line, mistakes, words};
 
 /// Asserts that a line has exactly these mistakes, each told by how it starts.
-fn assert_mistakes(text: &str, starts: &[&str]) {
+#[track_caller]
+pub(super) fn assert_mistakes(text: &str, starts: &[&str]) {
     let found = mistakes(text);
     let fits = found.len() == starts.len()
         && starts.iter().all(|start| found.iter().any(|line| line.starts_with(start)));
@@ -44,6 +45,9 @@ fn numbers_that_are_none_are_refused_by_name() {
         "--cport",
         "--connect-timeout",
         "--queue-timeout",
+        "--mtu",
+        "--ack-frequency",
+        "--connections",
     ] {
         for value in ["nan", "inf", "-1", "ten", "1e999", "99999999999999999999999999"] {
             assert_mistakes(
@@ -54,7 +58,20 @@ fn numbers_that_are_none_are_refused_by_name() {
         let exit = words(&["client", "host", option, ""]).unwrap_err();
         assert!(exit.text.starts_with(&format!("error: {option} \"\" is empty")), "{}", exit.text);
     }
-    for option in ["-n", "-k", "-l", "-P", "-w", "-M", "-p", "--cport", "--connect-timeout"] {
+    for option in [
+        "-n",
+        "-k",
+        "-l",
+        "-P",
+        "-w",
+        "-M",
+        "-p",
+        "--cport",
+        "--connect-timeout",
+        "--mtu",
+        "--ack-frequency",
+        "--connections",
+    ] {
         assert_mistakes(&format!("client host {option} 0"), &[&format!("{option} 0 ")]);
     }
 }
@@ -85,6 +102,18 @@ fn values_out_of_range_are_refused_with_the_range() {
         &["--idle-timeout 0 ", "--max-duration 0 "],
     );
     assert_mistakes("compare -t 0 -P 0", &["-t 0 ", "-P 0 "]);
+    for (option, values) in [
+        ("--mtu", ["1199", "65508"]),
+        ("--ack-frequency", ["1001", "99999999999"]),
+        ("--connections", ["2", "129"]),
+    ] {
+        for value in values {
+            let start = format!("{option} {value} is out of range: 1");
+            assert_mistakes(&format!("client host {option} {value}"), &[&start]);
+        }
+    }
+    assert_mistakes("client host -P 4 --connections 5", &["--connections 5 is out of range: 1 to"]);
+    assert_mistakes("client host -P 0 --connections 1", &["-P 0 is out of range"]);
 }
 
 #[test]
@@ -211,6 +240,10 @@ fn unknown_names_are_refused_with_what_is_known() {
     );
     assert_mistakes("client host --control kcp", &["--control kcp is not known"]);
     assert_mistakes(
+        "server --tls-provider openssl",
+        &["--tls-provider openssl is not known: write ring, aws-lc-rs"],
+    );
+    assert_mistakes(
         "compare --transport tcp,kcp",
         &["--transport tcp,kcp has a name, kcp, that is not known"],
     );
@@ -271,6 +304,8 @@ fn every_complaint_ends_with_where_to_read_on() {
         ("-c host -P 0", "see polyperf client --help\n"),
         ("-s -p x", "see polyperf server --help\n"),
         ("compare -t x", "see polyperf compare --help\n"),
+        ("cert", "see polyperf cert --help\n"),
+        ("cert show x", "see polyperf cert show --help\n"),
         ("nonsense", "see polyperf --help\n"),
     ] {
         assert!(line(text).unwrap_err().text.ends_with(hint), "{text}");

@@ -25,7 +25,11 @@ fn no_soup_of_arguments_goes_unanswered() {
 
 fn crumb(random: &mut StdRng) -> String {
     match random.random_range(0..6) {
-        0 => ["client", "server", "compare", "-c", "-s", "-chost", "host"].choose(random),
+        0 => [
+            "client", "server", "compare", "cert", "show", "make", "forget", "-c", "-s", "-chost",
+            "host",
+        ]
+        .choose(random),
         1 => OPTIONS.choose(random),
         2 => VALUES.choose(random),
         3 => return format!("{}{}", pick(random, OPTIONS), pick(random, VALUES)),
@@ -78,6 +82,12 @@ const OPTIONS: &[&str] = &[
     "--unknown",
     "--ti",
     "--max-queue",
+    "--mtu",
+    "--perf-alpn",
+    "--ca",
+    "--cert",
+    "--known-servers",
+    "--replace",
     "--log-level",
     "--bind-dev",
     "-RJN",

@@ -8,7 +8,9 @@ use super::{
     local_role, main_sender, reverse_sender,
 };
 use crate::{
-    measure::{DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second},
+    measure::{
+        DatagramSummary, FlowId, FlowSample, Interval, Role, Sample, bits_per_second, sum_once,
+    },
     outcome::{Side, TestInfo},
     report::row,
 };
@@ -105,12 +107,16 @@ impl SumInterval {
         Self {
             counted: Counted::new(info, sample, bytes),
             retransmits: (role == Role::Sender && !datagrams)
-                .then(|| row::sum(flows.iter().map(|flow| flow.retransmits))),
+                .then(|| sum_once(flows.iter().map(|flow| (connection(flow), flow.retransmits)))),
             datagrams: datagrams.then(|| of_flows(role, &flows)),
             omitted: sample.omitted,
             sender: role == Role::Sender,
         }
     }
+}
+
+fn connection(flow: &FlowSample) -> Option<u64> {
+    flow.path.as_ref()?.connection
 }
 
 fn of_flows(role: Role, flows: &[&FlowSample]) -> DatagramInterval {

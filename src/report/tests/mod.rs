@@ -1,5 +1,6 @@
 //! Reports as their readers get them.
 
+mod connections;
 mod csv;
 mod json;
 mod text;

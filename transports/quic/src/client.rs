@@ -47,7 +47,7 @@ impl QuicConnection {
             let told = told.map_err(|error| {
                 io::Error::new(io::ErrorKind::InvalidData, format!("what was told of it: {error}"))
             })?;
-            let verifier = shared.tls.verifier(&host, peer.addr.port(), told)?;
+            let known = shared.tls.peer(&host, peer.addr.port(), told)?;
             let plan = Plan {
                 shared,
                 kind,
@@ -55,7 +55,7 @@ impl QuicConnection {
                 local: peer.local,
                 options,
                 protocol,
-                verifier,
+                peer: known,
                 mark: peer.mark,
             };
             legs(&plan).await
@@ -174,7 +174,7 @@ fn protocol(kind: Kind, peer: &Peer) -> Result<Vec<u8>, Error> {
 /// up a session, and those that need one first get it by a connection that is then closed.
 async fn legs(plan: &Plan) -> io::Result<Vec<Leg>> {
     let mut legs = Vec::new();
-    let server = plan.verifier.server_name();
+    let server = plan.peer.verifier.server_name();
     for nth in 0..plan.options.connections {
         let nth = u16::try_from(nth).unwrap_or(u16::MAX);
         let local = plan.local.map(|local| nth_port(local, nth)).transpose()?;

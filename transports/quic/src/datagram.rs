@@ -87,12 +87,15 @@ impl Demux {
     }
 }
 
+/// What lives on between polls, so that it is woken.
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// The half that sends.
 pub(crate) struct DatagramSend {
     flow: u64,
     carried: Arc<Carried>,
     /// A message that waits for room, and its length.
-    waiting: Option<(usize, Pin<Box<dyn Future<Output = Result<(), SendDatagramError>> + Send>>)>,
+    waiting: Option<(usize, Waiting<Result<(), SendDatagramError>>)>,
     /// Until when the path may still turn out to take longer packets.
     growing: Option<Instant>,
     patience: Option<Pin<Box<Sleep>>>,
@@ -105,7 +108,7 @@ pub(crate) struct DatagramRecv {
     flow: u64,
     demux: Arc<Demux>,
     first: Option<Vec<u8>>,
-    waiting: Option<Pin<Box<dyn Future<Output = Result<Bytes, ConnectionError>> + Send>>>,
+    waiting: Option<Waiting<Result<Bytes, ConnectionError>>>,
     _carried: Arc<Carried>,
     _stream: RecvStream,
     _guard: Option<Arc<Guard>>,

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf_certs::Verifier;
 use polyperf_socket::QuicPort;
 use polyperf_transport::{EarlyData, Mark};
 use quinn::{
@@ -24,6 +23,7 @@ use crate::{
     path::Carried,
     qlog,
     socket::Socket,
+    tls::Peer,
 };
 
 /// A connection, its endpoint, and the thread that carries both.
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) options: Options,
     pub(crate) protocol: Vec<u8>,
-    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) peer: Arc<Peer>,
     pub(crate) mark: Option<Mark>,
 }
 
@@ -61,9 +61,9 @@ impl Leg {
         let config = endpoint_config()?;
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, carrier)?;
         let config = plan.client_config(early)?;
-        let proofs = plan.verifier.proofs();
+        let proofs = plan.peer.verifier.proofs();
         let started = Instant::now();
-        let name = plan.verifier.server_name().to_str();
+        let name = plan.peer.verifier.server_name().to_str();
         let connecting =
             endpoint.connect_with(config, plan.addr, &name).map_err(io::Error::other)?;
         let (tell, told) = watch::channel(None);
@@ -73,7 +73,7 @@ impl Leg {
             Err(connecting) => (plan.shake_hands(connecting, &port).await?, None),
         };
         let mut security = plan.shared.tls.security(&plan.protocol);
-        let resumed = accepted.is_some() || plan.verifier.proofs() == proofs;
+        let resumed = accepted.is_some() || plan.peer.verifier.proofs() == proofs;
         security.resumed = Some(resumed);
         match accepted {
             Some(accepted) => {
@@ -91,7 +91,7 @@ impl Leg {
             }
         }
         plan.remember().await;
-        if let Some(verdict) = plan.verifier.verdict() {
+        if let Some(verdict) = plan.peer.verifier.verdict() {
             security.verified = Some(verdict.how.to_string());
             security.peer = Some(verdict.fingerprint.to_string());
         }
@@ -152,15 +152,18 @@ impl Plan {
         // So the kernel says where nobody listens, and looks up no route for each packet.
         socket.connect(self.addr)?;
         let _registering = worker.enter();
-        QuicPort::alone(socket, BUFFERS)
+        let port = QuicPort::alone(socket, BUFFERS)?;
+        if let Some(tos) = self.options.tos {
+            port.set_tos(tos)?;
+        }
+        Ok(port)
     }
 
     fn client_config(&self, early: bool) -> io::Result<ClientConfig> {
         // A connection that nothing was announced for is for control: later ones may resume it.
         let keeps = self.options.resume || self.mark.is_none();
         let sessions = keeps.then(|| Arc::clone(&self.shared.tls.sessions) as _);
-        let tls: Arc<QuicClientConfig> =
-            self.shared.tls.client(&self.verifier, &self.protocol, sessions, early)?;
+        let tls: Arc<QuicClientConfig> = self.peer.config(&self.protocol, sessions, early)?;
         let mut config = ClientConfig::new(tls);
         let mut transport = self.options.transport(Part::Client);
         if let Some(folder) = &self.shared.qlog {
@@ -190,7 +193,7 @@ impl Plan {
         };
         match result {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(match self.verifier.refusal() {
+            Ok(Err(error)) => Err(match self.peer.verifier.refusal() {
                 Some(refusal) => {
                     io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string())
                 }
@@ -208,13 +211,10 @@ impl Plan {
 
     /// Remembers a server that was not known before, which touches the disk.
     async fn remember(&self) {
-        let verifier = Arc::clone(&self.verifier);
+        let verifier = Arc::clone(&self.peer.verifier);
         let remembered = tokio::task::spawn_blocking(move || verifier.remember()).await;
-        match remembered {
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the server's fingerprint is not remembered");
-            }
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = remembered {
+            tracing::warn!(%error, "the server's fingerprint is not remembered");
         }
     }
 }

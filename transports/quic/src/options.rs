@@ -25,6 +25,8 @@ pub(crate) struct Options {
     /// Send the same bytes over and over, which saves copying them.
     pub(crate) zero_copy: bool,
     keep_alive: Duration,
+    /// The byte for type of service, at an end that has its socket for itself.
+    pub(crate) tos: Option<u8>,
 }
 
 /// Which end, and of what.
@@ -84,6 +86,7 @@ impl Options {
             resume: tuning.resume || tuning.zero_rtt,
             zero_rtt: tuning.zero_rtt,
             zero_copy: tuning.zero_copy,
+            tos: tuning.tos,
             keep_alive: tuning
                 .keep_alive
                 .filter(|keep_alive| keep_alive.idle > 0)
@@ -212,8 +215,8 @@ pub(crate) fn varint(number: u64) -> VarInt {
 }
 
 /// What is the kernel's or TCP's.
-const ABSENT: [&str; 7] =
-    ["mss", "flow_label", "fq_rate", "skip_rx_copy", "send_timeout_ms", "mptcp", "tos"];
+const ABSENT: [&str; 6] =
+    ["mss", "flow_label", "fq_rate", "skip_rx_copy", "send_timeout_ms", "mptcp"];
 
 /// Fills 1.3 Gbit/s over 100 ms with one stream; quinn's own would fill 100 Mbit/s.
 const DEFAULT_WINDOW: u32 = 16 << 20;

@@ -36,13 +36,15 @@ pub(crate) struct QuicPath {
     carried: Arc<Carried>,
     opened: ConnectionStats,
     drops: Option<u64>,
+    receives: u64,
 }
 
 impl QuicPath {
     pub(crate) fn new(carried: Arc<Carried>) -> Self {
         let opened = carried.connection.stats();
         let drops = carried.drops();
-        Self { carried, opened, drops }
+        let receives = carried.port.receives();
+        Self { carried, opened, drops, receives }
     }
 }
 
@@ -100,7 +102,7 @@ impl Path for QuicPath {
             congestion_events: Some(now.path.congestion_events - then.path.congestion_events),
             window_blocked: Some(blocked(&now) - blocked(then)),
             send_calls: Some(sent.ios - then.udp_tx.ios),
-            recv_calls: Some(received.ios - then.udp_rx.ios),
+            recv_calls: self.carried.alone.then(|| port.receives() - self.receives),
             acks_received: Some(now.frame_rx.acks - then.frame_rx.acks),
             probes_lost: Some(now.path.lost_plpmtud_probes - then.path.lost_plpmtud_probes),
             handshake: self.carried.handshake.get().copied(),
@@ -112,6 +114,21 @@ impl Path for QuicPath {
 
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
         let mut settings = self.carried.options.settings(tuning);
+        if let Some(tos) = tuning.tos {
+            let granted = self.carried.options.tos.filter(|_| self.carried.alone);
+            let reason = if self.carried.alone {
+                "it is set before the handshake, and was set otherwise"
+            } else {
+                "the socket is shared with other connections"
+            };
+            let asked = tos.to_string();
+            settings.push(Setting {
+                option: "tos".to_owned(),
+                granted: (granted == Some(tos)).then(|| asked.clone()),
+                refused: (granted != Some(tos)).then(|| reason.to_owned()),
+                asked,
+            });
+        }
         tuning.answer_rest(&mut settings, self.carried.transport);
         settings
     }

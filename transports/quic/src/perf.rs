@@ -105,7 +105,7 @@ async fn answer(send: &mut SendStream, wanted: u64, visit: &dyn Visit) {
 /// As many bytes as the client cares to read.
 const ENDLESS: u64 = u64::MAX;
 
-const BLOCK: [u8; 64 << 10] = [0; 64 << 10];
+static BLOCK: [u8; 64 << 10] = [0; 64 << 10];
 
 /// How long the rest of an answer may be on its way.
 const LINGER: Duration = Duration::from_secs(60);

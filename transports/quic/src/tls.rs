@@ -9,7 +9,11 @@ use std::{
 use polyperf_certs::{Fingerprint, Identity, Provider, Trust, Verifier, provider};
 use polyperf_transport::Security;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rustls::{CipherSuite, NamedGroup, client::ClientSessionStore, crypto::CryptoProvider};
+use rustls::{
+    CipherSuite, ClientConfig, NamedGroup,
+    client::{ClientSessionStore, Resumption},
+    crypto::CryptoProvider,
+};
 
 use crate::{Kind, PERF, sessions::Sessions};
 
@@ -20,8 +24,18 @@ pub(crate) struct Tls {
     trust: Trust,
     provider: Provider,
     pub(crate) sessions: Arc<Sessions>,
-    /// One for each server: rustls resumes sessions for the same verifier alone.
-    verifiers: Mutex<HashMap<Server, Arc<Verifier>>>,
+    peers: Mutex<HashMap<Server, Arc<Peer>>>,
+}
+
+/// How a client deals with one server. rustls resumes sessions with what has been made from the same
+/// configuration alone.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) verifier: Arc<Verifier>,
+    /// With whom it knows to be of its own kind, it offers one cipher suite and one group, so that
+    /// what was negotiated is known, and the same in every test.
+    own: ClientConfig,
+    foreign: ClientConfig,
 }
 
 /// A server as a client knows it beforehand.
@@ -34,7 +48,7 @@ impl Tls {
             trust,
             provider,
             sessions: Arc::new(Sessions::new()),
-            verifiers: Mutex::default(),
+            peers: Mutex::default(),
         }
     }
 
@@ -58,57 +72,26 @@ impl Tls {
         Ok(Arc::new(QuicServerConfig::try_from(config).map_err(io::Error::other)?))
     }
 
-    /// Returns what decides about this server.
-    pub(crate) fn verifier(
+    /// Returns how a client deals with this server.
+    pub(crate) fn peer(
         &self,
         host: &str,
         port: u16,
         told: Option<Fingerprint>,
-    ) -> io::Result<Arc<Verifier>> {
+    ) -> io::Result<Arc<Peer>> {
         let server = (host.to_owned(), port, told);
-        let mut verifiers = lock(&self.verifiers);
-        if let Some(verifier) = verifiers.get(&server) {
-            return Ok(Arc::clone(verifier));
+        let mut peers = lock(&self.peers);
+        if let Some(peer) = peers.get(&server) {
+            return Ok(Arc::clone(peer));
         }
-        let provider = Arc::new(preferring(provider(self.provider).map_err(io::Error::other)?));
-        let verifier = self.trust.verifier(provider, host, port, told).map_err(io::Error::other)?;
-        if verifiers.len() >= MOST_SERVERS {
-            verifiers.clear();
+        let provider = preferring(provider(self.provider).map_err(io::Error::other)?);
+        let verifier = self.trust.verifier(Arc::new(provider.clone()), host, port, told);
+        let peer = Arc::new(Peer::new(verifier.map_err(io::Error::other)?, provider)?);
+        if peers.len() >= MOST_SERVERS {
+            peers.clear();
         }
-        verifiers.insert(server, Arc::clone(&verifier));
-        Ok(verifier)
-    }
-
-    /// Returns what a client offers.
-    ///
-    /// Whom it knows to be of its own kind it offers one cipher suite and one group, so that what
-    /// was negotiated is known, and the same in every test.
-    pub(crate) fn client(
-        &self,
-        verifier: &Arc<Verifier>,
-        protocol: &[u8],
-        sessions: Option<Arc<dyn ClientSessionStore>>,
-        early_data: bool,
-    ) -> io::Result<Arc<QuicClientConfig>> {
-        let failed = |error: rustls::Error| io::Error::other(error);
-        let mut config =
-            verifier.client_config(&[protocol], early_data, sessions).map_err(failed)?;
-        if protocol != PERF.as_bytes() {
-            let mut provider = CryptoProvider::clone(config.crypto_provider());
-            provider.cipher_suites.truncate(1);
-            provider.kx_groups.truncate(1);
-            let mut own = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .map_err(failed)?
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::clone(verifier) as _)
-                .with_no_client_auth();
-            own.alpn_protocols = config.alpn_protocols;
-            own.enable_early_data = config.enable_early_data;
-            own.resumption = config.resumption;
-            config = own;
-        }
-        Ok(Arc::new(QuicClientConfig::try_from(config).map_err(io::Error::other)?))
+        peers.insert(server, Arc::clone(&peer));
+        Ok(peer)
     }
 
     /// Returns what is known of how a connection is protected, before it is known by whom.
@@ -121,6 +104,39 @@ impl Tls {
             key_exchange: known.then(|| format!("{:?}", FIRST_GROUP)),
             ..Security::default()
         }
+    }
+}
+
+impl Peer {
+    fn new(verifier: Arc<Verifier>, provider: CryptoProvider) -> io::Result<Self> {
+        let mut narrow = provider.clone();
+        narrow.cipher_suites.truncate(1);
+        narrow.kx_groups.truncate(1);
+        let config = |provider| {
+            let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .map_err(io::Error::other)?;
+            let verifier = Arc::clone(&verifier) as _;
+            let verified = builder.dangerous().with_custom_certificate_verifier(verifier);
+            io::Result::Ok(verified.with_no_client_auth())
+        };
+        Ok(Self { own: config(narrow)?, foreign: config(provider)?, verifier })
+    }
+
+    /// Returns what a client offers to be served by `protocol`. It keeps and resumes `sessions`,
+    /// if there are any, and sends early data if it may.
+    pub(crate) fn config(
+        &self,
+        protocol: &[u8],
+        sessions: Option<Arc<dyn ClientSessionStore>>,
+        early_data: bool,
+    ) -> io::Result<Arc<QuicClientConfig>> {
+        let mut config =
+            if protocol == PERF.as_bytes() { self.foreign.clone() } else { self.own.clone() };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        config.enable_early_data = early_data;
+        config.resumption = sessions.map_or_else(Resumption::disabled, Resumption::store);
+        Ok(Arc::new(QuicClientConfig::try_from(config).map_err(io::Error::other)?))
     }
 }
 

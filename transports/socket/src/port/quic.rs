@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
@@ -38,6 +38,8 @@ pub struct QuicPort {
     local: SocketAddr,
     tos: AtomicU8,
     gso: AtomicUsize,
+    /// System calls that brought something.
+    receives: AtomicU64,
     receiving: Mutex<Receiving>,
     shared: Arc<Shared>,
     /// The port that is shared, if it is, which is dropped last.
@@ -94,6 +96,7 @@ impl QuicPort {
             local,
             tos: AtomicU8::new(0),
             gso: AtomicUsize::new(socket.gso_segments()),
+            receives: AtomicU64::new(0),
             receiving: Mutex::default(),
             socket,
             shared,
@@ -258,6 +261,12 @@ impl QuicPort {
         self.shared.read_counts()
     }
 
+    /// Returns how many system calls have received something, of whoever's it was.
+    #[must_use]
+    pub fn receives(&self) -> u64 {
+        self.receives.load(Relaxed)
+    }
+
     fn poll_socket(
         &self,
         cx: &mut Context<'_>,
@@ -267,6 +276,7 @@ impl QuicPort {
         loop {
             let mut ready = ready!(self.watched.poll_read_ready(cx))?;
             if let Ok(received) = ready.try_io(|_| self.socket.try_recv(bufs, metas)) {
+                self.receives.fetch_add(1, Relaxed);
                 return Poll::Ready(Ok(received));
             }
         }
