@@ -174,14 +174,14 @@ fn protocol(kind: Kind, peer: &Peer) -> Result<Vec<u8>, Error> {
 /// up a session, and those that need one first get it by a connection that is then closed.
 async fn legs(plan: &Plan) -> io::Result<Vec<Leg>> {
     let mut legs = Vec::new();
-    let server = plan.peer.verifier.server_name();
+    let sessions = plan.peer.sessions(&plan.protocol);
     for nth in 0..plan.options.connections {
         let nth = u16::try_from(nth).unwrap_or(u16::MAX);
         let local = plan.local.map(|local| nth_port(local, nth)).transpose()?;
         let plan = Plan { local, ..plan.clone() };
-        if plan.options.resume && !plan.shared.tls.sessions.has(server) {
+        if plan.options.resume && sessions.is_empty() {
             let first = Leg::establish(&Plan { mark: None, ..plan.clone() }, false).await?;
-            plan.shared.tls.sessions.wait(server, TICKET).await;
+            sessions.wait(TICKET).await;
             first.close().await;
         }
         legs.push(Leg::establish(&plan, plan.options.zero_rtt).await?);

@@ -162,7 +162,7 @@ impl Plan {
     fn client_config(&self, early: bool) -> io::Result<ClientConfig> {
         // A connection that nothing was announced for is for control: later ones may resume it.
         let keeps = self.options.resume || self.mark.is_none();
-        let sessions = keeps.then(|| Arc::clone(&self.shared.tls.sessions) as _);
+        let sessions = keeps.then(|| self.peer.sessions(&self.protocol) as _);
         let tls: Arc<QuicClientConfig> = self.peer.config(&self.protocol, sessions, early)?;
         let mut config = ClientConfig::new(tls);
         let mut transport = self.options.transport(Part::Client);

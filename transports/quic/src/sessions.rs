@@ -1,7 +1,6 @@
 //! Sessions that a client may resume.
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,32 +15,27 @@ use rustls::{
 };
 use tokio::sync::Notify;
 
-/// rustls' own store, and how many sessions of each server it has.
+/// Sessions with one server over one protocol: rustls' own store, and how many there are.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     store: ClientSessionMemoryCache,
-    kept: Mutex<HashMap<ServerName<'static>, usize>>,
+    kept: Mutex<usize>,
     came: Notify,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        let store = ClientSessionMemoryCache::new(SERVERS);
+        let store = ClientSessionMemoryCache::new(TICKETS);
         Self { store, kept: Mutex::default(), came: Notify::new() }
     }
 
-    /// Returns whether a session with this server can be resumed.
-    pub(crate) fn has(&self, server: &ServerName<'static>) -> bool {
-        self.with(server, |kept| *kept > 0)
-    }
-
-    /// Waits until a session with this server can be resumed, for `limit` at most, and returns
-    /// whether it can. Tickets come a round trip after the handshake.
-    pub(crate) async fn wait(&self, server: &ServerName<'static>, limit: Duration) -> bool {
+    /// Waits until a session can be resumed, for `limit` at most, and returns whether it can.
+    /// Tickets come a round trip after the handshake.
+    pub(crate) async fn wait(&self, limit: Duration) -> bool {
         let wait = async {
             loop {
                 let came = self.came.notified();
-                if self.has(server) {
+                if !self.is_empty() {
                     return;
                 }
                 came.await;
@@ -50,13 +44,13 @@ impl Sessions {
         tokio::time::timeout(limit, wait).await.is_ok()
     }
 
-    fn with<T>(&self, server: &ServerName<'static>, work: impl FnOnce(&mut usize) -> T) -> T {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() > SERVERS {
-            // The store forgets some as well, and a session that is not there is a full handshake.
-            kept.clear();
-        }
-        work(kept.entry(server.clone()).or_default())
+    /// Returns whether no session can be resumed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.with(|kept| *kept == 0)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut usize) -> T) -> T {
+        work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -82,19 +76,17 @@ impl ClientSessionStore for Sessions {
     }
 
     fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.store.insert_tls13_ticket(server.clone(), value);
-        self.with(&server, |kept| *kept = (*kept + 1).min(TICKETS));
+        self.store.insert_tls13_ticket(server, value);
+        self.with(|kept| *kept = (*kept + 1).min(TICKETS));
         self.came.notify_waiters();
     }
 
     fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         let taken = self.store.take_tls13_ticket(server);
-        self.with(server, |kept| *kept = taken.as_ref().map_or(0, |_| kept.saturating_sub(1)));
+        self.with(|kept| *kept = taken.as_ref().map_or(0, |_| kept.saturating_sub(1)));
         taken
     }
 }
 
-/// Servers whose sessions are kept.
-const SERVERS: usize = 64;
-/// As many as rustls keeps of each.
+/// As many as rustls keeps of one server.
 const TICKETS: usize = 8;

@@ -23,7 +23,6 @@ pub(crate) struct Tls {
     identity: Mutex<Option<Identity>>,
     trust: Trust,
     provider: Provider,
-    pub(crate) sessions: Arc<Sessions>,
     peers: Mutex<HashMap<Server, Arc<Peer>>>,
 }
 
@@ -36,6 +35,8 @@ pub(crate) struct Peer {
     /// what was negotiated is known, and the same in every test.
     own: ClientConfig,
     foreign: ClientConfig,
+    /// By protocol: early data of one is refused where another is spoken.
+    sessions: Mutex<HashMap<Vec<u8>, Arc<Sessions>>>,
 }
 
 /// A server as a client knows it beforehand.
@@ -47,7 +48,6 @@ impl Tls {
             identity: Mutex::new(identity),
             trust,
             provider,
-            sessions: Arc::new(Sessions::new()),
             peers: Mutex::default(),
         }
     }
@@ -120,7 +120,15 @@ impl Peer {
             let verified = builder.dangerous().with_custom_certificate_verifier(verifier);
             io::Result::Ok(verified.with_no_client_auth())
         };
-        Ok(Self { own: config(narrow)?, foreign: config(provider)?, verifier })
+        let (own, foreign) = (config(narrow)?, config(provider)?);
+        Ok(Self { own, foreign, verifier, sessions: Mutex::default() })
+    }
+
+    /// Returns the sessions that can be resumed to be served by `protocol`.
+    pub(crate) fn sessions(&self, protocol: &[u8]) -> Arc<Sessions> {
+        let mut sessions = lock(&self.sessions);
+        let new = || Arc::new(Sessions::new());
+        Arc::clone(sessions.entry(protocol.to_vec()).or_insert_with(new))
     }
 
     /// Returns what a client offers to be served by `protocol`. It keeps and resumes `sessions`,
