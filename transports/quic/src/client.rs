@@ -131,6 +131,7 @@ impl Connection for QuicConnection {
                 Err(_) if leg.was_rejected().await => self.open_on(leg, demux, hello).await,
                 result => result,
             }
+            .map_err(|error| leg.refusal().unwrap_or(error))
         };
         let opened = tokio::time::timeout(OPENING_LIMIT, open).await.unwrap_or_else(|_| {
             let text = format!("the listener took no stream within {} s", OPENING_LIMIT.as_secs());

@@ -8,9 +8,10 @@ use std::{
 };
 
 use polyperf_socket::QuicPort;
-use polyperf_transport::{EarlyData, Mark};
+use polyperf_transport::{EarlyData, Mark, Security};
 use quinn::{
-    ClientConfig, Connecting, Connection, ConnectionId, Endpoint, EndpointConfig, ZeroRttAccepted,
+    ClientConfig, Connecting, Connection, ConnectionError, ConnectionId, Endpoint, EndpointConfig,
+    ZeroRttAccepted,
     crypto::rustls::QuicClientConfig,
 };
 use tokio::sync::watch;
@@ -33,8 +34,7 @@ pub(crate) struct Leg {
     pub(crate) worker: Arc<Worker>,
     pub(crate) local: SocketAddr,
     started: Instant,
-    /// What came of early data, once that is known; `None` until then.
-    early: watch::Receiver<Option<EarlyData>>,
+    peer: Arc<Peer>,
     _endpoint: Endpoint,
 }
 
@@ -61,39 +61,34 @@ impl Leg {
         let config = endpoint_config()?;
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, carrier)?;
         let config = plan.client_config(early)?;
-        let proofs = plan.peer.verifier.proofs();
+        let before = plan.peer.verifier.proofs();
         let started = Instant::now();
         let name = plan.peer.verifier.server_name().to_str();
         let connecting =
             endpoint.connect_with(config, plan.addr, &name).map_err(io::Error::other)?;
-        let (tell, told) = watch::channel(None);
         let handshake = Arc::new(OnceLock::new());
         let (connection, accepted) = match take_early(connecting, early) {
             Ok((connection, accepted)) => (connection, Some(accepted)),
             Err(connecting) => (plan.shake_hands(connecting, &port).await?, None),
         };
-        let mut security = plan.shared.tls.security(&plan.protocol);
-        let resumed = accepted.is_some() || plan.peer.verifier.proofs() == proofs;
-        security.resumed = Some(resumed);
+        let (tell, security) = watch::channel(plan.shared.tls.security(&plan.protocol));
         match accepted {
             Some(accepted) => {
-                let handshake = Arc::clone(&handshake);
+                let (plan, handshake) = (plan.clone(), Arc::clone(&handshake));
                 worker.run(async move {
                     let accepted = accepted.await;
                     let _ = handshake.set(started.elapsed());
                     let came = if accepted { EarlyData::Accepted } else { EarlyData::Rejected };
-                    let _ = tell.send(Some(came));
+                    tell.send_modify(|security| plan.settle(security, before, Some(came)));
+                    plan.remember().await;
                 });
             }
             None => {
                 let _ = handshake.set(started.elapsed());
-                let _ = tell.send(early.then_some(EarlyData::NotAttempted));
+                let came = early.then_some(EarlyData::NotAttempted);
+                tell.send_modify(|security| plan.settle(security, before, came));
+                plan.remember().await;
             }
-        }
-        plan.remember().await;
-        if let Some(verdict) = plan.peer.verifier.verdict() {
-            security.verified = Some(verdict.how.to_string());
-            security.peer = Some(verdict.fingerprint.to_string());
         }
         let local = port.local_addr();
         let carried = Carried {
@@ -102,13 +97,13 @@ impl Leg {
             options: plan.options.clone(),
             transport: plan.kind.transport(),
             security,
-            early: told.clone(),
             handshake,
             first_reply: OnceLock::new(),
             alone: true,
         };
         let carried = Arc::new(carried);
-        Ok(Self { carried, worker, local, started, early: told, _endpoint: endpoint })
+        let peer = Arc::clone(&plan.peer);
+        Ok(Self { carried, worker, local, started, peer, _endpoint: endpoint })
     }
 
     /// Takes note that the listener's first byte has come.
@@ -119,10 +114,22 @@ impl Leg {
 
     /// Waits until it is known what came of early data, and returns whether it was refused.
     pub(crate) async fn was_rejected(&self) -> bool {
-        let mut early = self.early.clone();
-        let settled = early.wait_for(Option::is_some);
+        let mut security = self.carried.security.clone();
+        let settled = security.wait_for(|security| security.early_data.is_some());
         let settled = tokio::time::timeout(HANDSHAKE, settled).await;
-        matches!(settled, Ok(Ok(came)) if *came == Some(EarlyData::Rejected))
+        matches!(settled, Ok(Ok(security)) if security.early_data == Some(EarlyData::Rejected))
+    }
+
+    /// Returns why the listener's certificate was refused, if that is what ended the connection:
+    /// with early data it is found out when the connection is in use.
+    pub(crate) fn refusal(&self) -> Option<io::Error> {
+        let Some(ConnectionError::TransportError(error)) = self.carried.connection.close_reason()
+        else {
+            return None;
+        };
+        let is_of_tls = u64::from(error.code) & !0xff == TLS_ALERTS;
+        let refusal = self.peer.verifier.refusal().filter(|_| is_of_tls)?;
+        Some(io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string()))
     }
 
     /// Closes the connection, and waits until the other end has been told, within a bound: it may
@@ -179,6 +186,18 @@ impl Plan {
             }));
         }
         Ok(config)
+    }
+
+    /// Takes note of what a handshake has come to, `before` which the server had proved so often
+    /// that it holds its key, and of what came of early data.
+    fn settle(&self, security: &mut Security, before: u64, early: Option<EarlyData>) {
+        let verifier = &self.peer.verifier;
+        security.resumed = Some(verifier.proofs() == before);
+        security.early_data = early;
+        if let Some(verdict) = verifier.verdict() {
+            security.verified = Some(verdict.how.to_string());
+            security.peer = Some(verdict.fingerprint.to_string());
+        }
     }
 
     /// Waits for the end of the handshake, for as long as it may take, or until the other end's
@@ -256,5 +275,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the other end's system has to say that nobody is there: a server may just be starting.
 const PATIENCE: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(50);
+/// Where the codes begin that say which alert of TLS has ended a connection (RFC 9001, section 4.8).
+const TLS_ALERTS: u64 = 0x100;
 /// How long a last word may take.
 const FAREWELL: Duration = Duration::from_millis(500);

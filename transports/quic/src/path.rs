@@ -6,7 +6,7 @@ use std::{
 };
 
 use polyperf_socket::QuicPort;
-use polyperf_transport::{EarlyData, Path, PathStats, Security, Setting, Tuning};
+use polyperf_transport::{Path, PathStats, Security, Setting, Tuning};
 use quinn::{Connection, ConnectionStats};
 use tokio::sync::watch;
 
@@ -19,9 +19,8 @@ pub(crate) struct Carried {
     pub(crate) port: Arc<QuicPort>,
     pub(crate) options: Options,
     pub(crate) transport: &'static str,
-    pub(crate) security: Security,
-    /// What came of early data, once that is known.
-    pub(crate) early: watch::Receiver<Option<EarlyData>>,
+    /// As far as it is known: with early data the handshake comes later.
+    pub(crate) security: watch::Receiver<Security>,
     /// From the first packet to the end of the handshake, at the end that has begun it.
     pub(crate) handshake: Arc<OnceLock<Duration>>,
     /// From the first packet to the listener's first byte on a stream, likewise.
@@ -60,7 +59,6 @@ impl Path for QuicPath {
     /// count; what was lost has.
     fn stats(&self) -> PathStats {
         let Carried { connection, port, options, security, .. } = &*self.carried;
-        let early_data = *self.carried.early.borrow();
         let (now, then) = (connection.stats(), &self.opened);
         let headers = if connection.remote_address().ip().to_canonical().is_ipv4() {
             IPV4_HEADER
@@ -107,7 +105,7 @@ impl Path for QuicPath {
             probes_lost: Some(now.path.lost_plpmtud_probes - then.path.lost_plpmtud_probes),
             handshake: self.carried.handshake.get().copied(),
             first_reply: self.carried.first_reply.get().copied(),
-            security: Some(Security { early_data, ..security.clone() }),
+            security: Some(security.borrow().clone()),
             ..PathStats::default()
         }
     }

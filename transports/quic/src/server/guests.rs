@@ -111,16 +111,16 @@ impl Arrival {
     }
 
     fn open(&self, connection: Connection, kind: Kind) -> Open {
-        let (_, early) = watch::channel(None);
+        // What was negotiated is for the client to say, which knows what it has offered.
+        let security = Security { cipher: None, key_exchange: None, ..self.security.clone() };
+        let (_, security) = watch::channel(security);
         let options = self.options.clone();
         let carried = Arc::new(Carried {
             connection: connection.clone(),
             port: Arc::clone(&self.port),
             options,
             transport: kind.transport(),
-            // What was negotiated is for the client to say, which knows what it has offered.
-            security: Security { cipher: None, key_exchange: None, ..self.security.clone() },
-            early,
+            security,
             handshake: Arc::default(),
             first_reply: OnceLock::new(),
             alone: false,
