@@ -228,7 +228,7 @@ impl Transport for QuicTransport {
 
 /// The names by which users choose.
 pub(crate) const STREAMS: &str = "quic";
-const DATAGRAMS: &str = "quic-datagram";
+pub(crate) const DATAGRAMS: &str = "quic-datagram";
 
 /// The protocol of draft-banks-quic-performance-00.
 pub(crate) const PERF: &str = "perf";

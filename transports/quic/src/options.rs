@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use polyperf_socket::MAX_DATAGRAM;
-use polyperf_transport::{Error, Setting, Tuning};
+use polyperf_transport::{Error, KeepAlive, Setting, Tuning};
 use quinn::{
     AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
     congestion::{BbrConfig, ControllerFactory, CubicConfig, NewRenoConfig},
@@ -55,6 +55,9 @@ impl Options {
     /// [`Error::Unsupported`] for the first thing that QUIC does not have, or not so.
     pub(crate) fn new(tuning: &Tuning, transport: &'static str) -> Result<Self, Error> {
         tuning.without(&ABSENT, transport)?;
+        if transport == crate::DATAGRAMS {
+            tuning.without(&OF_STREAMS, transport)?;
+        }
         let unsupported = |option: String, reason: &str| Error::Unsupported {
             transport,
             option,
@@ -160,6 +163,11 @@ impl Options {
     /// the handshake, and nothing can be changed after it.
     pub(crate) fn settings(&self, tuning: &Tuning) -> Vec<Setting> {
         let mut settings = Vec::new();
+        // Some things have two names.
+        let congestion = match tuning.congestion.as_deref() {
+            Some("reno") if self.congestion == Congestion::NewReno => "reno",
+            _ => self.congestion(),
+        };
         let mut answer = |option: &str, asked: Option<String>, granted: String| {
             let Some(asked) = asked else { return };
             let differs = (granted != asked)
@@ -174,7 +182,7 @@ impl Options {
         let number = |number: Option<NonZeroU32>| number.map(|number| number.to_string());
         let flag = |on: bool| on.then(|| on.to_string());
         answer("window", number(tuning.window), self.window.to_string());
-        answer("congestion", tuning.congestion.clone(), self.congestion().to_owned());
+        answer("congestion", tuning.congestion.clone(), congestion.to_owned());
         answer("mtu", number(tuning.mtu), self.mtu.to_string());
         let frequency = self.ack_frequency.map_or("default".to_owned(), |n| n.to_string());
         answer("ack_frequency", number(tuning.ack_frequency), frequency);
@@ -186,8 +194,10 @@ impl Options {
         answer("no_delay", flag(tuning.no_delay), true.to_string());
         answer("dont_fragment", flag(tuning.dont_fragment), true.to_string());
         answer("zero_copy", flag(tuning.zero_copy), self.zero_copy.to_string());
-        let keep_alive = tuning.keep_alive.map(|keep_alive| keep_alive.to_string());
-        answer("keep_alive", keep_alive.clone(), keep_alive.unwrap_or_default());
+        // There is one question, of which every packet is an answer.
+        let idle = u16::try_from(self.keep_alive.as_secs()).unwrap_or(u16::MAX);
+        let keep_alive = KeepAlive { idle, ..KeepAlive::default() }.to_string();
+        answer("keep_alive", tuning.keep_alive.map(|asked| asked.to_string()), keep_alive);
         settings
     }
 
@@ -217,6 +227,9 @@ pub(crate) fn varint(number: u64) -> VarInt {
 /// What is the kernel's or TCP's.
 const ABSENT: [&str; 6] =
     ["mss", "flow_label", "fq_rate", "skip_rx_copy", "send_timeout_ms", "mptcp"];
+
+/// What datagrams do not have: each is a message of its own, which quinn takes as it is.
+const OF_STREAMS: [&str; 1] = ["zero_copy"];
 
 /// Fills 1.3 Gbit/s over 100 ms with one stream; quinn's own would fill 100 Mbit/s.
 const DEFAULT_WINDOW: u32 = 16 << 20;
