@@ -11,8 +11,7 @@ use polyperf_socket::QuicPort;
 use polyperf_transport::{EarlyData, Mark, Security};
 use quinn::{
     ClientConfig, Connecting, Connection, ConnectionError, ConnectionId, Endpoint, EndpointConfig,
-    ZeroRttAccepted,
-    crypto::rustls::QuicClientConfig,
+    ZeroRttAccepted, crypto::rustls::QuicClientConfig,
 };
 use tokio::sync::watch;
 

@@ -44,12 +44,7 @@ type Server = (String, u16, Option<Fingerprint>);
 
 impl Tls {
     pub(crate) fn new(identity: Option<Identity>, trust: Trust, provider: Provider) -> Self {
-        Self {
-            identity: Mutex::new(identity),
-            trust,
-            provider,
-            peers: Mutex::default(),
-        }
+        Self { identity: Mutex::new(identity), trust, provider, peers: Mutex::default() }
     }
 
     /// Returns who listeners say they are.
