@@ -16,6 +16,7 @@ mod hostile_servers;
 mod iperf3_breaking;
 mod iperf3_servers;
 mod over_tcp;
+mod quic;
 mod raw;
 mod spoofed;
 mod stock;
