@@ -4,7 +4,7 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use polyperf_socket::QuicPort;
@@ -19,6 +19,7 @@ use tracing::debug;
 use super::{host::Host, limits::Place};
 use crate::{
     Kind, PERF,
+    backlog::Backlog,
     client::OPENING,
     datagram::{self, Demux},
     error::{code, describe},
@@ -113,10 +114,12 @@ impl Arrival {
     fn open(&self, connection: Connection, kind: Kind) -> Open {
         let (_, early) = watch::channel(None);
         let options = self.options.clone();
+        let backlog = Backlog::new(options.send_window(), Instant::now());
         let carried = Arc::new(Carried {
             connection: connection.clone(),
             port: Arc::clone(&self.port),
             options,
+            backlog,
             transport: kind.transport(),
             // What was negotiated is for the client to say, which knows what it has offered.
             security: Security { cipher: None, key_exchange: None, ..self.security.clone() },
