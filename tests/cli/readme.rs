@@ -54,6 +54,19 @@ fn every_server_command_serves() {
 }
 
 #[test]
+fn every_command_about_identities_works_once_a_server_has_one() {
+    let server = Server::start(&[]);
+    let about: Vec<_> = of_polyperf().into_iter().filter(|args| args[0] == "cert").collect();
+    assert!(!about.is_empty());
+    for args in about {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ended = run(&args);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{args:?}");
+    }
+    drop(server);
+}
+
+#[test]
 fn the_main_command_compares_every_transport() {
     let main = commands().into_iter().find(|command| command.contains(&"compare".to_owned()));
     let main = main.expect("the README shows the main command");

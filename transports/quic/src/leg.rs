@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     BUFFERS, Kind, Shared,
+    backlog::Backlog,
     error::{code, describe},
     home::{Carrier, Worker},
     options::{MAX_MTU, Options, Part},
@@ -94,6 +95,7 @@ impl Leg {
             connection,
             port,
             options: plan.options.clone(),
+            backlog: Backlog::new(plan.options.send_window(), started),
             transport: plan.kind.transport(),
             security,
             handshake,

@@ -30,6 +30,7 @@
 //! # }
 //! ```
 
+mod backlog;
 mod client;
 mod datagram;
 mod error;

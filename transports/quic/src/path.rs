@@ -10,7 +10,7 @@ use polyperf_transport::{Path, PathStats, Security, Setting, Tuning};
 use quinn::{Connection, ConnectionStats};
 use tokio::sync::watch;
 
-use crate::options::Options;
+use crate::{backlog::Backlog, options::Options};
 
 /// A connection, as everything that belongs to it shares it.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Carried {
     pub(crate) connection: Connection,
     pub(crate) port: Arc<QuicPort>,
     pub(crate) options: Options,
+    pub(crate) backlog: Backlog,
     pub(crate) transport: &'static str,
     /// As far as it is known: with early data the handshake comes later.
     pub(crate) security: watch::Receiver<Security>,

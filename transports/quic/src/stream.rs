@@ -23,7 +23,7 @@ pub(crate) struct QuicSend {
     /// What is sent over and over, where nobody reads what it is.
     copy: Option<Bytes>,
     finished: bool,
-    _carried: Arc<Carried>,
+    carried: Arc<Carried>,
     _guard: Option<Arc<Guard>>,
 }
 
@@ -46,7 +46,7 @@ impl QuicSend {
         guard: Option<Arc<Guard>>,
     ) -> Self {
         let copy = carried.options.zero_copy.then(Bytes::new);
-        Self { stream, copy, finished: false, _carried: carried, _guard: guard }
+        Self { stream, copy, finished: false, carried, _guard: guard }
     }
 }
 
@@ -62,6 +62,7 @@ impl QuicRecv {
 
 impl SendHalf for QuicSend {
     fn poll_send(&mut self, cx: &mut Context<'_>, chunk: Chunk<'_>) -> Poll<io::Result<usize>> {
+        self.carried.backlog.adjust(&self.carried.connection);
         let bytes = &chunk.bytes[..chunk.bytes.len().min(LONGEST_WRITE)];
         let written = match &mut self.copy {
             None => ready!(Pin::new(&mut self.stream).poll_write(cx, bytes)),

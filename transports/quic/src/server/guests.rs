@@ -4,6 +4,7 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use polyperf_socket::QuicPort;
@@ -18,6 +19,7 @@ use tracing::debug;
 use super::{host::Host, limits::Place};
 use crate::{
     Kind, PERF, Patience,
+    backlog::Backlog,
     client::OPENING,
     datagram::{self, Demux},
     error::{code, describe},
@@ -115,10 +117,12 @@ impl Arrival {
         let security = Security { cipher: None, key_exchange: None, ..self.security.clone() };
         let (_, security) = watch::channel(security);
         let options = self.options.clone();
+        let backlog = Backlog::new(options.send_window(), Instant::now());
         let carried = Arc::new(Carried {
             connection: connection.clone(),
             port: Arc::clone(&self.port),
             options,
+            backlog,
             transport: kind.transport(),
             security,
             handshake: Arc::default(),
