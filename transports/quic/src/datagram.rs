@@ -244,6 +244,27 @@ impl SendHalf for DatagramSend {
     fn block_for(&mut self, _: Option<Duration>) {}
 }
 
+impl DatagramRecv {
+    /// Returns the connection's next datagram, whosever it is.
+    fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ConnectionError>> {
+        let connection = &self.demux.connection;
+        let waiting = match &mut self.waiting {
+            Some(waiting) => waiting,
+            None => {
+                if let ready @ Poll::Ready(_) = pin!(connection.read_datagram()).poll(cx) {
+                    return ready;
+                }
+                // Only a future that lives on is woken.
+                let connection = connection.clone();
+                self.waiting.insert(Box::pin(async move { connection.read_datagram().await }))
+            }
+        };
+        let datagram = ready!(waiting.as_mut().poll(cx));
+        self.waiting = None;
+        Poll::Ready(datagram)
+    }
+}
+
 impl RecvHalf for DatagramRecv {
     fn poll_recv(
         &mut self,
@@ -255,27 +276,8 @@ impl RecvHalf for DatagramRecv {
             buf[..len].copy_from_slice(&first[..len]);
             return Poll::Ready(Ok(Some(Received::whole(len))));
         }
-        let connection = &self.demux.connection;
         for _ in 0..BATCH {
-            let datagram = match &mut self.waiting {
-                Some(waiting) => match waiting.as_mut().poll(cx) {
-                    Poll::Ready(datagram) => {
-                        self.waiting = None;
-                        datagram
-                    }
-                    Poll::Pending => break,
-                },
-                None => match pin!(connection.read_datagram()).poll(cx) {
-                    Poll::Ready(datagram) => datagram,
-                    Poll::Pending => {
-                        // Only a future that lives on is woken.
-                        let connection = connection.clone();
-                        self.waiting =
-                            Some(Box::pin(async move { connection.read_datagram().await }));
-                        continue;
-                    }
-                },
-            };
+            let Poll::Ready(datagram) = self.poll_datagram(cx) else { break };
             match datagram {
                 Ok(datagram) => self.demux.dispatch(datagram),
                 Err(error) => {

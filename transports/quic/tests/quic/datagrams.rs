@@ -88,6 +88,30 @@ async fn a_flow_that_nobody_polls_does_not_hold_up_another() {
 }
 
 #[tokio::test]
+async fn a_flow_is_woken_however_many_messages_of_another_were_read_before() {
+    let mut pair = Pair::of(&quic().datagrams(), Tuning::default()).await;
+    let (mut other, mut others_server) = pair.another().await;
+    let path = Arc::clone(&pair.server.path);
+    for count in 25..40 {
+        let before = path.stats().packets_received.unwrap();
+        for _ in 0..count {
+            send(&mut *pair.client.send, &[7; 1000]).await.unwrap();
+        }
+        // No packet has room for two.
+        until("they are there", || path.stats().packets_received.unwrap() >= before + count).await;
+        // A task of its own is polled when it is woken, and not when others are.
+        let mut recv = others_server.recv;
+        let waiting = tokio::spawn(async move {
+            expect(&mut *recv, 1, count..count + 1).await;
+            recv
+        });
+        tokio::task::yield_now().await;
+        send(&mut *other.send, &message(1, count)).await.unwrap();
+        others_server.recv = soon("it is woken", waiting).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_message_longer_than_the_path_takes_is_refused_with_what_it_takes() {
     let tuning = Tuning { mtu: NonZeroU32::new(1200), ..Tuning::default() };
     let mut pair = Pair::of(&quic().datagrams(), tuning).await;
