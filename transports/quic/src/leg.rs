@@ -19,6 +19,7 @@ use crate::{
     BUFFERS, Kind, Shared,
     error::{code, describe},
     home::{Carrier, Worker},
+    linger::Linger,
     options::{MAX_MTU, Options, Part},
     path::Carried,
     qlog,
@@ -106,6 +107,7 @@ impl Leg {
             handshake,
             first_reply: OnceLock::new(),
             alone: true,
+            linger: Some(Arc::new(Linger::new(Arc::clone(&worker), &plan.protocol))),
         };
         let carried = Arc::new(carried);
         Ok(Self { carried, worker, local, started, early: told, _endpoint: endpoint })
@@ -125,10 +127,13 @@ impl Leg {
         matches!(settled, Ok(Ok(came)) if *came == Some(EarlyData::Rejected))
     }
 
-    /// Closes the connection, and waits until the other end has been told, within a bound: it may
-    /// take a moment, and nothing depends on it.
+    /// Closes the connection once what was sent on it has arrived, and waits until the other end
+    /// has been told, each within a bound: the latter may take a moment, and nothing depends on it.
     pub(crate) async fn close(&self) {
         let connection = &self.carried.connection;
+        if let Some(linger) = &self.carried.linger {
+            linger.over(connection).await;
+        }
         let sent = || connection.stats().udp_tx.datagrams;
         let before = sent();
         connection.close(code::DONE, b"");

@@ -35,6 +35,7 @@ mod datagram;
 mod error;
 mod home;
 mod leg;
+mod linger;
 mod options;
 mod path;
 mod perf;

@@ -23,16 +23,16 @@ pub(crate) struct QuicSend {
     /// What is sent over and over, where nobody reads what it is.
     copy: Option<Bytes>,
     finished: bool,
-    _carried: Arc<Carried>,
+    carried: Arc<Carried>,
     _guard: Option<Arc<Guard>>,
 }
 
 /// The half that receives.
 #[derive(Debug)]
 pub(crate) struct QuicRecv {
-    stream: RecvStream,
-    ended: bool,
-    _carried: Arc<Carried>,
+    /// `None` once it has been read to its end, or is dropped.
+    stream: Option<RecvStream>,
+    carried: Arc<Carried>,
     _guard: Option<Arc<Guard>>,
 }
 
@@ -46,7 +46,7 @@ impl QuicSend {
         guard: Option<Arc<Guard>>,
     ) -> Self {
         let copy = carried.options.zero_copy.then(Bytes::new);
-        Self { stream, copy, finished: false, _carried: carried, _guard: guard }
+        Self { stream, copy, finished: false, carried, _guard: guard }
     }
 }
 
@@ -56,7 +56,7 @@ impl QuicRecv {
         carried: Arc<Carried>,
         guard: Option<Arc<Guard>>,
     ) -> Self {
-        Self { stream, ended: false, _carried: carried, _guard: guard }
+        Self { stream: Some(stream), carried, _guard: guard }
     }
 }
 
@@ -100,12 +100,12 @@ impl RecvHalf for QuicRecv {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<Option<Received>>> {
-        if self.ended || buf.is_empty() {
+        let Some(stream) = self.stream.as_mut().filter(|_| !buf.is_empty()) else {
             return Poll::Ready(Ok(None));
-        }
-        match ready!(self.stream.poll_read(cx, buf)) {
+        };
+        match ready!(stream.poll_read(cx, buf)) {
             Ok(0) => {
-                self.ended = true;
+                self.stream = None;
                 Poll::Ready(Ok(None))
             }
             Ok(len) => Poll::Ready(Ok(Some(Received::whole(len)))),
@@ -118,9 +118,21 @@ impl RecvHalf for QuicRecv {
 
 impl Drop for QuicSend {
     fn drop(&mut self) {
-        if !self.finished {
-            // What has ended otherwise already has nothing to take back.
-            let _ = self.stream.reset(DROPPED);
+        match &self.carried.linger {
+            _ if !self.finished => {
+                // What has ended otherwise already has nothing to take back.
+                let _ = self.stream.reset(DROPPED);
+            }
+            Some(linger) => linger.finished(&self.stream),
+            None => {}
+        }
+    }
+}
+
+impl Drop for QuicRecv {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(linger)) = (self.stream.take(), &self.carried.linger) {
+            linger.broken_off(stream, self.carried.connection.rtt());
         }
     }
 }
