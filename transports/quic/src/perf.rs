@@ -4,7 +4,7 @@
 //! likes, to the end of its direction. Its request is answered then, as most implementations do: on
 //! the same stream, or on a new one if it was unidirectional.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use polyperf_transport::Visit;
@@ -87,10 +87,17 @@ async fn request(mut recv: RecvStream, visit: &dyn Visit) -> Option<u64> {
 /// read on.
 async fn answer(send: &mut SendStream, wanted: u64, visit: &dyn Visit) {
     let block = Bytes::from_static(&BLOCK);
+    let mut refused = pin!(send.stopped());
     let mut left = wanted;
     while left > 0 {
         let len = usize::try_from(left).map_or(BLOCK.len(), |left| left.min(BLOCK.len()));
-        if send.write_chunk(block.slice(..len)).await.is_err() {
+        let written = tokio::select! {
+            biased;
+            written = send.write_chunk(block.slice(..len)) => written.is_ok(),
+            // What the connection's window holds back is not told by writing.
+            _ = &mut refused => false,
+        };
+        if !written {
             return;
         }
         visit.moved(0, len as u64);
@@ -99,7 +106,7 @@ async fn answer(send: &mut SendStream, wanted: u64, visit: &dyn Visit) {
     }
     let _ = send.finish();
     // The stream goes with its halves: what is under way has to arrive first.
-    let _ = timeout(LINGER, send.stopped()).await;
+    let _ = timeout(LINGER, refused).await;
 }
 
 /// As many bytes as the client cares to read.
