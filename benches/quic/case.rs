@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -29,6 +30,9 @@ pub(crate) struct Case {
     /// Where the server is reached, if not where it is.
     #[arg(long)]
     pub(crate) via: Option<SocketAddr>,
+    /// polyperf's window of a stream in bytes; its default without.
+    #[arg(long)]
+    pub(crate) window: Option<NonZeroU32>,
     /// polyperf's transport.
     #[arg(long, default_value = "quic")]
     pub(crate) transport: String,
@@ -99,6 +103,7 @@ impl Case {
         ];
         options.extend(self.reverse.then(|| "--reverse".to_owned()));
         options.extend(self.no_gso.then(|| "--no-gso".to_owned()));
+        options.extend(self.window.map(|window| format!("--window={window}")));
         options.extend(self.via.map(|via| format!("--via={via}")));
         options
     }

@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
             reverse,
             no_gso: false,
             via: None,
+            window: None,
             transport: "quic".to_owned(),
             suite: Suite::Same,
         };

@@ -24,6 +24,7 @@ pub(crate) fn client(server: SocketAddr, case: &Case) -> Result<()> {
         .spec(|spec| {
             spec.omit = Duration::from_secs(case.omit);
             spec.tuning.no_gso = case.no_gso;
+            spec.tuning.window = case.window;
         });
     if case.reverse {
         builder = builder.reverse();

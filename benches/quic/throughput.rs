@@ -15,6 +15,8 @@
 //! Asserts, in either direction: the median ratio of goodput is at least 1, and that of processor
 //! time for each Gbit at most 1, both within the noise of [`NOISE`].
 
+use std::num::NonZeroU32;
+
 use crate::{
     case::{Case, Figures, Run, Suite, Tool, load},
     support::{Result, median},
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// The cipher that quinn is given.
     #[arg(long, value_enum, default_value_t = Suite::Same)]
     suite: Suite,
+    /// polyperf's window of a stream in bytes; its default without.
+    #[arg(long)]
+    window: Option<NonZeroU32>,
     /// Run what this names alone, which may be given again: forward, reverse, no-gso, datagram,
     /// datagram-reverse.
     #[arg(long)]
@@ -39,7 +44,7 @@ pub(crate) struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self { pairs: PAIRS, time: SECONDS, suite: Suite::Same, only: Vec::new() }
+        Self { pairs: PAIRS, time: SECONDS, suite: Suite::Same, window: None, only: Vec::new() }
     }
 }
 
@@ -69,6 +74,7 @@ fn comparisons(args: &Args) -> [Comparison; 5] {
         reverse: false,
         no_gso: false,
         via: None,
+        window: args.window,
         transport: transport.to_owned(),
         suite: args.suite,
     };
