@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
@@ -22,7 +22,7 @@ use super::{
     receiving::{Injected, Receiving},
     shared::{Shared, datagrams},
 };
-use crate::{Buffers, DatagramSocket, socket::Fragmentation, wait};
+use crate::{Buffers, DatagramSocket, set_tos, socket::Fragmentation, wait};
 
 /// QUIC's share of a UDP port: the port's own socket, less what is not QUIC's.
 ///
@@ -37,6 +37,8 @@ pub struct QuicPort {
     fragmentation: Option<Fragmentation>,
     local: SocketAddr,
     tos: AtomicU8,
+    /// The peer, if the socket has but one.
+    peer: Option<Peer>,
     gso: AtomicUsize,
     /// System calls that brought something.
     receives: AtomicU64,
@@ -44,6 +46,14 @@ pub struct QuicPort {
     shared: Arc<Shared>,
     /// The port that is shared, if it is, which is dropped last.
     port: Option<Arc<Port>>,
+}
+
+/// Whom a connected socket sends to.
+#[derive(Debug)]
+struct Peer {
+    addr: SocketAddr,
+    /// The type of service that the socket gives to what it sends.
+    marks: AtomicU16,
 }
 
 impl QuicPort {
@@ -59,7 +69,10 @@ impl QuicPort {
         socket.force_buffers(buffers)?;
         let watched = wait::watch(&socket, BOTH)?;
         let shared = Arc::new(Shared::new(&PortOptions::default()));
-        Ok(Self::new(watched, socket, local, shared).probing())
+        let peer = socket.get().peer_addr().ok();
+        let mut port = Self::new(watched, socket, local, shared).probing();
+        port.peer = peer.map(|addr| Peer { addr, marks: AtomicU16::new(UNMARKED) });
+        Ok(port)
     }
 
     /// Takes the port from its dispatcher.
@@ -95,6 +108,7 @@ impl QuicPort {
             fragmentation: None,
             local,
             tos: AtomicU8::new(0),
+            peer: None,
             gso: AtomicUsize::new(socket.gso_segments()),
             receives: AtomicU64::new(0),
             receiving: Mutex::default(),
@@ -102,6 +116,26 @@ impl QuicPort {
             shared,
             port: None,
         }
+    }
+
+    /// Sends to the peer of a connected socket as the kernel likes it best: a call that names an
+    /// address, or a type of service, has it look up the route.
+    #[cfg(target_os = "linux")]
+    fn send_to_peer(&self, peer: &Peer, transmit: &Transmit<'_>, tos: u8) -> io::Result<()> {
+        let tos = tos | transmit.ecn.map_or(0, |ecn| ecn as u8);
+        if peer.marks.load(Relaxed) != u16::from(tos) {
+            set_tos(&DatagramSocket::as_ref(&self.socket), tos)?;
+            peer.marks.store(tos.into(), Relaxed);
+        }
+        let segment = transmit.segment_size.filter(|segment| *segment < transmit.contents.len());
+        let segment = segment.map(u16::try_from).transpose();
+        let segment = segment.map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.socket.try_send(transmit.contents, segment).map(drop)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send_to_peer(&self, _: &Peer, transmit: &Transmit<'_>, tos: u8) -> io::Result<()> {
+        self.socket.transmit(transmit, tos)
     }
 
     fn probing(mut self) -> Self {
@@ -118,7 +152,12 @@ impl QuicPort {
     /// [`writable`](Self::writable).
     pub fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let tos = self.tos.load(Relaxed);
-        let send = |_: &UdpSocket| self.socket.transmit(transmit, tos);
+        let send = |_: &UdpSocket| match &self.peer {
+            Some(peer) if peer.addr == transmit.destination => {
+                self.send_to_peer(peer, transmit, tos)
+            }
+            _ => self.socket.transmit(transmit, tos),
+        };
         let Err(error) = self.watched.try_io(Interest::WRITABLE, send) else { return Ok(()) };
         match error.raw_os_error() {
             _ if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
@@ -316,6 +355,9 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// How many reads of nothing of QUIC's one poll makes.
 const ROUNDS: usize = 8;
+
+/// No type of service at all.
+const UNMARKED: u16 = u16::MAX;
 
 /// How many strays may wait for QUIC.
 const INJECTIONS: usize = 256;
