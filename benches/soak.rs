@@ -147,7 +147,7 @@ async fn soak(args: &Args, server: &Process, addr: SocketAddr) -> Result<Soak> {
     let seconds = started.elapsed().as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a count of tests is small")]
     let tests_per_second = args.tests as f64 / seconds;
-    let at_end = settled(server, at_start).await?;
+    let at_end = Holdings::settled(server, at_start).await?;
     Ok(Soak { tests: args.tests, errors, seconds, tests_per_second, at_start, warmed_up, at_end })
 }
 
@@ -208,19 +208,6 @@ async fn latency(args: &Args, addr: SocketAddr) -> Latency {
     Latency { tests: args.latency_tests, errors, median_ms, p99_ms }
 }
 
-/// Returns what the server holds once the last session has gone, or after a while.
-async fn settled(server: &Process, base: Holdings) -> Result<Holdings> {
-    let until = Instant::now() + SETTLE;
-    loop {
-        let now = Holdings::of(server.id())?;
-        let back = now.descriptors <= base.descriptors && now.threads <= base.threads;
-        if back || Instant::now() >= until {
-            return Ok(now);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 fn broken(soak: &Soak, latency: &Latency) -> Vec<String> {
     let mut broken = Vec::new();
     let mut bound = |holds: bool, text: String| {
@@ -278,5 +265,3 @@ const DIRECTIONS: [Direction; 3] =
     [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
 const MAX_GROWTH_KB: u64 = 5 << 10;
 const MAX_MEDIAN_MS: f64 = 5.0;
-/// How long the server's last session may take to go.
-const SETTLE: Duration = Duration::from_secs(3);

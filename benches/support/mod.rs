@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -94,6 +94,20 @@ impl Holdings {
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
         })
     }
+
+    /// Returns what the server holds once the last session has gone, and it has no more descriptors
+    /// and threads than `base`, or after a while.
+    pub(crate) async fn settled(server: &Process, base: Self) -> Result<Self> {
+        let until = Instant::now() + SETTLE;
+        loop {
+            let now = Self::of(server.id())?;
+            let back = now.descriptors <= base.descriptors && now.threads <= base.threads;
+            if back || Instant::now() >= until {
+                return Ok(now);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 /// Returns the processor time of a process: its own, and that of its children that have ended.
@@ -130,6 +144,8 @@ pub(crate) fn percentile(values: &[f64], percent: usize) -> Option<f64> {
     sorted.get(index).copied()
 }
 
+/// How long the server's last session may take to go.
+const SETTLE: Duration = Duration::from_secs(3);
 /// The kernel's unit of processor time towards programs.
 const TICK: Duration = Duration::from_millis(10);
 /// Fields of `/proc/PID/stat`, counted from the one after the name.

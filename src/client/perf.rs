@@ -45,7 +45,7 @@ pub(super) async fn run(
     };
     let mut session = Session::begin(config, bus, spec, peer, flows, means);
     let ended = session.run(stop).await;
-    let outcome = session.finish(&ended);
+    let outcome = session.finish(&ended).await;
     // The streams go first, so that the server hears that nobody reads on before it hears that the
     // connection is over.
     drop(session);
@@ -125,8 +125,8 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, ended: &Ended) -> Option<Outcome> {
-        self.trial.halt();
+    async fn finish(&mut self, ended: &Ended) -> Option<Outcome> {
+        self.trial.stop_flows().await;
         self.trial.finish();
         self.trial.outcome(ended.clone(), None, None)
     }

@@ -5,6 +5,8 @@ mod cells;
 mod coverage;
 mod documents;
 mod figures;
+mod guests;
+mod identity;
 mod lanes;
 mod ours;
 mod peers;
@@ -19,10 +21,12 @@ pub use self::{
     cells::{Cell, matrix, mixed, options},
     documents::differences,
     figures::compare,
+    guests::{Guest, GuestServer},
+    identity::Identity,
     lanes::{FEW, run_all},
     ours::{client, document, outcome},
     peers::Peer,
-    perf::{Answered, Asked, Download, Requested, Told, UNLIMITED},
+    perf::{Answered, Asked, Download, Requested, Told, UNLIMITED, unlike},
     quic_peers::{PerfServer, QuicPeer, perf_client},
     servers::{PeerServer, signal},
     serving::{Listening, Serving},

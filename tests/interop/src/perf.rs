@@ -1,6 +1,11 @@
 //! The `perf` protocol (draft-banks-quic-performance-00): what a client asks for, and what either
 //! end tells of it.
 
+use polyperf::{
+    measure::{FlowSummary, Role},
+    outcome::Outcome,
+    spec::Limit,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a client asks of a server, on each of its streams.
@@ -107,6 +112,44 @@ impl Told {
         let same = uploaded && header && downloaded && !server.reset;
         (!same).then(|| format!("{asked:?} has become {client:?} and {server:?}"))
     }
+}
+
+/// Returns how what polyperf's client has counted on its only connection differs from what the
+/// server tells.
+#[must_use]
+pub fn unlike(outcome: &Outcome, server: &[Answered]) -> Vec<String> {
+    let limit = &outcome.info.spec.limit;
+    let flows = &outcome.local.flows;
+    let mut differences: Vec<_> = flows
+        .iter()
+        .filter(|flow| !server.iter().any(|server| is_its(server, flow, limit)))
+        .map(|flow| format!("flow {} has {} bytes", flow.flow.0, flow.bytes))
+        .collect();
+    if let Limit::Bytes(bytes) = *limit {
+        let totals = [Role::Sender, Role::Receiver].map(|role| outcome.local.total(role));
+        let wrong = totals.into_iter().flatten().filter(|(total, _)| *total != bytes);
+        differences.extend(wrong.map(|(total, _)| format!("{total} bytes instead of {bytes}")));
+    }
+    if flows.len() != server.len() || !differences.is_empty() {
+        differences.push(format!("the server tells {server:?}"));
+    }
+    differences
+}
+
+/// Whether the server tells of this flow, and the same: streams are numbered as they are opened.
+fn is_its(server: &Answered, flow: &FlowSummary, limit: &Limit) -> bool {
+    let endless = !matches!(limit, Limit::Bytes(_));
+    let moved = match flow.role {
+        Role::Sender => server.asked == Some(0) && server.received == flow.bytes && !server.stopped,
+        Role::Receiver if endless => {
+            server.asked == Some(UNLIMITED) && server.sent >= flow.bytes && server.stopped
+        }
+        Role::Receiver => {
+            server.asked == Some(flow.bytes) && server.sent == flow.bytes && !server.stopped
+        }
+    };
+    let stream = 4 * (u64::from(flow.flow.0) - 1);
+    server.stream == stream && moved && flow.bytes > 0 && flow.error.is_none() && !server.reset
 }
 
 /// A header that asks for all there is.

@@ -1,6 +1,6 @@
 //! Other people's QUIC stacks that speak `perf`, and how they are run.
 
-use std::{ffi::OsString, fmt, path::Path, process::Stdio};
+use std::{ffi::OsString, fmt, process::Stdio};
 
 use serde_json::Value;
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::{Answered, Asked, Download, PATIENCE, Requested};
+use crate::{Answered, Asked, Download, Identity, PATIENCE, Requested};
 
 /// A QUIC stack of somebody else's that speaks `perf`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,23 +20,23 @@ pub enum QuicPeer {
 }
 
 impl QuicPeer {
-    /// Returns a command that runs it as a server, on any port of both families. Both files are PEM.
+    /// Returns a command that runs it as a server, on any port of both families.
     #[must_use]
-    pub fn server(self, certificate: &Path, private_key: &Path) -> Command {
+    pub fn server(self, identity: &Identity) -> Command {
         let mut command = self.command();
-        command.arg("server").arg("--certificate").arg(certificate);
-        command.arg("--private-key").arg(private_key);
+        command.arg("server").arg("--certificate").arg(identity.certificate());
+        command.arg("--private-key").arg(identity.private_key());
         command
     }
 
-    /// Returns a command that runs it as a client, which trusts the certificate of `ca` (PEM), or
-    /// anybody without.
+    /// Returns a command that runs it as a client, which trusts whoever is `known`, or anybody
+    /// without.
     #[must_use]
-    pub fn client(self, host: &str, port: u16, ca: Option<&Path>) -> Command {
+    pub fn client(self, host: &str, port: u16, known: Option<&Identity>) -> Command {
         let mut command = self.command();
         command.args(["client", host, &port.to_string()]);
-        match ca {
-            Some(ca) => command.arg("--ca").arg(ca),
+        match known {
+            Some(known) => command.arg("--ca").arg(known.certificate()),
             None => command.arg("--insecure"),
         };
         command

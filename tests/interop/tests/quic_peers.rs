@@ -1,39 +1,12 @@
 //! Other people's QUIC stacks with each other over `perf`: what either end tells is what was asked
 //! for. An end that prints no such lines takes part by what it tells as [`Told`].
 
-use std::path::{Path, PathBuf};
-
 use polyperf_interop::{
-    Answered, Asked, Download, PerfServer, QuicPeer, Requested, Told, perf_client,
+    Answered, Asked, Download, Identity, PerfServer, QuicPeer, Requested, Told, perf_client,
 };
-use tempfile::TempDir;
 
-/// Who a server is, and what its clients trust.
-struct Identity {
-    certificate: PathBuf,
-    private_key: PathBuf,
-    _folder: TempDir,
-}
-
-impl Identity {
-    fn new() -> Self {
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        let folder = TempDir::new().expect("a folder");
-        let (certificate, private_key) =
-            (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
-        std::fs::write(&certificate, made.cert.pem()).expect("a certificate");
-        std::fs::write(&private_key, made.signing_key.serialize_pem()).expect("a private key");
-        Self { certificate, private_key, _folder: folder }
-    }
-
-    fn ca(&self) -> Option<&Path> {
-        Some(&self.certificate)
-    }
-
-    async fn serve(&self, peer: QuicPeer) -> PerfServer {
-        PerfServer::start(peer.server(&self.certificate, &self.private_key)).await
-    }
+async fn serve(peer: QuicPeer, identity: &Identity) -> PerfServer {
+    PerfServer::start(peer.server(identity)).await
 }
 
 /// Has a client ask this of whoever listens on the port, and returns what the client tells.
@@ -43,7 +16,7 @@ async fn ask(
     identity: &Identity,
     asked: &Asked,
 ) -> Vec<Requested> {
-    let mut command = client.client(host, port, identity.ca());
+    let mut command = client.client(host, port, Some(identity));
     let requested = perf_client(command.args(asked.args())).await;
     requested.unwrap_or_else(|error| panic!("{client} fails: {error}"))
 }
@@ -51,7 +24,7 @@ async fn ask(
 /// Runs one of them as a client with another as a server, and returns what both tell.
 async fn told(client: QuicPeer, server: QuicPeer, host: &str, asked: &Asked) -> Told {
     let identity = Identity::new();
-    let mut server = identity.serve(server).await;
+    let mut server = serve(server, &identity).await;
     let client = ask(client, (host, server.port), &identity, asked).await;
     Told { client, server: server.answered(asked.streams).await }
 }
@@ -99,8 +72,8 @@ async fn misbehaving(args: &[&str], streams: usize) -> Vec<Answered> {
     let asked = Asked { streams: 1, upload: 512, download: Download::Bytes(4000) };
     let mut all = Vec::new();
     for (client, server) in PAIRS {
-        let mut server = identity.serve(server).await;
-        let mut wrong = client.client("127.0.0.1", server.port, identity.ca());
+        let mut server = serve(server, &identity).await;
+        let mut wrong = client.client("127.0.0.1", server.port, Some(&identity));
         perf_client(wrong.args(args)).await.unwrap_or_else(|error| panic!("{client}: {error}"));
         all.extend(server.answered(streams).await);
         let client = ask(client, ("127.0.0.1", server.port), &identity, &asked).await;
@@ -135,8 +108,8 @@ async fn a_connection_without_a_stream_is_borne() {
 #[tokio::test]
 async fn another_protocol_is_refused() {
     let identity = Identity::new();
-    let server = identity.serve(QuicPeer::Aioquic).await;
-    let mut command = S2N.client("127.0.0.1", server.port, identity.ca());
+    let server = serve(QuicPeer::Aioquic, &identity).await;
+    let mut command = S2N.client("127.0.0.1", server.port, Some(&identity));
     let error = perf_client(command.args(["--alpn", "nonsense"])).await.unwrap_err();
     assert!(error.contains("NO_APPLICATION_PROTOCOL"), "{error}");
 }
@@ -145,9 +118,9 @@ async fn another_protocol_is_refused() {
 async fn a_client_that_does_not_know_the_server_refuses_it_unless_told_to_take_any() {
     let (known, unknown) = (Identity::new(), Identity::new());
     for (client, server) in PAIRS {
-        let server = unknown.serve(server).await;
+        let server = serve(server, &unknown).await;
         let ask = async |ca| perf_client(&mut client.client("localhost", server.port, ca)).await;
-        let error = ask(known.ca()).await.unwrap_err();
+        let error = ask(Some(&known)).await.unwrap_err();
         assert!(error.contains("certificate"), "{client}: {error}");
         assert_eq!(ask(None).await.map(|streams| streams.len()), Ok(1), "{client}");
     }

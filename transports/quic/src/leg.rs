@@ -20,6 +20,7 @@ use crate::{
     backlog::Backlog,
     error::{code, describe},
     home::{Carrier, Worker},
+    linger::Linger,
     options::{MAX_MTU, Options, Part},
     path::Carried,
     qlog,
@@ -101,6 +102,7 @@ impl Leg {
             handshake,
             first_reply: OnceLock::new(),
             alone: true,
+            linger: Some(Arc::new(Linger::new(Arc::clone(&worker), &plan.protocol))),
         };
         let carried = Arc::new(carried);
         let peer = Arc::clone(&plan.peer);
@@ -133,10 +135,13 @@ impl Leg {
         Some(io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string()))
     }
 
-    /// Closes the connection, and waits until the other end has been told, within a bound: it may
-    /// take a moment, and nothing depends on it.
+    /// Closes the connection once what was sent on it has arrived, and waits until the other end
+    /// has been told, each within a bound: the latter may take a moment, and nothing depends on it.
     pub(crate) async fn close(&self) {
         let connection = &self.carried.connection;
+        if let Some(linger) = &self.carried.linger {
+            linger.over(connection).await;
+        }
         let sent = || connection.stats().udp_tx.datagrams;
         let before = sent();
         connection.close(code::DONE, b"");

@@ -36,6 +36,7 @@ mod datagram;
 mod error;
 mod home;
 mod leg;
+mod linger;
 mod options;
 mod path;
 mod perf;

@@ -10,7 +10,7 @@ use polyperf_transport::{Path, PathStats, Security, Setting, Tuning};
 use quinn::{Connection, ConnectionStats};
 use tokio::sync::watch;
 
-use crate::{backlog::Backlog, options::Options};
+use crate::{backlog::Backlog, linger::Linger, options::Options};
 
 /// A connection, as everything that belongs to it shares it.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Carried {
     pub(crate) first_reply: OnceLock<Duration>,
     /// Whether the socket is this connection's alone.
     pub(crate) alone: bool,
+    /// Where streams go that are dropped, at the end that closes the connection when all are over.
+    pub(crate) linger: Option<Arc<Linger>>,
 }
 
 /// The path of one stream: figures of its connection, since the stream was opened.

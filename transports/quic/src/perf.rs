@@ -4,7 +4,7 @@
 //! likes, to the end of its direction. Its request is answered then, as most implementations do: on
 //! the same stream, or on a new one if it was unidirectional.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use polyperf_transport::Visit;
@@ -114,10 +114,17 @@ impl Answer {
     /// to read on.
     async fn give(&mut self, wanted: u64, visit: &dyn Visit) {
         let block = Bytes::from_static(&BLOCK);
+        let mut refused = pin!(self.send.stopped());
         let mut left = wanted;
         while left > 0 {
             let len = usize::try_from(left).map_or(BLOCK.len(), |left| left.min(BLOCK.len()));
-            if self.send.write_chunk(block.slice(..len)).await.is_err() {
+            let written = tokio::select! {
+                biased;
+                written = self.send.write_chunk(block.slice(..len)) => written.is_ok(),
+                // What the connection's window holds back is not told by writing.
+                _ = &mut refused => false,
+            };
+            if !written {
                 return;
             }
             visit.moved(0, len as u64);
@@ -126,7 +133,7 @@ impl Answer {
         }
         self.finish();
         // The stream goes with its halves: what is under way has to arrive first.
-        let _ = timeout(LINGER, self.send.stopped()).await;
+        let _ = timeout(LINGER, refused).await;
     }
 
     fn finish(&mut self) {

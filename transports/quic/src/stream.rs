@@ -30,9 +30,9 @@ pub(crate) struct QuicSend {
 /// The half that receives.
 #[derive(Debug)]
 pub(crate) struct QuicRecv {
-    stream: RecvStream,
-    ended: bool,
-    _carried: Arc<Carried>,
+    /// `None` once it has been read to its end, or is dropped.
+    stream: Option<RecvStream>,
+    carried: Arc<Carried>,
     _guard: Option<Arc<Guard>>,
 }
 
@@ -56,7 +56,7 @@ impl QuicRecv {
         carried: Arc<Carried>,
         guard: Option<Arc<Guard>>,
     ) -> Self {
-        Self { stream, ended: false, _carried: carried, _guard: guard }
+        Self { stream: Some(stream), carried, _guard: guard }
     }
 }
 
@@ -101,12 +101,12 @@ impl RecvHalf for QuicRecv {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<Option<Received>>> {
-        if self.ended || buf.is_empty() {
+        let Some(stream) = self.stream.as_mut().filter(|_| !buf.is_empty()) else {
             return Poll::Ready(Ok(None));
-        }
-        match ready!(self.stream.poll_read(cx, buf)) {
+        };
+        match ready!(stream.poll_read(cx, buf)) {
             Ok(0) => {
-                self.ended = true;
+                self.stream = None;
                 Poll::Ready(Ok(None))
             }
             Ok(len) => Poll::Ready(Ok(Some(Received::whole(len)))),
@@ -119,9 +119,21 @@ impl RecvHalf for QuicRecv {
 
 impl Drop for QuicSend {
     fn drop(&mut self) {
-        if !self.finished {
-            // What has ended otherwise already has nothing to take back.
-            let _ = self.stream.reset(DROPPED);
+        match &self.carried.linger {
+            _ if !self.finished => {
+                // What has ended otherwise already has nothing to take back.
+                let _ = self.stream.reset(DROPPED);
+            }
+            Some(linger) => linger.finished(&self.stream),
+            None => {}
+        }
+    }
+}
+
+impl Drop for QuicRecv {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(linger)) = (self.stream.take(), &self.carried.linger) {
+            linger.broken_off(stream, self.carried.connection.rtt());
         }
     }
 }

@@ -128,6 +128,7 @@ impl Arrival {
             handshake: Arc::default(),
             first_reply: OnceLock::new(),
             alone: false,
+            linger: None,
         });
         let reached = connection.local_ip().map(|ip| ip.to_canonical());
         let local = reached.map_or(self.local, |ip| SocketAddr::new(ip, self.local.port()));

@@ -1,4 +1,5 @@
-//! The server: reads a header, drains the stream, and answers with as many bytes as were asked for.
+//! The server: reads a header, drains the stream, and answers with as many bytes as were asked for;
+//! or answers as soon as it has the header, as s2n-quic's own server of `perf` does.
 
 use std::path::PathBuf;
 
@@ -23,6 +24,9 @@ pub(crate) struct Options {
     private_key: PathBuf,
     #[arg(long, default_value = "perf")]
     alpn: String,
+    /// Answers before the request has ended.
+    #[arg(long)]
+    at_once: bool,
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
@@ -34,62 +38,80 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let mut server = Server::builder().with_tls(tls)?.with_io(any.as_str())?.start()?;
     println!("listening {}", server.local_addr()?.port());
     while let Some(connection) = server.accept().await {
-        tokio::spawn(serve(connection));
+        tokio::spawn(serve(connection, options.at_once));
     }
     Err("it accepts no more".into())
 }
 
-async fn serve(mut connection: Connection) {
+async fn serve(mut connection: Connection, at_once: bool) {
     while let Ok(Some(stream)) = connection.accept_bidirectional_stream().await {
         tokio::spawn(async move {
-            if let Err(error) = tell(answer(stream).await) {
+            if let Err(error) = tell(answer(stream, at_once).await) {
                 eprintln!("s2n-quic: {error}");
             }
         });
     }
 }
 
-async fn answer(stream: BidirectionalStream) -> Answered {
-    let mut told = Answered {
-        stream: stream.id(),
-        received: 0,
-        sent: 0,
-        asked: None,
-        stopped: false,
-        reset: false,
-    };
+async fn answer(stream: BidirectionalStream, at_once: bool) -> Answered {
+    let id = stream.id();
     let (mut receive, mut answer) = stream.split();
-    let fin = drain(&mut receive, &mut told).await;
-    let mut ended = Ok(());
-    if let Some(asked) = told.asked
-        && fin
-    {
-        ended = send(&mut answer, asked, &mut told.sent).await;
+    let mut request = Request::default();
+    let mut sent = 0;
+    let is_whole = request.read(&mut receive, at_once).await;
+    let asked = request.asked().filter(|_| is_whole).unwrap_or(0);
+    let respond = async {
+        send(&mut answer, asked, &mut sent).await?;
+        answer.close().await
+    };
+    let (ended, _) = tokio::join!(respond, request.read(&mut receive, false));
+    Answered {
+        stream: id,
+        received: request.received,
+        sent,
+        asked: request.asked(),
+        stopped: is_reset(&ended),
+        reset: request.reset,
     }
-    if ended.is_ok() {
-        ended = answer.close().await;
-    }
-    told.stopped = is_reset(&ended);
-    told
 }
 
-/// Reads all that comes, and returns whether that was all there is.
-async fn drain(receive: &mut ReceiveStream, told: &mut Answered) -> bool {
-    let mut header = Vec::new();
-    loop {
-        match receive.receive().await {
-            Ok(Some(mut data)) => {
-                let missing = HEADER - header.len();
-                header.extend_from_slice(&data.split_to(missing.min(data.len())));
-                told.received += data.len() as u64;
-                told.asked = header.as_slice().try_into().ok().map(u64::from_be_bytes);
+/// What has come of a request.
+#[derive(Debug, Default)]
+struct Request {
+    header: Vec<u8>,
+    /// Bytes after the header.
+    received: u64,
+    ended: bool,
+    reset: bool,
+}
+
+impl Request {
+    /// Reads to the end, or just until there is a header, and returns whether the client has broken
+    /// off nothing.
+    async fn read(&mut self, receive: &mut ReceiveStream, just_header: bool) -> bool {
+        while !self.ended {
+            if just_header && self.asked().is_some() {
+                break;
             }
-            Ok(None) => return true,
-            ended => {
-                told.reset = is_reset(&ended);
-                return false;
+            match receive.receive().await {
+                Ok(Some(mut data)) => {
+                    let missing = HEADER - self.header.len();
+                    self.header.extend_from_slice(&data.split_to(missing.min(data.len())));
+                    self.received += data.len() as u64;
+                }
+                Ok(None) => self.ended = true,
+                failed => {
+                    self.reset = is_reset(&failed);
+                    self.ended = true;
+                    return false;
+                }
             }
         }
+        true
+    }
+
+    fn asked(&self) -> Option<u64> {
+        self.header.as_slice().try_into().ok().map(u64::from_be_bytes)
     }
 }
 
