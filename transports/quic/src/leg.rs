@@ -198,7 +198,9 @@ impl Plan {
     /// that it holds its key, and of what came of early data.
     fn settle(&self, security: &mut Security, before: u64, early: Option<EarlyData>) {
         let verifier = &self.peer.verifier;
-        security.resumed = Some(verifier.proofs() == before);
+        // Others connect to the same server meanwhile; early data is of resumed sessions alone.
+        let is_early = early == Some(EarlyData::Accepted);
+        security.resumed = Some(is_early || verifier.proofs() == before);
         security.early_data = early;
         if let Some(verdict) = verifier.verdict() {
             security.verified = Some(verdict.how.to_string());

@@ -219,24 +219,31 @@ async fn guests_that_are_not_let_in_are_told_so() {
 }
 
 #[tokio::test]
-async fn a_guest_leaves_when_its_visit_is_over() {
-    let host = Host::new();
-    let listener = host.listen().await;
-    // The last word is said once: what came before it must not have filled the socket.
-    let mut config = bare_config(b"perf");
-    let mut transport = TransportConfig::default();
-    transport.stream_receive_window(VarInt::from_u32(16 << 10));
-    config.transport_config(Arc::new(transport));
-    let connection = bare_with(listener.local_addr(), config).await;
-    let (mut send, mut recv) = connection.open_bi().await.unwrap();
-    send.write_all(&u64::MAX.to_be_bytes()).await.unwrap();
-    send.finish().unwrap();
-    soon("some of it", recv.read_exact(&mut [0; 1000])).await.unwrap();
-    host.over.send_replace(true);
-    let reason = soon("close", connection.closed()).await.to_string();
-    assert!(reason.contains("closing time"), "{reason}");
-    until("the guest has left", || host.guests.load(Relaxed) == 0).await;
-    serves(listener).await;
+async fn a_guest_leaves_when_its_visit_is_over_however_much_it_still_wants() {
+    for answers in [0, 1, 20] {
+        let host = Host::new();
+        let listener = host.listen().await;
+        // The last word is said once: what came before it must not have filled the socket.
+        let mut config = bare_config(b"perf");
+        let mut transport = TransportConfig::default();
+        transport.stream_receive_window(VarInt::from_u32(4 << 10));
+        config.transport_config(Arc::new(transport));
+        let connection = bare_with(listener.local_addr(), config).await;
+        assert_eq!(ask(&connection, 5, b"").await, 5);
+        let mut endless = Vec::new();
+        for _ in 0..answers {
+            let (mut send, mut recv) = connection.open_bi().await.unwrap();
+            send.write_all(&u64::MAX.to_be_bytes()).await.unwrap();
+            send.finish().unwrap();
+            soon("some of it", recv.read_exact(&mut [0; 1000])).await.unwrap();
+            endless.push(recv);
+        }
+        host.over.send_replace(true);
+        let reason = soon("close", connection.closed()).await.to_string();
+        assert!(reason.contains("closing time"), "{reason}");
+        until("the guest has left", || host.guests.load(Relaxed) == 0).await;
+        serves(listener).await;
+    }
 }
 
 #[tokio::test]

@@ -141,8 +141,9 @@ async fn connections_of_one_test_are_all_resumed() {
     let at = peer(listener.local_addr(), tuning);
     let mut pair = Pair::between(listener, &client, &at).await;
     for _ in 0..2 {
-        let (client, _server) = pair.another().await;
-        assert_eq!(client.path.stats().security.unwrap().resumed, Some(true));
+        let another = pair.another().await;
+        (pair.client, pair.server) = another;
+        assert_eq!(came_of(&pair, Some(EarlyData::Accepted)).await, Some(true));
     }
     pair.carries(100_000).await;
 }
