@@ -1,6 +1,6 @@
 //! The end that listens.
 
-mod guests;
+mod arrival;
 mod host;
 mod limits;
 

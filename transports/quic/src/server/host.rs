@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::{
-    guests::Arrival,
+    arrival::Arrival,
     limits::{Answer, Limits, Place},
 };
 use crate::{
