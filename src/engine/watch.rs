@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use polyperf_transport::{Path, PathStats};
 
@@ -136,7 +136,12 @@ impl Watch {
         let received = || DatagramSummary::counted(&counted, jitter);
         let received = self.carries_datagrams(Role::Receiver).then(received);
         let sends = self.role == Role::Sender;
-        let path = sends.then(|| PathStats { security: None, ..self.glance() });
+        // What stays the same is told once, at the end.
+        let path = sends.then(|| PathStats {
+            security: None,
+            parameters: BTreeMap::new(),
+            ..self.glance()
+        });
         let troubles = path.as_ref().map(Troubles::of).unwrap_or_default();
         let met = troubles.since(&self.last.troubles);
         let sample = FlowSample {

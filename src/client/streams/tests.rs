@@ -31,6 +31,7 @@ impl Transport for HardOfHearing {
     }
 
     fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_repair(self.name())?;
         tuning.without_connections(self.name())
     }
 

@@ -29,10 +29,10 @@ pub use crate::{
     error::{AcceptError, Error},
     guest::{Guest, Visit},
     opening::{Anyone, Gate, Hello, Mark, Opening, Verdict},
-    path::{EarlyData, Path, PathStats, Security},
+    path::{Arq, EarlyData, Path, PathStats, Security},
     sockets::{HostSockets, Sockets},
     stream::{Chunk, Home, Received, RecvHalf, SendHalf, Stream, send_all},
-    tuning::{KeepAlive, Setting, Tuning},
+    tuning::{Fec, KeepAlive, Setting, Tuning},
 };
 
 /// A way to carry streams between two hosts.

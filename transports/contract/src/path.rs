@@ -1,4 +1,4 @@
-use std::{fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,87 @@ pub struct PathStats {
     /// What protects the connection; `None` if nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<Security>,
+    /// What it took to bring everything across, where the protocol runs in this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arq: Option<Arq>,
+    /// What the protocol works with in this process, by the names of its options: those that were
+    /// asked for and those that were not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What a protocol that sends again what was lost (automatic repeat request) has counted at one end
+/// of a stream.
+///
+/// [`PathStats::retransmits`] is the sum of the causes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Arq {
+    /// Segments of all kinds that were sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segments_sent: Option<u64>,
+    /// Segments of all kinds that were received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segments_received: Option<u64>,
+    /// Segments sent again because no acknowledgement came in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_retransmits: Option<u64>,
+    /// Segments sent again because later ones were acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_retransmits: Option<u64>,
+    /// Segments sent again because a later one was acknowledged, and there was nothing else to send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_retransmits: Option<u64>,
+    /// Segments sent again in vain: an earlier transmission had arrived, as far as the sender can
+    /// tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spurious_retransmits: Option<u64>,
+    /// Segments of data received that had been received before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<u64>,
+    /// Datagrams received of which nothing was taken: of another conversation, malformed, or with
+    /// acknowledgements of what was never sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<u64>,
+    /// Questions for the peer's window while that was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_probes: Option<u64>,
+    /// Time in which data waited for nothing but a window: the own, the peer's, or that of
+    /// congestion control.
+    #[serde(
+        rename = "window_limited_us",
+        with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub window_limited: Option<Duration>,
+    /// Smoothed round-trip time by the protocol's own clock, which may be coarse, now.
+    #[serde(rename = "srtt_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>")]
+    pub srtt: Option<Duration>,
+    /// Mean deviation of the round-trip time by that clock, now.
+    #[serde(rename = "srttvar_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>")]
+    pub srttvar: Option<Duration>,
+    /// How long an acknowledgement is waited for at first, now.
+    #[serde(rename = "rto_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>")]
+    pub rto: Option<Duration>,
+    /// Datagrams of parity that were sent (forward error correction).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity_sent: Option<u64>,
+    /// Bytes of those datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity_bytes_sent: Option<u64>,
+    /// Datagrams of parity that were received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity_received: Option<u64>,
+    /// Datagrams that were rebuilt from others and parity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<u64>,
+    /// Datagrams of data that were missing, and could not be rebuilt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrecoverable: Option<u64>,
 }
 
 /// What protects a connection, and how this end knows whom it talks to.

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    num::{NonZeroU32, NonZeroU64},
+    num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64},
 };
 
 use schemars::JsonSchema;
@@ -75,6 +75,38 @@ pub struct Tuning {
     /// Send the first bytes before the handshake is over (`--zero-rtt`).
     #[serde(skip_serializing_if = "is_false")]
     pub zero_rtt: bool,
+    /// KCP's settings under a name that its users know (`--kcp-mode`); those below replace single
+    /// ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_mode: Option<String>,
+    /// How soon KCP sends again what was not acknowledged: 0, 1 or 2 (`--kcp-nodelay`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_nodelay: Option<u8>,
+    /// KCP's clock, in milliseconds (`--kcp-interval`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_interval_ms: Option<NonZeroU32>,
+    /// Acknowledgements of later data after which KCP sends again at once; 0 never does
+    /// (`--kcp-resend`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_resend: Option<u8>,
+    /// Whether KCP goes without congestion control (`--kcp-nc`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_nc: Option<bool>,
+    /// Segments that KCP has waiting or under way at most (`--kcp-sndwnd`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_sndwnd: Option<NonZeroU16>,
+    /// Segments that KCP holds for the reader at most (`--kcp-rcvwnd`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_rcvwnd: Option<NonZeroU16>,
+    /// KCP's longest datagram, in bytes of UDP payload (`--kcp-mtu`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_mtu: Option<NonZeroU16>,
+    /// When KCP sends: `batch` or `interval` (`--kcp-flush`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kcp_flush: Option<String>,
+    /// Forward error correction (`--fec`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fec: Option<Fec>,
 }
 
 impl Tuning {
@@ -108,6 +140,16 @@ impl Tuning {
             connections,
             resume,
             zero_rtt,
+            kcp_mode,
+            kcp_nodelay,
+            kcp_interval_ms,
+            kcp_resend,
+            kcp_nc,
+            kcp_sndwnd,
+            kcp_rcvwnd,
+            kcp_mtu,
+            kcp_flush,
+            fec,
         } = self;
         let flag = |on: &bool| on.then(|| on.to_string());
         let options = [
@@ -130,6 +172,16 @@ impl Tuning {
             ("connections", connections.map(|connections| connections.to_string())),
             ("resume", flag(resume)),
             ("zero_rtt", flag(zero_rtt)),
+            ("kcp_mode", kcp_mode.clone()),
+            ("kcp_nodelay", kcp_nodelay.map(|number| number.to_string())),
+            ("kcp_interval_ms", kcp_interval_ms.map(|interval| interval.to_string())),
+            ("kcp_resend", kcp_resend.map(|number| number.to_string())),
+            ("kcp_nc", kcp_nc.map(|on| on.to_string())),
+            ("kcp_sndwnd", kcp_sndwnd.map(|segments| segments.to_string())),
+            ("kcp_rcvwnd", kcp_rcvwnd.map(|segments| segments.to_string())),
+            ("kcp_mtu", kcp_mtu.map(|bytes| bytes.to_string())),
+            ("kcp_flush", kcp_flush.clone()),
+            ("fec", fec.map(|fec| fec.to_string())),
         ];
         options.into_iter().filter_map(|(option, value)| Some((option, value?))).collect()
     }
@@ -141,6 +193,17 @@ impl Tuning {
     /// [`Error::Unsupported`] for the first of them.
     pub fn without_connections(&self, transport: &'static str) -> Result<(), Error> {
         self.without(&["mtu", "ack_frequency", "connections", "resume", "zero_rtt"], transport)
+    }
+
+    /// Refuses every setting of a protocol that sends again, in this process, what was lost:
+    /// `transport` is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for the first of them.
+    pub fn without_repair(&self, transport: &'static str) -> Result<(), Error> {
+        self.without(&OF_KCP, transport)?;
+        self.without(&["fec"], transport)
     }
 
     /// Refuses these settings, which `transport` does not have.
@@ -168,6 +231,36 @@ impl Tuning {
                 answers.push(Setting::unsupported(option, value, transport));
             }
         }
+    }
+}
+
+/// What is KCP's alone.
+const OF_KCP: [&str; 9] = [
+    "kcp_mode",
+    "kcp_nodelay",
+    "kcp_interval_ms",
+    "kcp_resend",
+    "kcp_nc",
+    "kcp_sndwnd",
+    "kcp_rcvwnd",
+    "kcp_mtu",
+    "kcp_flush",
+];
+
+/// Forward error correction: so many datagrams of parity for so many of data, from any `data` of
+/// which the others can be rebuilt. Written `10:3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fec {
+    /// Datagrams of data in a group.
+    pub data: NonZeroU8,
+    /// Datagrams of parity in a group.
+    pub parity: NonZeroU8,
+}
+
+impl fmt::Display for Fec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.data, self.parity)
     }
 }
 

@@ -71,6 +71,7 @@ impl Transport for Memory {
     }
 
     fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_repair(self.name())?;
         tuning.without_connections(self.name())
     }
 

@@ -55,6 +55,7 @@ impl Options {
     /// [`Error::Unsupported`] for the first thing that QUIC does not have, or not so.
     pub(crate) fn new(tuning: &Tuning, transport: &'static str) -> Result<Self, Error> {
         tuning.without(&ABSENT, transport)?;
+        tuning.without_repair(transport)?;
         if transport == crate::DATAGRAMS {
             tuning.without(&OF_STREAMS, transport)?;
         }

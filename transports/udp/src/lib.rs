@@ -92,6 +92,7 @@ impl Transport for Udp {
     }
 
     fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        tuning.without_repair(self.name())?;
         tuning.without_connections(self.name())
     }
 

@@ -2,12 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    num::{NonZeroU32, NonZeroU64},
+    num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64},
     sync::Arc,
 };
 
 use super::scene::{Pair, message_len, on_a_thread, pattern, recv_exactly, send, within};
-use crate::{KeepAlive, Transport, Tuning};
+use crate::{Fec, KeepAlive, Transport, Tuning};
 
 /// The figures may be read while the halves work, from any thread, by several at once.
 pub async fn stats_may_be_read_from_anywhere(transport: Arc<dyn Transport>, at: SocketAddr) {
@@ -60,6 +60,16 @@ pub async fn tune_answers_every_question(transport: Arc<dyn Transport>, at: Sock
         connections: NonZeroU32::new(2),
         resume: true,
         zero_rtt: true,
+        kcp_mode: Some("fast2".to_owned()),
+        kcp_nodelay: Some(1),
+        kcp_interval_ms: NonZeroU32::new(20),
+        kcp_resend: Some(2),
+        kcp_nc: Some(true),
+        kcp_sndwnd: NonZeroU16::new(512),
+        kcp_rcvwnd: NonZeroU16::new(512),
+        kcp_mtu: NonZeroU16::new(1200),
+        kcp_flush: Some("batch".to_owned()),
+        fec: Some(Fec { data: NonZeroU8::MIN, parity: NonZeroU8::MIN }),
     };
     let settings = path.tune(&asked);
     let mut options: Vec<&str> = settings.iter().map(|setting| &*setting.option).collect();
