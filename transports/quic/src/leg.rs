@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf_socket::QuicPort;
+use polyperf_socket::{QuicPort, Worker};
 use polyperf_transport::{EarlyData, Mark, Security};
 use quinn::{
     ClientConfig, Connecting, Connection, ConnectionError, ConnectionId, Endpoint, EndpointConfig,
@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use crate::{
     BUFFERS, Kind, Shared,
     backlog::Backlog,
+    carrier::Carrier,
     error::{code, describe},
-    home::{Carrier, Worker},
     linger::Linger,
     options::{MAX_MTU, Options, Part},
     path::Carried,

@@ -31,10 +31,10 @@
 //! ```
 
 mod backlog;
+mod carrier;
 mod client;
 mod datagram;
 mod error;
-mod home;
 mod leg;
 mod linger;
 mod options;

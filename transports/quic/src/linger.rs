@@ -16,7 +16,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{PERF, home::Worker};
+use crate::PERF;
+use polyperf_socket::Worker;
 
 /// Streams that were dropped, and are not over.
 #[derive(Debug)]

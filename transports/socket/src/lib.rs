@@ -3,12 +3,16 @@
 //! A [`DatagramSocket`] sends and receives many datagrams with one call. An [`Endpoint`] is one
 //! flow over such a socket, whose two halves, [`DatagramSend`] and [`DatagramRecv`], transports wrap
 //! into theirs. [`UdpPorts`] are the listeners' side: one port for the flows of all peers and of
-//! several protocols, and a [`QuicPort`] for QUIC beside them.
+//! several protocols, and a [`QuicPort`] for QUIC beside them. A [`Door`] and [`open`](fn@open) are
+//! the two ends of how a flow is opened, and a [`Worker`] carries flows whose protocol runs in this
+//! process.
 
 mod endpoint;
+mod figures;
 mod flood;
 mod held;
 mod message;
+mod opening;
 mod port;
 mod recv;
 mod refusals;
@@ -18,12 +22,14 @@ mod socket;
 mod sys;
 mod traffic;
 mod wait;
+mod worker;
 
 use std::{io, net::SocketAddr, num::NonZeroU32};
 
 pub use crate::{
     endpoint::{Endpoint, PATIENCE},
     held::Train,
+    opening::{Cookie, Door, Id, Packet, Prefix, Sieve, dial, open},
     port::{
         Arrival, Flow, Judgement, PortCounts, PortOptions, PortShare, Protocol, QuicPort, Tag,
         UdpPorts,
@@ -33,6 +39,7 @@ pub use crate::{
     settings::{Buffers, set_pacing_rate, set_tos, setting},
     socket::DatagramSocket,
     traffic::Traffic,
+    worker::{Crew, Worker},
 };
 
 /// The longest datagram, in bytes: what IPv4 takes, less its header and UDP's.

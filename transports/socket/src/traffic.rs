@@ -16,14 +16,16 @@ pub struct Traffic {
 pub(crate) struct Direction {
     packets: AtomicU64,
     bytes: AtomicU64,
+    calls: AtomicU64,
 }
 
 impl Direction {
-    /// Counts `len` bytes in packets of `stride`.
+    /// Counts `len` bytes in packets of `stride`, for which it took one system call.
     pub(crate) fn add(&self, len: usize, stride: usize) {
         let packets = len.div_ceil(stride.max(1)).max(1);
         self.packets.fetch_add(packets as u64, Relaxed);
         self.bytes.fetch_add(len as u64, Relaxed);
+        self.calls.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn packets(&self) -> u64 {
@@ -54,6 +56,18 @@ impl Traffic {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.received.bytes.load(Relaxed)
+    }
+
+    /// Returns the system calls that sent.
+    #[must_use]
+    pub fn send_calls(&self) -> u64 {
+        self.sent.calls.load(Relaxed)
+    }
+
+    /// Returns the system calls that received, or the times that somebody else's did.
+    #[must_use]
+    pub fn recv_calls(&self) -> u64 {
+        self.received.calls.load(Relaxed)
     }
 
     /// Returns the datagrams received that had no bytes, and were skipped.

@@ -25,14 +25,13 @@
 //! ```
 
 mod client;
-mod packet;
 mod path;
 mod server;
 mod stream;
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
-use polyperf_socket::{MAX_DATAGRAM, PortOptions, UdpPorts};
+use polyperf_socket::{MAX_DATAGRAM, PortOptions, Prefix, UdpPorts};
 use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
@@ -110,6 +109,8 @@ impl Transport for Udp {
 }
 
 const NAME: &str = "udp";
+
+const PREFIX: Prefix = Prefix::new(b'u', 1);
 
 const LONGEST_MESSAGE: NonZeroUsize = NonZeroUsize::new(MAX_DATAGRAM).expect("not zero");
 

@@ -1,21 +1,14 @@
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
-use polyperf_socket::{Arrival, Flow, Judgement, PortCounts, PortShare, Protocol};
+use polyperf_socket::{
+    Arrival, Door, Flow, Judgement, Packet, PortCounts, PortShare, Protocol, Sieve,
+};
 use polyperf_transport::{
     AcceptError, Gate, Hello, Listener, Opening, Stream, Verdict, async_trait,
 };
 use tokio::sync::mpsc;
 
-use crate::{
-    NAME,
-    packet::{Baker, Id, Packet},
-    stream::{Sieve, stream},
-};
+use crate::{NAME, PREFIX, stream::stream};
 
 /// A UDP port that accepts flows.
 #[derive(Debug)]
@@ -58,9 +51,7 @@ impl Listener for UdpListener {
 /// Judges what comes from sources without a flow.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
-    gate: Arc<dyn Gate>,
-    baker: Baker,
-    since: Instant,
+    door: Door,
     accepted: mpsc::Sender<Result<Stream, AcceptError>>,
 }
 
@@ -71,31 +62,12 @@ impl Doorkeeper {
         accepted: mpsc::Sender<Result<Stream, AcceptError>>,
         now: Instant,
     ) -> Self {
-        Self { gate, baker: Baker::new(rand::random()), since: now, accepted }
-    }
-
-    fn judge_open(&self, arrival: &Arrival<'_>, opening: Attempt<'_>) -> Judgement {
-        let Attempt { id, cookie, hello } = opening;
-        if arrival.ended == Some(id) {
-            return Judgement::Drop;
-        }
-        let address = address(arrival.peer);
-        let epoch = self.since.elapsed().as_secs() / EPOCH.as_secs();
-        let proven = self.baker.knows(&cookie, &address, &id, hello, epoch);
-        let opening = Opening { peer: arrival.peer, hello: Hello::Own(hello), proven };
-        match self.gate.admit(&opening) {
-            Verdict::Accept => Judgement::Open(id),
-            Verdict::Challenge if !proven => {
-                let cookie = self.baker.bake(&address, &id, hello, epoch);
-                Judgement::Answer(Packet::Challenge { id, cookie }.encode())
-            }
-            Verdict::Challenge | Verdict::Refuse => Judgement::Drop,
-        }
+        Self { door: Door::new(PREFIX, gate, now), accepted }
     }
 
     fn judge_bare(&self, arrival: &Arrival<'_>) -> Judgement {
         let hello = Hello::Bare(arrival.bytes);
-        match self.gate.admit(&Opening { peer: arrival.peer, hello, proven: false }) {
+        match self.door.gate().admit(&Opening { peer: arrival.peer, hello, proven: false }) {
             Verdict::Accept => Judgement::Open([0; 16]),
             // It may be another protocol's.
             Verdict::Challenge | Verdict::Refuse => Judgement::Foreign,
@@ -109,26 +81,17 @@ impl Protocol for Doorkeeper {
     }
 
     fn judge(&self, arrival: &Arrival<'_>) -> Judgement {
-        match Packet::parse(arrival.bytes) {
-            Some(Packet::Open { id, cookie, hello }) => {
-                self.judge_open(arrival, Attempt { id, cookie, hello })
-            }
-            Some(Packet::Challenge { .. } | Packet::Accept { .. }) => Judgement::Drop,
+        match self.door.judge(arrival) {
+            Some(judgement) => judgement,
             None if arrival.bytes.len() <= LONGEST_WORD => self.judge_bare(arrival),
             None => Judgement::Foreign,
         }
     }
 
     fn opened(&self, flow: Flow, arrival: &Arrival<'_>) {
-        let endpoint = Arc::clone(flow.endpoint());
-        let opened = match Packet::parse(arrival.bytes) {
+        let opened = match Packet::parse(PREFIX, arrival.bytes) {
             Some(Packet::Open { id, hello, .. }) => {
-                let accept = Packet::Accept { id }.encode();
-                endpoint.send_now(&accept);
-                let sieve = Sieve::Server { id, hello: hello.into(), accept: accept.into() };
-                let attending = (Arc::clone(&endpoint), sieve.clone());
-                let keep = move |datagram: &[u8]| attending.1.keeps(datagram, &attending.0);
-                let halves = flow.into_attended_halves(hello, ATTENDANCE, keep);
+                let (halves, sieve) = flow.open(PREFIX, id, hello);
                 stream(halves, sieve)
             }
             _ => stream(flow.into_halves(arrival.bytes), Sieve::Open),
@@ -142,31 +105,6 @@ impl Protocol for Doorkeeper {
         let _ = self.accepted.try_send(Err(AcceptError::Exhausted(error)));
     }
 }
-
-#[derive(Debug, Clone, Copy)]
-struct Attempt<'a> {
-    id: Id,
-    cookie: [u8; 16],
-    hello: &'a [u8],
-}
-
-/// Returns the bytes by which a cookie knows an address.
-fn address(peer: SocketAddr) -> [u8; 18] {
-    let ip = match peer.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    let mut bytes = [0; 18];
-    bytes[..16].copy_from_slice(&ip.octets());
-    bytes[16..].copy_from_slice(&peer.port().to_be_bytes());
-    bytes
-}
-
-/// How long cookies are made alike; they are good for one to two of these.
-const EPOCH: Duration = Duration::from_secs(8);
-
-/// For how long a client that has not heard of its acceptance asks again.
-const ATTENDANCE: Duration = Duration::from_secs(6);
 
 /// The longest datagram that is shown to the gate as a bare word.
 const LONGEST_WORD: usize = 64;

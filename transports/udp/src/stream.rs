@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint};
+use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint, Sieve};
 use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf, Stream};
 
-use crate::{
-    packet::{Id, Packet},
-    path::UdpPath,
-};
+use crate::path::UdpPath;
 
 /// Returns the stream over a flow whose halves these are.
 pub(crate) fn stream((send, recv): (DatagramSend, DatagramRecv), sieve: Sieve) -> Stream {
@@ -74,44 +71,5 @@ impl RecvHalf for UdpRecv {
 
     fn block_for(&mut self, limit: Option<Duration>) {
         self.half.block_for(limit);
-    }
-}
-
-/// Tells the handshake's packets from data, which may be anything.
-///
-/// Nothing looser than the whole packet, with its random id, is taken for one.
-#[derive(Debug, Clone)]
-pub(crate) enum Sieve {
-    /// There was no handshake.
-    Open,
-    /// There is none, and nobody has answered yet.
-    Unanswered,
-    /// The server's end: the client may repeat its opening, and is told again that it is in.
-    Server { id: Id, hello: Box<[u8]>, accept: Box<[u8]> },
-    /// The client's end: the server may answer once for each time that it was asked.
-    Client { id: Id },
-}
-
-impl Sieve {
-    /// Returns whether `datagram` is data. A client that asks again is answered.
-    pub(crate) fn keeps(&self, datagram: &[u8], endpoint: &Endpoint) -> bool {
-        match self {
-            Self::Open | Self::Unanswered => true,
-            Self::Server { id, hello, accept } => {
-                let repeated = matches!(
-                    Packet::parse(datagram),
-                    Some(Packet::Open { id: its, hello: its_hello, .. })
-                        if its == *id && *its_hello == **hello
-                );
-                if repeated {
-                    endpoint.send_now(accept);
-                }
-                !repeated
-            }
-            Self::Client { id } => !matches!(
-                Packet::parse(datagram),
-                Some(Packet::Challenge { id: its, .. } | Packet::Accept { id: its }) if its == *id
-            ),
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use polyperf_socket::QuicPort;
+use polyperf_socket::{QuicPort, Worker};
 use polyperf_transport::{Guest, Hello, Home, Security, Stream};
 use quinn::{Connecting, Connection, RecvStream, SendStream, crypto::rustls::HandshakeData};
 use tokio::{
@@ -23,7 +23,6 @@ use crate::{
     client::OPENING,
     datagram::{self, Demux},
     error::{code, describe},
-    home::Worker,
     options::{Options, varint},
     path::{Carried, QuicPath},
     perf,

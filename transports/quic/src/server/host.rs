@@ -6,7 +6,7 @@ use std::{
 };
 
 use polyperf_certs::Fingerprint;
-use polyperf_socket::{QuicPort, UdpPorts, canonical};
+use polyperf_socket::{Crew, QuicPort, UdpPorts, Worker, canonical};
 use polyperf_transport::{AcceptError, Gate, Mark, Stream};
 use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     BUFFERS, Kind, Shared,
-    home::{Carrier, Crew, Worker},
+    carrier::Carrier,
     leg::endpoint_config,
     most_workers,
     options::{Options, Part},
@@ -82,7 +82,7 @@ impl Host {
             endpoint,
             port,
             carrier,
-            crew: Crew::new(Arc::clone(&worker), most_workers()),
+            crew: Crew::of(Arc::clone(&worker), "quic", most_workers()),
             config,
             limits: Arc::default(),
         };
@@ -190,7 +190,7 @@ impl Accepting {
                 return incoming.refuse();
             }
         };
-        let Some(worker) = self.crew.next() else { return incoming.refuse() };
+        let Ok(worker) = self.crew.next() else { return incoming.refuse() };
         self.carrier.choose(Arc::clone(&worker));
         let connecting = match incoming.accept_with(Arc::new(config)) {
             Ok(connecting) => connecting,

@@ -1,19 +1,17 @@
-//! The threads that carry connections.
+//! The threads that carry connections, for protocols that run in this process.
 
 use std::{
     future::Future,
     io,
-    net::UdpSocket,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Instant,
+    thread::ThreadId,
 };
 
 use polyperf_transport::Home;
-use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::{
     runtime::{Builder, EnterGuard, Handle},
     sync::oneshot,
@@ -24,8 +22,9 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A thread that carries connections, and whoever drives their streams. It ends with the last of
 /// them.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub struct Worker {
     handle: Handle,
+    thread: ThreadId,
     /// Streams that are being driven here.
     busy: Arc<AtomicUsize>,
     _stop: oneshot::Sender<()>,
@@ -33,21 +32,26 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a thread of this name.
-    pub(crate) fn start(name: &str) -> io::Result<Arc<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if there can be no more threads.
+    pub fn start(name: &str) -> io::Result<Arc<Self>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             // Nothing is ever sent: it ends when the worker is dropped.
             let _ = runtime.block_on(stopped);
             // What still waits for a system call elsewhere must not hold up the end.
             runtime.shutdown_background();
         })?;
-        Ok(Arc::new(Self { handle, busy: Arc::default(), _stop: stop }))
+        let thread = thread.thread().id();
+        Ok(Arc::new(Self { handle, thread, busy: Arc::default(), _stop: stop }))
     }
 
     /// Runs `work` here, and keeps the thread for as long as it takes.
-    pub(crate) fn run(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    pub fn run(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let worker = Arc::clone(self);
         self.handle.spawn(async move {
             work.await;
@@ -55,8 +59,14 @@ impl Worker {
         });
     }
 
+    /// Returns whether the calling thread is this one.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        std::thread::current().id() == self.thread
+    }
+
     /// Makes what is registered with a runtime from now on belong to this thread's.
-    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+    pub fn enter(&self) -> EnterGuard<'_> {
         self.handle.enter()
     }
 
@@ -87,65 +97,47 @@ impl Drop for Busy {
 
 /// Workers that share a listener's connections.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub struct Crew {
+    name: &'static str,
     workers: Mutex<Vec<Arc<Worker>>>,
     most: usize,
 }
 
 impl Crew {
-    /// Returns a crew of one, which grows to `most` as it is needed.
-    pub(crate) fn new(first: Arc<Worker>, most: usize) -> Self {
-        Self { workers: Mutex::new(vec![first]), most }
+    /// Returns a crew of nobody, which grows to `most` as it is needed. Its threads have this name,
+    /// and numbers.
+    #[must_use]
+    pub fn new(name: &'static str, most: usize) -> Self {
+        Self { name, workers: Mutex::default(), most }
     }
 
-    /// Returns who carries the next connection: the first of those with the least to do. One that
-    /// has nothing to do shares the endpoint's thread, so that a lone test has all on one thread.
-    pub(crate) fn next(&self) -> Option<Arc<Worker>> {
+    /// Returns a crew that has its `first` worker already.
+    #[must_use]
+    pub fn of(first: Arc<Worker>, name: &'static str, most: usize) -> Self {
+        Self { name, workers: Mutex::new(vec![first]), most }
+    }
+
+    /// Returns who carries the next connection: the first of those with the least to do, so that as
+    /// long as there is one thread without anything to do, there is no other.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if there is nobody, and there can be no thread.
+    pub fn next(&self) -> io::Result<Arc<Worker>> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let idlest = workers.iter().min_by_key(|worker| worker.busy()).cloned();
         let all_busy = idlest.as_ref().is_none_or(|worker| worker.busy() > 0);
-        if all_busy
-            && workers.len() < self.most
-            && let Ok(worker) = Worker::start(&format!("quic-{}", workers.len()))
-        {
-            workers.push(Arc::clone(&worker));
-            return Some(worker);
+        if !all_busy || workers.len() >= self.most.max(1) {
+            return idlest.ok_or_else(|| io::ErrorKind::NotFound.into());
         }
-        idlest
-    }
-}
-
-/// quinn's runtime: what it spawns goes to the worker that was chosen last.
-#[derive(Debug)]
-pub(crate) struct Carrier {
-    worker: Mutex<Arc<Worker>>,
-}
-
-impl Carrier {
-    pub(crate) fn new(worker: Arc<Worker>) -> Self {
-        Self { worker: Mutex::new(worker) }
-    }
-
-    /// Has whatever is spawned from now on run there.
-    pub(crate) fn choose(&self, worker: Arc<Worker>) {
-        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker;
-    }
-}
-
-impl Runtime for Carrier {
-    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
-        TokioRuntime.new_timer(at)
-    }
-
-    fn spawn(&self, future: Task) {
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner).run(future);
-    }
-
-    fn wrap_udp_socket(&self, _: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "sockets are made elsewhere"))
-    }
-
-    fn now(&self) -> Instant {
-        Instant::now()
+        match (Worker::start(&format!("{}-{}", self.name, workers.len())), idlest) {
+            (Ok(worker), _) => {
+                workers.push(Arc::clone(&worker));
+                Ok(worker)
+            }
+            // Who is there has to do.
+            (Err(_), Some(worker)) => Ok(worker),
+            (Err(error), None) => Err(error),
+        }
     }
 }

@@ -1,0 +1,87 @@
+//! The packets that open a flow; `docs/udp.md` has them byte by byte.
+
+use polyperf_transport::Hello;
+
+/// A packet of a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// From the client: let me in.
+    Open {
+        /// What the client calls its attempt.
+        id: Id,
+        /// All zeros before there was a challenge.
+        cookie: Cookie,
+        /// What the flow begins with.
+        hello: &'a [u8],
+    },
+    /// From the server: say that again, with this.
+    Challenge {
+        /// That of the Open.
+        id: Id,
+        /// What to say it again with.
+        cookie: Cookie,
+    },
+    /// From the server: the flow is open.
+    Accept {
+        /// That of the Open.
+        id: Id,
+    },
+}
+
+/// What a client calls its attempt: random, so that nobody else can speak of it.
+pub type Id = [u8; 16];
+
+/// What a server gives to whoever is at an address, and to nobody else.
+pub type Cookie = [u8; 16];
+
+impl<'a> Packet<'a> {
+    /// Returns the packet that `bytes` are; `None` if they are none.
+    #[must_use]
+    pub fn parse(prefix: Prefix, bytes: &'a [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&prefix.0)?;
+        let (&kind, rest) = rest.split_first()?;
+        let (&id, rest) = rest.split_first_chunk()?;
+        if kind == ACCEPT {
+            return rest.is_empty().then_some(Self::Accept { id });
+        }
+        let (&cookie, hello) = rest.split_first_chunk()?;
+        match kind {
+            OPEN if (1..=Hello::MAX).contains(&hello.len()) => {
+                Some(Self::Open { id, cookie, hello })
+            }
+            CHALLENGE if hello.is_empty() => Some(Self::Challenge { id, cookie }),
+            _ => None,
+        }
+    }
+
+    /// Returns the packet as it is sent.
+    #[must_use]
+    pub fn encode(&self, prefix: Prefix) -> Vec<u8> {
+        let (kind, id, cookie, hello): (_, _, &[u8], &[u8]) = match self {
+            Self::Open { id, cookie, hello } => (OPEN, id, cookie, hello),
+            Self::Challenge { id, cookie } => (CHALLENGE, id, cookie, &[]),
+            Self::Accept { id } => (ACCEPT, id, &[], &[]),
+        };
+        [&prefix.0[..], &[kind], id, cookie, hello].concat()
+    }
+}
+
+/// What every packet begins with: a byte that no QUIC packet begins with, whose protocol it is, and
+/// the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix([u8; 5]);
+
+impl Prefix {
+    /// Returns that of the protocol with this `letter`.
+    #[must_use]
+    pub const fn new(letter: u8, version: u8) -> Self {
+        Self([b'!', b'p', b'p', letter, version])
+    }
+}
+
+const OPEN: u8 = 1;
+const CHALLENGE: u8 = 2;
+const ACCEPT: u8 = 3;
+
+#[cfg(test)]
+mod tests;
