@@ -110,7 +110,7 @@ impl Transport for Udp {
 
 const NAME: &str = "udp";
 
-const PREFIX: Prefix = Prefix::new(b'u', 1);
+const PREFIX: Prefix = Prefix::of_messages(b'u', 1);
 
 const LONGEST_MESSAGE: NonZeroUsize = NonZeroUsize::new(MAX_DATAGRAM).expect("not zero");
 

@@ -72,7 +72,7 @@ impl<'a> Attempt<'a> {
         hello: &'a [u8],
         (send, recv): (DatagramSend, DatagramRecv),
     ) -> io::Result<Self> {
-        if hello.is_empty() || hello.len() > Hello::MAX {
+        if !prefix.permits(hello) {
             let text = format!("a hello of {} bytes, not 1 to {}", hello.len(), Hello::MAX);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }

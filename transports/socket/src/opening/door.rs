@@ -64,7 +64,8 @@ impl Door {
 
 impl Flow {
     /// Answers the Open with this `id` and `hello`, and returns the halves, of which the one that
-    /// receives begins with the hello, and what tells an Open that is repeated from data.
+    /// receives begins with `first`, if that is anything, and what tells an Open that is repeated
+    /// from data.
     ///
     /// Until it first has to wait, the current runtime sees to clients that have not heard.
     #[must_use]
@@ -73,6 +74,7 @@ impl Flow {
         prefix: Prefix,
         id: Id,
         hello: &[u8],
+        first: &[u8],
     ) -> ((DatagramSend, DatagramRecv), Sieve) {
         let endpoint = Arc::clone(self.endpoint());
         let accept = Packet::Accept { id }.encode(prefix);
@@ -80,7 +82,7 @@ impl Flow {
         let sieve = Sieve::Server { prefix, id, hello: hello.into(), accept: accept.into() };
         let attending = sieve.clone();
         let keep = move |datagram: &[u8]| attending.keeps(datagram, &endpoint);
-        (self.into_attended_halves(hello, ATTENDANCE, keep), sieve)
+        (self.into_attended_halves(first, ATTENDANCE, keep), sieve)
     }
 }
 

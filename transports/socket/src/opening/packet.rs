@@ -38,7 +38,7 @@ impl<'a> Packet<'a> {
     /// Returns the packet that `bytes` are; `None` if they are none.
     #[must_use]
     pub fn parse(prefix: Prefix, bytes: &'a [u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&prefix.0)?;
+        let rest = bytes.strip_prefix(&prefix.bytes)?;
         let (&kind, rest) = rest.split_first()?;
         let (&id, rest) = rest.split_first_chunk()?;
         if kind == ACCEPT {
@@ -46,9 +46,7 @@ impl<'a> Packet<'a> {
         }
         let (&cookie, hello) = rest.split_first_chunk()?;
         match kind {
-            OPEN if (1..=Hello::MAX).contains(&hello.len()) => {
-                Some(Self::Open { id, cookie, hello })
-            }
+            OPEN if prefix.permits(hello) => Some(Self::Open { id, cookie, hello }),
             CHALLENGE if hello.is_empty() => Some(Self::Challenge { id, cookie }),
             _ => None,
         }
@@ -62,20 +60,37 @@ impl<'a> Packet<'a> {
             Self::Challenge { id, cookie } => (CHALLENGE, id, cookie, &[]),
             Self::Accept { id } => (ACCEPT, id, &[], &[]),
         };
-        [&prefix.0[..], &[kind], id, cookie, hello].concat()
+        [&prefix.bytes[..], &[kind], id, cookie, hello].concat()
     }
 }
 
 /// What every packet begins with: a byte that no QUIC packet begins with, whose protocol it is, and
 /// the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prefix([u8; 5]);
+pub struct Prefix {
+    bytes: [u8; 5],
+    /// Bytes of the shortest hello.
+    least: usize,
+}
 
 impl Prefix {
-    /// Returns that of the protocol with this `letter`.
+    /// Returns that of the protocol with this `letter`, which carries messages: a hello is one, and
+    /// not empty.
     #[must_use]
-    pub const fn new(letter: u8, version: u8) -> Self {
-        Self([b'!', b'p', b'p', letter, version])
+    pub const fn of_messages(letter: u8, version: u8) -> Self {
+        Self { bytes: [b'!', b'p', b'p', letter, version], least: 1 }
+    }
+
+    /// Returns that of the protocol with this `letter`, which carries bytes, of which a hello may
+    /// have none.
+    #[must_use]
+    pub const fn of_bytes(letter: u8, version: u8) -> Self {
+        Self { least: 0, ..Self::of_messages(letter, version) }
+    }
+
+    /// Returns whether a flow may begin with `hello`.
+    pub(super) fn permits(self, hello: &[u8]) -> bool {
+        (self.least..=Hello::MAX).contains(&hello.len())
     }
 }
 

@@ -26,7 +26,7 @@ impl Flow {
         self.endpoint.peer()
     }
 
-    /// Returns the halves, of which the one that receives begins with `first`.
+    /// Returns the halves, of which the one that receives begins with `first`, if that is anything.
     #[must_use]
     pub fn into_halves(self, first: &[u8]) -> (DatagramSend, DatagramRecv) {
         self.halves(first, None)

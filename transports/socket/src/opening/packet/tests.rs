@@ -32,8 +32,19 @@ fn a_challenge_is_no_longer_than_any_opening_and_an_acceptance_shorter() {
 }
 
 #[test]
+fn where_bytes_are_carried_a_hello_may_be_empty() {
+    let bytes = Prefix::of_bytes(b'u', 1);
+    let open = Packet::Open { id: [1; 16], cookie: [2; 16], hello: b"" };
+    let encoded = open.encode(bytes);
+    assert_eq!(Packet::parse(bytes, &encoded), Some(open));
+    assert_eq!(Packet::parse(PREFIX, &encoded), None);
+    let challenge = Packet::Challenge { id: [1; 16], cookie: [2; 16] }.encode(bytes);
+    assert!(challenge.len() <= encoded.len());
+}
+
+#[test]
 fn no_packet_can_be_taken_for_quic() {
-    assert_eq!(PREFIX.0[0] & 0x40, 0);
+    assert_eq!(PREFIX.bytes[0] & 0x40, 0);
 }
 
 fn attempt(bytes: &[u8]) {
@@ -88,6 +99,6 @@ impl Dice {
 }
 
 /// That of the udp transport, whose packets the corpus has.
-const PREFIX: Prefix = Prefix::new(b'u', 1);
+const PREFIX: Prefix = Prefix::of_messages(b'u', 1);
 
 const TELLING: &[u8] = b"\0\x01\x02\x03\x04!pu9\x40\xff";

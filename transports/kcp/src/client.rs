@@ -1,0 +1,115 @@
+//! The end that opens flows.
+
+use std::{
+    io,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Instant,
+};
+
+use polyperf_socket::{Crew, DatagramRecv, DatagramSend, Endpoint, Id, Sieve, dial};
+use polyperf_transport::{Connection, Error, Hello, Peer, Sockets, Stream, async_trait};
+
+use crate::{
+    Conversation, PREFIX, conv,
+    flow::{Flow, Parts},
+    half::stream,
+    settings::Settings,
+};
+
+/// A peer to open flows to. Nothing is shared between them but the threads that drive them.
+#[derive(Debug)]
+pub(crate) struct KcpConnection {
+    sockets: Arc<dyn Sockets>,
+    peer: Peer,
+    settings: Settings,
+    crew: Arc<Crew>,
+    opened: AtomicU16,
+}
+
+impl KcpConnection {
+    pub(crate) fn new(
+        sockets: Arc<dyn Sockets>,
+        peer: Peer,
+        settings: Settings,
+        crew: Arc<Crew>,
+    ) -> Self {
+        Self { sockets, peer, settings, crew, opened: AtomicU16::new(0) }
+    }
+
+    fn endpoint(&self) -> io::Result<Arc<Endpoint>> {
+        let nth = self.opened.fetch_add(1, Ordering::Relaxed);
+        let endpoint = dial(&self.sockets, &self.peer, nth)?;
+        ask_for_room(&endpoint, &self.settings);
+        endpoint.tune(&self.peer.tuning);
+        Ok(Arc::new(endpoint))
+    }
+
+    /// Returns what the attempt is called: by what the listener knows the test by, if it has been
+    /// told.
+    fn id(&self) -> Id {
+        let mut id: Id = rand::random();
+        if let Some(mark) = &self.peer.mark {
+            id[..mark.len()].copy_from_slice(mark);
+        }
+        id
+    }
+
+    async fn open(&self, hello: Hello<'_>) -> io::Result<Stream> {
+        let endpoint = self.endpoint()?;
+        let halves = (DatagramSend::new(Arc::clone(&endpoint)), DatagramRecv::new(endpoint));
+        let worker = self.crew.next()?;
+        let began = Instant::now();
+        let (halves, sieve, settings, conv, first) = match hello {
+            Hello::Own(hello) => {
+                let id = self.id();
+                let halves = polyperf_socket::open(PREFIX, id, hello, halves).await?;
+                let sieve = Sieve::Client { prefix: PREFIX, id };
+                (halves, sieve, self.settings.among_ourselves(), conv::of_hello(hello), &[][..])
+            }
+            Hello::Bare(bytes) => {
+                let settings = self.settings.with_strangers();
+                (halves, Sieve::Open, settings, conv::any(rand::random()), bytes)
+            }
+        };
+        let handshake = matches!(sieve, Sieve::Client { .. }).then(|| began.elapsed());
+        let mut conversation = Conversation::new(conv, settings.config, settings.fec)
+            .map_err(|mistakes| crate::invalid(&mistakes))?;
+        if conversation.send(first).map_err(io::Error::other)? < first.len() {
+            let text = format!("{} bytes are too many to begin with", first.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let hello = Vec::new();
+        let parts = Parts { conversation, halves, sieve, hello, worker, settings, handshake };
+        Ok(stream(Flow::start(parts)))
+    }
+}
+
+#[async_trait]
+impl Connection for KcpConnection {
+    async fn open(&self, hello: Hello<'_>) -> Result<Stream, Error> {
+        let opened = KcpConnection::open(self, hello).await;
+        opened.map_err(|source| Error::Connect { addr: self.peer.addr, source })
+    }
+
+    async fn close(&self) {}
+}
+
+/// Has the socket hold a whole window, as far as the system allows. The kernel counts what it uses
+/// itself, which for a datagram of usual length is half as much again.
+pub(crate) fn ask_for_room(endpoint: &Endpoint, settings: &Settings) {
+    let window = u32::from(settings.config.receive_window.get());
+    let Some(bytes) = NonZeroU32::new(window.saturating_mul(KERNELS_SHARE)) else { return };
+    if let Some(socket) = endpoint.own_socket()
+        && bytes > polyperf_socket::DEFAULT_BUFFERS
+        && let Err(error) = socket.force_buffers(bytes)
+    {
+        tracing::warn!(%error, bytes, "no buffer for a whole window can be had");
+    }
+}
+
+/// Bytes that Linux takes for a datagram of 1,400.
+const KERNELS_SHARE: u32 = 2304;

@@ -1,0 +1,49 @@
+//! KCP: a stream, or messages, reliably over UDP; and [`Kcp`], the transport.
+//!
+//! This is polyperf's own implementation of the protocol of skywind3000/kcp, on whose wire
+//! xtaci/kcp-go and others agree. An [`Engine`] is one end of a conversation, and a [`Conversation`]
+//! is that with the forward error correction of kcp-go around it; they have no socket and no clock.
+
+mod client;
+mod config;
+mod conv;
+mod conversation;
+mod engine;
+mod fec;
+mod flow;
+mod half;
+mod output;
+mod path;
+mod room;
+mod seq;
+mod server;
+mod settings;
+mod stats;
+mod transport;
+
+pub mod segment;
+
+pub use crate::{
+    config::{
+        Config, ConfigError, FlushPolicy, MAX_FRAGMENTS, MAX_MTU, MAX_WINDOW, Mode, Nodelay,
+        Profile,
+    },
+    conversation::{Conversation, First},
+    engine::{Dead, Engine, Flushed, Rejected, RoundTrips, TooLong},
+    fec::{FecConfig, FecError},
+    output::{Output, Train, Trains},
+    server::KcpListener,
+    stats::{FecStats, Rejections, Retransmits, Stats, Traffic},
+    transport::Kcp,
+};
+
+/// Returns the error for settings of which all that is wrong has been found.
+fn invalid(mistakes: &[ConfigError]) -> std::io::Error {
+    let mistakes: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    std::io::Error::new(std::io::ErrorKind::InvalidInput, mistakes.join("; "))
+}
+
+const NAME: &str = "kcp";
+
+/// What the packets that open a flow begin with.
+const PREFIX: polyperf_socket::Prefix = polyperf_socket::Prefix::of_bytes(b'k', 1);

@@ -1,0 +1,184 @@
+//! Where an engine writes its datagrams.
+
+use crate::segment::Segment;
+
+/// Datagrams one behind the other, in one buffer that is used again and again.
+///
+/// They are in the order in which they are to be sent. Neighbours of equal length form a
+/// [train](Self::trains), which a system with segmentation offload takes in one call.
+#[derive(Debug)]
+pub struct Output {
+    bytes: Vec<u8>,
+    /// Where each datagram ends.
+    ends: Vec<usize>,
+    /// Where the last datagram starts, while it may still grow.
+    open: Option<usize>,
+    limit: usize,
+}
+
+/// Datagrams that may be handed to the system together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Train<'a> {
+    /// The bytes of the datagrams, at least one.
+    pub bytes: &'a [u8],
+    /// How far apart datagrams start; the last one may be shorter.
+    pub stride: usize,
+}
+
+impl Output {
+    /// Returns an empty buffer that an engine stops to fill with data once it holds `limit` bytes.
+    ///
+    /// It ends up at most one datagram longer, but for acknowledgements, of which all find room, and
+    /// for parity. [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is good for most.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), ends: Vec::new(), open: None, limit }
+    }
+
+    /// What one call to the system takes.
+    pub const DEFAULT_LIMIT: usize = MAX_TRAIN_BYTES;
+
+    /// Forgets all datagrams.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.open = None;
+    }
+
+    /// Returns whether there is no datagram.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Returns how many datagrams there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns the datagrams one by one.
+    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|index| &self.bytes[self.place(index)])
+    }
+
+    /// Returns the datagrams in as few calls to the system as they can be sent with: up to 64 of
+    /// them, and 65,507 bytes, at a time.
+    pub fn trains(&self) -> Trains<'_> {
+        Trains { output: self, next: 0 }
+    }
+
+    /// Returns whether it holds as much as it should.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.limit
+    }
+
+    /// Writes `segment` into the last datagram, or into a new one with `headroom` free at its head
+    /// if the last would become longer than `mtu`. Returns whether it is a new one.
+    #[inline]
+    pub(crate) fn push(&mut self, segment: &Segment<'_>, mtu: usize, headroom: usize) -> bool {
+        let fits = |start| self.bytes.len() - start + segment.wire_len() <= mtu;
+        let new = !self.open.is_some_and(fits);
+        if new {
+            self.open = Some(self.bytes.len());
+            self.bytes.resize(self.bytes.len() + headroom, 0);
+            self.ends.push(self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&segment.header());
+        self.bytes.extend_from_slice(segment.payload);
+        if let Some(end) = self.ends.last_mut() {
+            *end = self.bytes.len();
+        }
+        new
+    }
+
+    /// Adds a datagram as it is.
+    pub(crate) fn push_whole(&mut self, parts: [&[u8]; 2]) {
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        self.ends.push(self.bytes.len());
+        self.open = None;
+    }
+
+    /// Returns a datagram for changes, and lets none grow any more.
+    pub(crate) fn datagram_mut(&mut self, index: usize) -> &mut [u8] {
+        self.open = None;
+        let place = self.place(index);
+        &mut self.bytes[place]
+    }
+
+    fn place(&self, index: usize) -> std::ops::Range<usize> {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = start.copied().unwrap_or(0);
+        start..self.ends.get(index).copied().unwrap_or(start)
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_LIMIT)
+    }
+}
+
+/// The trains of an [`Output`].
+#[derive(Debug)]
+pub struct Trains<'a> {
+    output: &'a Output,
+    next: usize,
+}
+
+impl<'a> Iterator for Trains<'a> {
+    type Item = Train<'a>;
+
+    fn next(&mut self) -> Option<Train<'a>> {
+        let Output { bytes, ends, .. } = self.output;
+        let first = self.output.place(self.next);
+        let stride = first.len();
+        let mut end = *ends.get(self.next)?;
+        let mut full = true;
+        for count in 1..=MAX_TRAIN {
+            self.next += 1;
+            let place = self.output.place(self.next);
+            let too_long = place.len() > stride || place.end - first.start > MAX_TRAIN_BYTES;
+            if place.is_empty() || too_long || !full || count == MAX_TRAIN {
+                break;
+            }
+            full = place.len() == stride;
+            end = place.end;
+        }
+        Some(Train { bytes: &bytes[first.start..end], stride })
+    }
+}
+
+/// The most datagrams that Linux cuts one buffer into.
+const MAX_TRAIN: usize = 64;
+
+const MAX_TRAIN_BYTES: usize = 65_507;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_equal_length_and_one_shorter_form_a_train() {
+        assert_eq!(trains(&[24, 100, 100, 100, 60, 100, 24]), [(1, 24), (4, 100), (2, 100)]);
+        assert_eq!(trains(&[60, 100]), [(1, 60), (1, 100)]);
+        assert_eq!(trains(&[]), []);
+    }
+
+    #[test]
+    fn a_train_is_no_longer_than_the_system_takes() {
+        assert_eq!(trains(&[10; 130]), [(64, 10), (64, 10), (2, 10)]);
+        assert_eq!(trains(&[1400; 50]), [(46, 1400), (4, 1400)]);
+    }
+
+    fn trains(lens: &[usize]) -> Vec<(usize, usize)> {
+        let mut output = Output::default();
+        for &len in lens {
+            output.push_whole([&vec![0; len], &[]]);
+        }
+        let trains = output.trains();
+        trains.map(|train| (train.bytes.chunks(train.stride).count(), train.stride)).collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! The end that accepts flows.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+use polyperf_socket::{
+    Arrival, Crew, Door, Flow as Opened, Judgement, Packet, PortCounts, PortShare, Protocol, Sieve,
+    Tag,
+};
+use polyperf_transport::{
+    AcceptError, Gate, Hello, Listener, Mark, Opening, Stream, Verdict, async_trait,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    Conversation, First, NAME, PREFIX,
+    client::ask_for_room,
+    conv,
+    flow::{Flow, Parts},
+    half::stream,
+    settings::Settings,
+};
+
+/// A port that accepts flows.
+#[derive(Debug)]
+pub struct KcpListener {
+    port: PortShare,
+    accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
+}
+
+impl KcpListener {
+    pub(crate) fn new(
+        port: PortShare,
+        accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
+    ) -> Self {
+        Self { port, accepted }
+    }
+
+    /// Returns what has been opened and dropped so far by all who share the port.
+    #[must_use]
+    pub fn counts(&self) -> PortCounts {
+        self.port.counts()
+    }
+}
+
+#[async_trait]
+impl Listener for KcpListener {
+    fn local_addr(&self) -> SocketAddr {
+        self.port.local_addr()
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    async fn accept(&mut self) -> Result<Stream, AcceptError> {
+        let closed = || AcceptError::Closed(io::ErrorKind::BrokenPipe.into());
+        self.accepted.recv().await.ok_or_else(closed)?
+    }
+}
+
+/// Judges what comes from sources without a flow.
+#[derive(Debug)]
+pub(crate) struct Doorkeeper {
+    door: Door,
+    /// Of flows that nobody has announced.
+    settings: Settings,
+    crew: Arc<Crew>,
+    accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+}
+
+impl Doorkeeper {
+    /// Returns one that hands what `gate` lets in over to `accepted`.
+    pub(crate) fn new(
+        gate: Arc<dyn Gate>,
+        settings: Settings,
+        crew: Arc<Crew>,
+        accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+    ) -> Self {
+        Self { door: Door::new(PREFIX, gate, Instant::now()), settings, crew, accepted }
+    }
+
+    /// A peer of another project begins with data, and is let in by that alone.
+    fn judge_bare(&self, arrival: &Arrival<'_>) -> Judgement {
+        let Some(First { conv, payload }) = First::of(arrival.bytes) else {
+            return Judgement::Foreign;
+        };
+        let tag = tag(conv);
+        if arrival.ended == Some(tag) {
+            return Judgement::Drop;
+        }
+        let opening = Opening { peer: arrival.peer, hello: Hello::Bare(payload), proven: false };
+        match self.door.gate().admit(&opening) {
+            Verdict::Accept => Judgement::Open(tag),
+            // It may be another protocol's.
+            Verdict::Challenge | Verdict::Refuse => Judgement::Foreign,
+        }
+    }
+
+    fn open(&self, opened: Opened, arrival: &Arrival<'_>) -> io::Result<Stream> {
+        let worker = self.crew.next()?;
+        let parts = match Packet::parse(PREFIX, arrival.bytes) {
+            Some(Packet::Open { id, hello, .. }) => {
+                let settings = self.announced(id).among_ourselves();
+                ask_for_room(opened.endpoint(), &settings);
+                let conversation = converse(conv::of_hello(hello), &settings)?;
+                let (halves, sieve) = opened.open(PREFIX, id, hello, &[]);
+                let hello = hello.to_vec();
+                Parts { conversation, halves, sieve, hello, worker, settings, handshake: None }
+            }
+            _ => {
+                let Some(First { conv, .. }) = First::of(arrival.bytes) else {
+                    return Err(io::ErrorKind::InvalidData.into());
+                };
+                let settings = self.settings.with_strangers();
+                ask_for_room(opened.endpoint(), &settings);
+                let conversation = converse(conv, &settings)?;
+                let (halves, sieve) = (opened.into_halves(arrival.bytes), Sieve::Open);
+                let hello = Vec::new();
+                Parts { conversation, halves, sieve, hello, worker, settings, handshake: None }
+            }
+        };
+        Ok(stream(Flow::start(parts)))
+    }
+
+    /// Returns what the test asks for that the client's attempt is called by.
+    fn announced(&self, id: [u8; 16]) -> Settings {
+        let mut mark = Mark::default();
+        let len = mark.len();
+        mark.copy_from_slice(&id[..len]);
+        let tuning = self.door.gate().announced(&mark);
+        // What KCP does not have was refused before the test was agreed on.
+        let settings = tuning.and_then(|tuning| Settings::new(&tuning).ok());
+        settings.unwrap_or(self.settings)
+    }
+}
+
+impl Protocol for Doorkeeper {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn judge(&self, arrival: &Arrival<'_>) -> Judgement {
+        self.door.judge(arrival).unwrap_or_else(|| self.judge_bare(arrival))
+    }
+
+    fn opened(&self, flow: Opened, arrival: &Arrival<'_>) {
+        let opened = self.open(flow, arrival).map_err(AcceptError::Exhausted);
+        // Where nobody accepts any more, the flow ends here.
+        let _ = self.accepted.try_send(opened);
+    }
+
+    fn failed(&self, error: io::Error) {
+        // If nobody has heard of the last failure yet, this one says nothing new.
+        let _ = self.accepted.try_send(Err(AcceptError::Exhausted(error)));
+    }
+}
+
+fn converse(conv: u32, settings: &Settings) -> io::Result<Conversation> {
+    Conversation::new(conv, settings.config, settings.fec)
+        .map_err(|mistakes| crate::invalid(&mistakes))
+}
+
+/// Returns what a flow is called that began with data of this conversation.
+fn tag(conv: u32) -> Tag {
+    let mut tag = Tag::default();
+    tag[..4].copy_from_slice(&conv.to_le_bytes());
+    tag
+}
