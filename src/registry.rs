@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use polyperf_certs::{Identity, KnownServers, Provider, Trust};
+use polyperf_kcp::Kcp;
 use polyperf_quic::{Quic, Settings};
 use polyperf_socket::UdpPorts;
 use polyperf_tcp::Tcp;
@@ -68,7 +69,8 @@ impl Registry {
         let quic = Quic::new(sockets(), Arc::clone(&ports), settings(security));
         Self::empty()
             .with(Arc::new(Tcp::new(sockets())))
-            .with(Arc::new(Udp::sharing(ports)))
+            .with(Arc::new(Udp::sharing(Arc::clone(&ports))))
+            .with(Arc::new(Kcp::sharing(ports)))
             .with(Arc::new(quic.streams()))
             .with(Arc::new(quic.datagrams()))
     }

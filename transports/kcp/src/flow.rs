@@ -11,11 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint, MAX_TRAIN, Sieve, Worker};
+use polyperf_socket::{
+    DatagramRecv, DatagramSend, Endpoint, MAX_DATAGRAM, MAX_TRAIN, Sieve, Worker,
+};
 use polyperf_transport::Chunk;
 use tokio::time::{Sleep, sleep_until};
 
-use crate::{Conversation, Flushed, Output, Stats, room::Room, settings::Settings};
+use crate::{Config, Conversation, Flushed, Output, Stats, room::Room, settings::Settings};
 
 /// One end of a conversation, as its halves, its driver and whoever reads its figures share it.
 ///
@@ -58,6 +60,10 @@ pub(crate) struct State {
     sent: usize,
     buf: Room,
     epoch: Instant,
+    /// When the socket was looked at last, since then.
+    now: Duration,
+    /// Segments that there has to be room for before more is taken.
+    enough: usize,
     /// Why it is over.
     failure: Option<Failure>,
     /// When the driver looks next without being woken.
@@ -100,6 +106,8 @@ impl Flow {
             sent: 0,
             buf: Room::new(MAX_TRAIN),
             epoch: Instant::now(),
+            now: Duration::ZERO,
+            enough: enough(&settings.config),
             failure: None,
             armed: None,
             driver: None,
@@ -129,7 +137,8 @@ impl Flow {
                 return Poll::Ready(Err(failure.error()));
             }
             // In a stream there is nothing too long.
-            let taken = state.conversation.send(bytes).unwrap_or(0);
+            let taken =
+                if state.has_room() { state.conversation.send(bytes).unwrap_or(0) } else { 0 };
             if taken > 0 {
                 self.look(&mut state, Wanted::Nothing);
                 return Poll::Ready(Ok(taken));
@@ -213,10 +222,9 @@ impl Flow {
         let Some(driver) = state.driver.clone().filter(|_| self.worker.is_here()) else {
             return state.wake_driver();
         };
-        let now = state.epoch.elapsed();
-        state.drive(&mut Context::from_waker(&driver), now, wanted);
+        state.drive(&mut Context::from_waker(&driver), wanted);
         self.publish(state);
-        let due = state.conversation.deadline(now);
+        let due = state.conversation.deadline(state.now);
         if due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed)) {
             state.wake_driver();
         }
@@ -254,14 +262,15 @@ enum Wanted {
 impl State {
     /// Receives, unless nothing is wanted, and sends, until there is what was wanted, or something
     /// for a half that waits, which is woken. Whatever has to be waited for wakes the task of `cx`.
-    fn drive(&mut self, cx: &mut Context<'_>, now: Duration, wanted: Wanted) {
+    fn drive(&mut self, cx: &mut Context<'_>, wanted: Wanted) {
         if wanted == Wanted::Nothing {
-            self.send(cx, now);
+            self.now = self.epoch.elapsed();
+            self.send(cx);
             return self.judge();
         }
         for _ in 0..ROUNDS {
-            let received = self.receive(cx, now);
-            self.send(cx, now);
+            let received = self.receive(cx);
+            self.send(cx);
             self.judge();
             let woken = self.wake_halves();
             if !received || self.failure.is_some() {
@@ -278,44 +287,53 @@ impl State {
     fn has(&self, wanted: Wanted) -> bool {
         match wanted {
             Wanted::Nothing | Wanted::Anything => false,
-            Wanted::Room => self.conversation.room() > 0,
+            Wanted::Room => self.has_room(),
             Wanted::Data => self.conversation.is_readable(),
         }
     }
 
+    /// Returns whether there is enough room for what one system call sends, or as much as there can
+    /// be: less is not worth a call while other data is under way.
+    fn has_room(&self) -> bool {
+        self.conversation.room() >= self.enough
+    }
+
     /// Returns whether there is something to be sent at this time.
     fn is_due(&self) -> bool {
-        let now = self.epoch.elapsed();
-        self.conversation.deadline(now).is_some_and(|due| due <= now)
+        self.conversation.deadline(self.now).is_some_and(|due| due <= self.now)
     }
 
     /// Receives what came together, and returns whether there was anything.
-    fn receive(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        let Self { recv, buf, sieve, conversation, .. } = self;
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self { recv, buf, sieve, conversation, epoch, now, .. } = self;
         let endpoint = Arc::clone(recv.endpoint());
         let buf = buf.bytes();
         let train = match recv.poll_recv(cx, buf, |datagram| sieve.keeps(datagram, &endpoint)) {
-            Poll::Pending => return false,
+            Poll::Pending => {
+                *now = epoch.elapsed();
+                return false;
+            }
             Poll::Ready(Ok(train)) => train,
             Poll::Ready(Err(error)) => {
                 self.fail(error.kind(), format!("receiving from {}: {error}", endpoint.peer()));
                 return false;
             }
         };
+        *now = epoch.elapsed();
         for datagram in buf[..train.len].chunks(train.stride.max(1)) {
             // What is rejected is counted there.
-            let _ = conversation.input(datagram, now);
+            let _ = conversation.input(datagram, *now);
         }
         true
     }
 
     /// Sends whatever is to be sent now, as far as the socket takes it.
-    fn send(&mut self, cx: &mut Context<'_>, now: Duration) {
+    fn send(&mut self, cx: &mut Context<'_>) {
         while self.failure.is_none() {
             if !self.send_output(cx) {
                 return;
             }
-            let all = self.conversation.flush(now, &mut self.output) == Flushed::All;
+            let all = self.conversation.flush(self.now, &mut self.output) == Flushed::All;
             if self.output.is_empty() {
                 return;
             }
@@ -372,7 +390,7 @@ impl State {
         let failed = self.failure.is_some();
         let conversation = &self.conversation;
         let readable = failed || conversation.is_readable() || conversation.is_ended();
-        let writable = failed || conversation.room() > 0;
+        let writable = failed || conversation.room() >= self.enough;
         let reads = readable && self.receiver.wake();
         let writes = writable && self.sender.wake();
         reads || writes
@@ -439,8 +457,9 @@ impl Driver {
                 state.conversation.finish();
                 self.leaves = Some(now + LINGER);
             }
-            state.drive(cx, now, Wanted::Anything);
+            state.drive(cx, Wanted::Anything);
             flow.publish(&state);
+            let now = state.now;
             let late = self.leaves.is_some_and(|leaves| now >= leaves);
             let done = state.failure.is_some() || late || state.conversation.is_drained();
             if state.is_left() && done {
@@ -488,6 +507,12 @@ impl fmt::Debug for State {
             .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns how many segments one system call sends, or half of the window if that is less.
+fn enough(config: &Config) -> usize {
+    let call = MAX_DATAGRAM / usize::from(config.mtu).max(1);
+    call.min(usize::from(config.send_window.get()) / 2).max(1)
 }
 
 /// For how long what was sent may still arrive when nobody uses the flow any more.

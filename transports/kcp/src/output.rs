@@ -26,10 +26,10 @@ pub struct Train<'a> {
 }
 
 impl Output {
-    /// Returns an empty buffer that an engine stops to fill with data once it holds `limit` bytes.
+    /// Returns an empty buffer that an engine stops to fill with data once another datagram would make
+    /// it longer than `limit` bytes.
     ///
-    /// It ends up at most one datagram longer, but for acknowledgements, of which all find room, and
-    /// for parity. [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is good for most.
+    /// It may still become longer by acknowledgements, of which all find room, and by parity. [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is good for most.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { bytes: Vec::new(), ends: Vec::new(), open: None, limit }
@@ -68,9 +68,10 @@ impl Output {
         Trains { output: self, next: 0 }
     }
 
-    /// Returns whether it holds as much as it should.
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= self.limit
+    /// Returns whether another datagram of `len` bytes is more than it should hold. For one there is
+    /// always room.
+    pub(crate) fn is_full(&self, len: u16) -> bool {
+        !self.bytes.is_empty() && self.bytes.len() + usize::from(len) > self.limit
     }
 
     /// Writes `segment` into the last datagram, or into a new one with `headroom` free at its head

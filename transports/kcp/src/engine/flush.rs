@@ -102,15 +102,15 @@ impl Engine {
         self.sender.find_due(now);
         let mut again = self.send_again(stamp, now, output);
         let mut admitted = 0;
-        while !output.is_full()
+        while !output.is_full(self.config.mtu)
             && let Some(sn) = self.sender.admit(window)
         {
             admitted += 1;
             self.put(sn, None, stamp, now, output);
         }
-        let limited = self.sender.waiting() > 0 && !output.is_full();
+        let limited = self.sender.waiting() > 0 && !output.is_full(self.config.mtu);
         self.limits.set(limited, self.peer_window == 0);
-        if self.config.early && admitted == 0 && !output.is_full() {
+        if self.config.early && admitted == 0 && !output.is_full(self.config.mtu) {
             self.sender.find_early();
             again = again.and(self.send_again(stamp, now, output));
         }
@@ -122,7 +122,7 @@ impl Engine {
                 congestion.on_timeout(window);
             }
         }
-        !again.unfinished && (self.sender.waiting() == 0 || !output.is_full())
+        !again.unfinished && (self.sender.waiting() == 0 || !output.is_full(self.config.mtu))
     }
 
     /// Sends again what was found, as far as there is room.
@@ -130,7 +130,7 @@ impl Engine {
         let mut again = Again::default();
         let mut index = 0;
         while let Some((sn, cause)) = self.sender.again(index) {
-            if output.is_full() {
+            if output.is_full(self.config.mtu) {
                 again.unfinished = true;
                 break;
             }
