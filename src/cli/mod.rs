@@ -13,6 +13,7 @@ pub mod exit;
 mod host;
 mod identity;
 mod iperf3;
+mod kcp;
 mod packets;
 mod quic;
 mod raw;

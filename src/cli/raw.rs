@@ -6,6 +6,7 @@ use super::{
     cert::RawCert,
     exit,
     identity::{RawPlace, RawTrust},
+    kcp::RawKcp,
     packets::RawPackets,
     quic::{RawQuic, RawTls},
 };
@@ -58,6 +59,8 @@ pub(super) struct RawClient {
     pub(super) packets: RawPackets,
     #[command(flatten)]
     pub(super) quic: RawQuic,
+    #[command(flatten)]
+    pub(super) kcp: RawKcp,
     #[command(flatten)]
     pub(super) tls: RawTls,
     #[command(flatten)]

@@ -8,6 +8,7 @@ use crate::{
 };
 
 use super::{
+    kcp,
     packets::{self, Here},
     quic,
     raw::{RawClient, RawTest},
@@ -117,7 +118,8 @@ fn tuning(raw: &RawClient, mistakes: &mut Mistakes) -> Tuning {
         ..Tuning::default()
     };
     let tuning = packets::tuning(&raw.packets, tuning, mistakes);
-    quic::tuning(&raw.quic, tuning, mistakes)
+    let tuning = quic::tuning(&raw.quic, tuning, mistakes);
+    kcp::tuning(&raw.kcp, tuning, mistakes)
 }
 
 /// Parses `RATE` or `RATE/BURST`; 0 is no rate.

@@ -3,6 +3,7 @@
 use super::{
     connection,
     figure::{self, UNKNOWN},
+    repair,
     row::{self, Row},
     safe,
     table::Table,
@@ -14,6 +15,7 @@ use crate::{
 
 pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
     let mut lines = paths(outcome, table, rows);
+    lines.extend(repair::lines(outcome, table, rows));
     lines.extend(rows.iter().filter_map(|row| arrivals(table, row)));
     lines.extend(rows.iter().filter_map(|row| lateness(outcome, table, row)));
     lines.extend(rows.iter().filter_map(|row| offload(outcome, table, row)));
@@ -114,7 +116,7 @@ fn arrivals(table: &Table, row: &Row) -> Option<String> {
 /// Returns how many datagrams of one flow went at once, if they did: of a path of its own, as what
 /// a connection's packets hold is the connection's affair.
 fn offload(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
-    if row.connection.is_some() {
+    if row.connection.is_some() || !row::is_of_datagrams(&outcome.info) {
         return None;
     }
     let at_once = |role| outcome.flow(row.flow?, role);

@@ -10,6 +10,7 @@ mod document;
 pub(crate) mod figure;
 mod iperf3;
 mod json;
+mod repair;
 mod row;
 pub(crate) mod safe;
 mod stream;

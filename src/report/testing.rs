@@ -265,6 +265,14 @@ pub(super) fn info(direction: Direction, streams: u16) -> TestInfo {
     }
 }
 
+/// Returns a test over the transport of this name.
+pub(super) fn over(transport: &str, direction: Direction, streams: u16) -> Outcome {
+    let mut outcome = outcome(direction, streams);
+    let info = Arc::make_mut(&mut outcome.info);
+    *info = changed(info.clone(), |fields| fields.transport = transport.to_owned());
+    outcome
+}
+
 pub(super) fn changed(mut info: TestInfo, change: impl FnOnce(&mut SpecFields)) -> TestInfo {
     let mut fields = info.spec.into_fields();
     change(&mut fields);

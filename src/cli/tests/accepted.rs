@@ -285,6 +285,29 @@ fn what_is_asked_of_connections_reaches_both_ends() {
 }
 
 #[test]
+fn what_is_asked_of_kcp_reaches_both_ends() {
+    let text = "client host --transport kcp --kcp-mode fast2 --kcp-nodelay 2 --kcp-interval 15 \
+                --kcp-resend 0 --kcp-nc 0 --kcp-sndwnd 16384 --kcp-rcvwnd 1 --kcp-mtu 65507 \
+                --kcp-flush interval --fec 10:3";
+    let expected = [
+        ("kcp_mode", "fast2"),
+        ("kcp_nodelay", "2"),
+        ("kcp_interval_ms", "15"),
+        ("kcp_resend", "0"),
+        ("kcp_nc", "false"),
+        ("kcp_sndwnd", "16384"),
+        ("kcp_rcvwnd", "1"),
+        ("kcp_mtu", "65507"),
+        ("kcp_flush", "interval"),
+        ("fec", "10:3"),
+    ];
+    let asked = client(text).spec.tuning.asked();
+    let asked: Vec<_> = asked.iter().map(|(option, value)| (*option, value.as_str())).collect();
+    assert_eq!(asked, expected);
+    assert_eq!(client("client host --kcp-nc 1").spec.tuning.kcp_nc, Some(true));
+}
+
+#[test]
 fn a_foreign_server_is_asked_for_what_it_can_do() {
     let text = "client host --transport quic --perf-alpn";
     for further in ["", "-R -t 5", "--bidir -n 1G", "-P 4 -l 64K -b 100M", "-T x -J -A 1"] {

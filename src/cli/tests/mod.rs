@@ -9,7 +9,7 @@ use std::ffi::OsString;
 
 use super::{CertArgs, ClientArgs, Command, Exit, ServerArgs, parse};
 
-const TRANSPORTS: [&str; 3] = ["tcp", "udp", "quic"];
+const TRANSPORTS: [&str; 4] = ["tcp", "udp", "kcp", "quic"];
 
 /// Parses a line, split at blanks.
 fn line(text: &str) -> Result<Command, Exit> {

@@ -112,6 +112,26 @@ fn values_out_of_range_are_refused_with_the_range() {
             assert_mistakes(&format!("client host {option} {value}"), &[&start]);
         }
     }
+    for (option, values) in [
+        ("--kcp-nodelay", ["3", "-1"]),
+        ("--kcp-interval", ["0", "5001"]),
+        ("--kcp-resend", ["256", "two"]),
+        ("--kcp-nc", ["2", "yes"]),
+        ("--kcp-sndwnd", ["0", "16385"]),
+        ("--kcp-rcvwnd", ["0", "16385"]),
+        ("--kcp-mtu", ["49", "65508"]),
+        ("--kcp-mode", ["turbo", "FAST"]),
+        ("--kcp-flush", ["never", "10"]),
+        ("--fec", ["10", "0:3"]),
+        ("--fec", ["255:1", "10:3:1"]),
+    ] {
+        for value in values {
+            assert_mistakes(
+                &format!("client host {option}={value}"),
+                &[&format!("{option} {value} ")],
+            );
+        }
+    }
     assert_mistakes("client host -P 4 --connections 5", &["--connections 5 is out of range: 1 to"]);
     assert_mistakes("client host -P 0 --connections 1", &["-P 0 is out of range"]);
 }
@@ -235,17 +255,17 @@ fn unknown_names_are_refused_with_what_is_known() {
     assert_mistakes("client host -Rx -J", &["-Rx is not an option"]);
     assert_mistakes("client host --t 5", &["--t is the start of several options"]);
     assert_mistakes(
-        "client host --transport kcp",
-        &["--transport kcp is not known: write tcp, udp, quic"],
+        "client host --transport sctp",
+        &["--transport sctp is not known: write tcp, udp, kcp, quic"],
     );
-    assert_mistakes("client host --control kcp", &["--control kcp is not known"]);
+    assert_mistakes("client host --control sctp", &["--control sctp is not known"]);
     assert_mistakes(
         "server --tls-provider openssl",
         &["--tls-provider openssl is not known: write ring, aws-lc-rs"],
     );
     assert_mistakes(
-        "compare --transport tcp,kcp",
-        &["--transport tcp,kcp has a name, kcp, that is not known"],
+        "compare --transport tcp,sctp",
+        &["--transport tcp,sctp has a name, sctp, that is not known"],
     );
     assert_mistakes("compare --transport tcp,tcp", &["--transport tcp,tcp has tcp twice"]);
     assert_mistakes(

@@ -1,6 +1,6 @@
 //! Connections as cells of a table for programs.
 
-use polyperf_transport::{EarlyData, Security};
+use polyperf_transport::{Arq, EarlyData, Security};
 use serde::Serialize;
 
 use super::{Carried, Connection};
@@ -40,11 +40,20 @@ pub(in crate::report) struct PathCells {
     resumed: Option<bool>,
     /// `not_attempted`, `accepted` or `rejected`.
     early_data: Option<EarlyData>,
+    timeout_retransmits: Option<u64>,
+    fast_retransmits: Option<u64>,
+    early_retransmits: Option<u64>,
+    spurious_retransmits: Option<u64>,
+    /// As the receiver counted.
+    duplicates: Option<u64>,
+    parity_bytes_sent: Option<u64>,
+    recovered: Option<u64>,
+    unrecoverable: Option<u64>,
 }
 
 impl PathCells {
     /// The names of the cells.
-    pub(in crate::report) const COLUMNS: [&str; 17] = [
+    pub(in crate::report) const COLUMNS: [&str; 25] = [
         "connection",
         "packets_lost",
         "congestion_events",
@@ -62,6 +71,14 @@ impl PathCells {
         "verified",
         "resumed",
         "early_data",
+        "timeout_retransmits",
+        "fast_retransmits",
+        "early_retransmits",
+        "spurious_retransmits",
+        "duplicates",
+        "parity_bytes_sent",
+        "recovered",
+        "unrecoverable",
     ];
 
     /// Returns what is known of an interval's row.
@@ -99,6 +116,10 @@ impl PathCells {
         let carried = connection.carried(row.sender).unwrap_or_default();
         let [client, server] = [Side::Client, Side::Server].map(|side| connection.security(side));
         let ends = || [client, server].into_iter().flatten();
+        let arq = |role| outcome.flow(flow, role)?.path.arq.as_ref();
+        let (sent, received) = (arq(Role::Sender), arq(Role::Receiver));
+        let sent = |figure: fn(&Arq) -> Option<u64>| sent.and_then(figure);
+        let received = |figure: fn(&Arq) -> Option<u64>| received.and_then(figure);
         let told = |word: fn(&Security) -> Option<&str>| cell(ends().find_map(word));
         Self {
             congestion_events: carried.congestion_events,
@@ -116,6 +137,14 @@ impl PathCells {
             verified: cell(client.and_then(|client| client.verified.as_deref())),
             resumed: ends().find_map(|end| end.resumed),
             early_data: ends().find_map(|end| end.early_data),
+            timeout_retransmits: sent(|arq| arq.timeout_retransmits),
+            fast_retransmits: sent(|arq| arq.fast_retransmits),
+            early_retransmits: sent(|arq| arq.early_retransmits),
+            spurious_retransmits: sent(|arq| arq.spurious_retransmits),
+            duplicates: received(|arq| arq.duplicates),
+            parity_bytes_sent: sent(|arq| arq.parity_bytes_sent),
+            recovered: received(|arq| arq.recovered),
+            unrecoverable: received(|arq| arq.unrecoverable),
             ..Self::of_row(row)
         }
     }

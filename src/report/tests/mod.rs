@@ -3,6 +3,7 @@
 mod connections;
 mod csv;
 mod json;
+mod repair;
 mod text;
 
 use std::{io, sync::Arc, time::Duration};

@@ -1,0 +1,126 @@
+//! What it took to bring everything across, by protocols that see to that in this process.
+
+use std::collections::BTreeMap;
+
+use polyperf_transport::{Arq, PathStats};
+
+use super::{connection, figure, row::Row, safe, table::Table};
+use crate::{
+    measure::{FlowId, FlowSummary, Role},
+    outcome::{Outcome, Side},
+};
+
+/// Returns how the flows worked, once for all that worked alike, and what each flow met with.
+pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
+    let mut lines = parameters(outcome);
+    for row in rows {
+        lines.extend(flow(outcome, &table.name(row), row).into_iter().flatten().flatten());
+    }
+    lines
+}
+
+/// Returns what was in force, of both ends at once where that is the same.
+fn parameters(outcome: &Outcome) -> Vec<String> {
+    let mut alike: Vec<(String, Vec<FlowId>)> = Vec::new();
+    for flow in outcome.info.flows.iter().map(|flow| flow.flow) {
+        let ends = [Side::Client, Side::Server].map(|side| path(outcome, side, flow));
+        let Some(told) = told(ends) else { continue };
+        match alike.iter_mut().find(|(known, _)| *known == told) {
+            Some((_, flows)) => flows.push(flow),
+            None => alike.push((told, vec![flow])),
+        }
+    }
+    let transport = safe::line(&outcome.info.spec.transport);
+    let line = |(told, flows): (String, Vec<FlowId>)| {
+        format!("{} {transport}: {told}", connection::name(&flows))
+    };
+    alike.into_iter().map(line).collect()
+}
+
+fn told([client, server]: [Option<&PathStats>; 2]) -> Option<String> {
+    let of = |path: Option<&PathStats>| path.map(|path| list(&path.parameters));
+    let [client, server] =
+        [of(client), of(server)].map(|told| told.filter(|told| !told.is_empty()));
+    match (client, server) {
+        (Some(client), Some(server)) if client != server => {
+            Some(format!("client {client}; server {server}"))
+        }
+        (client, server) => client.or(server),
+    }
+}
+
+fn list(parameters: &BTreeMap<String, String>) -> String {
+    let pairs = parameters.iter().take(MOST_PARAMETERS);
+    let pair =
+        |(name, value): (&String, &String)| format!("{} {}", safe::short(name), safe::short(value));
+    pairs.map(pair).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns what the sender of a flow sent again, what the receiver got too often, and what error
+/// correction did about it.
+fn flow(outcome: &Outcome, name: &str, row: &Row) -> Option<[Option<String>; 3]> {
+    let id = row.flow?;
+    let [sender, receiver] = [Role::Sender, Role::Receiver].map(|role| outcome.flow(id, role));
+    let arq = |flow: Option<&FlowSummary>| flow.and_then(|flow| flow.path.arq.clone());
+    let (sent, received) = (arq(sender), arq(receiver));
+    if sent.is_none() && received.is_none() {
+        return None;
+    }
+    let (sent, received) = (sent.unwrap_or_default(), received.unwrap_or_default());
+    let drops = receiver.and_then(|flow| flow.path.local_drops);
+    let lines = [again(&sent, &received, drops), clocks(&sent), correction(&sent, &received)];
+    Some(lines.map(|line| line.map(|line| format!("{name} {line}"))))
+}
+
+fn again(sent: &Arq, received: &Arq, drops: Option<u64>) -> Option<String> {
+    let count = |what: &str, count: Option<u64>| count.map(|count| format!("{what} {count}"));
+    let some = |what: &str, figure: Option<u64>| count(what, figure.filter(|&figure| figure > 0));
+    let parts = [
+        count("segments sent", sent.segments_sent),
+        count("again by timeout", sent.timeout_retransmits),
+        count("fast", sent.fast_retransmits),
+        count("early", sent.early_retransmits),
+        count("of these spurious", sent.spurious_retransmits),
+        count("duplicates received", received.duplicates),
+        some("rejected", received.rejected),
+        some("dropped by the receiver's host", drops),
+    ];
+    joined(parts)
+}
+
+fn clocks(sent: &Arq) -> Option<String> {
+    let millis = |what: &str, time: Option<std::time::Duration>| {
+        time.map(|time| format!("{what} {} ms", figure::millis(time)))
+    };
+    joined([
+        millis("limited by windows for", sent.window_limited),
+        millis("protocol's own srtt", sent.srtt),
+        millis("variation", sent.srttvar),
+        millis("retransmission timeout", sent.rto),
+    ])
+}
+
+fn correction(sent: &Arq, received: &Arq) -> Option<String> {
+    let parity = sent.parity_sent.map(|count| {
+        let bytes = figure::bytes(sent.parity_bytes_sent);
+        format!("error correction: parity sent {count} datagrams, {bytes}")
+    });
+    joined([
+        parity,
+        received.recovered.map(|count| format!("recovered {count}")),
+        received.unrecoverable.map(|count| format!("unrecoverable {count}")),
+    ])
+}
+
+fn joined<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn path(outcome: &Outcome, side: Side, flow: FlowId) -> Option<&PathStats> {
+    let flows = &outcome.side(side)?.flows;
+    flows.iter().find(|summary| summary.flow == flow).map(|summary| &summary.path)
+}
+
+/// What the other end says may be anything.
+const MOST_PARAMETERS: usize = 24;

@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use polyperf_transport::Arq;
+
+use super::{Format, of, testing};
+use crate::{
+    measure::Role,
+    outcome::{Outcome, Side},
+    report::testing::{HOSTILE, connections::with_paths},
+    spec::Direction,
+};
+
+/// Returns a test over KCP whose ends say what they did; with error correction, `parity` tells how
+/// much it took.
+fn over_kcp(streams: u16, parity: Option<u64>) -> Outcome {
+    let mut outcome = testing::over("kcp", Direction::Forward, streams);
+    for side in [Side::Client, Side::Server] {
+        let sends = side == Side::Client;
+        outcome = with_paths(outcome, side, |path| {
+            let arq = Arq {
+                segments_sent: Some(if sends { 1000 } else { 20 }),
+                segments_received: Some(if sends { 20 } else { 990 }),
+                timeout_retransmits: Some(1),
+                fast_retransmits: Some(5),
+                early_retransmits: Some(2),
+                spurious_retransmits: Some(3),
+                duplicates: Some(if sends { 0 } else { 4 }),
+                rejected: Some(0),
+                window_limited: Some(Duration::from_millis(1500)),
+                srtt: Some(Duration::from_millis(10)),
+                srttvar: Some(Duration::from_millis(2)),
+                rto: Some(Duration::from_millis(30)),
+                parity_sent: parity,
+                parity_bytes_sent: parity.map(|count| count * 1400),
+                recovered: parity.map(|count| count / 10),
+                unrecoverable: parity.map(|_| 1),
+                ..Arq::default()
+            };
+            path.arq = Some(arq);
+            path.parameters =
+                [("interval", "10"), ("sndwnd", "1024")].map(|(a, b)| (a.into(), b.into())).into();
+        });
+    }
+    outcome
+}
+
+fn shown(outcome: &Outcome) -> String {
+    testing::report(of(Format::Text), &testing::events(outcome))
+}
+
+#[test]
+fn what_was_sent_again_is_told_by_cause_and_beside_what_the_receiver_saw() {
+    let report = shown(&over_kcp(1, None));
+    for line in [
+        "[  1] kcp: interval 10, sndwnd 1024\n",
+        "[  1] segments sent 1000, again by timeout 1, fast 5, early 2, of these spurious 3, \
+         duplicates received 4\n",
+        "[  1] limited by windows for 1500 ms, protocol's own srtt 10.00 ms, variation 2.000 \
+         ms, retransmission timeout 30.00 ms\n",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+    assert!(!report.contains("error correction") && !report.contains("rejected"), "{report}");
+}
+
+#[test]
+fn what_error_correction_cost_stands_beside_what_it_brought() {
+    let report = shown(&over_kcp(1, Some(300)));
+    let line = "[  1] error correction: parity sent 300 datagrams, 410 KBytes, recovered 30, \
+                unrecoverable 1\n";
+    assert!(report.contains(line), "{report}");
+}
+
+#[test]
+fn flows_that_work_alike_are_told_of_once_and_ends_that_do_not_apart() {
+    let report = shown(&over_kcp(3, None));
+    assert_eq!(report.matches("interval 10").count(), 1, "{report}");
+    assert!(report.contains("[1-3] kcp: interval 10, sndwnd 1024\n"), "{report}");
+    let outcome = with_paths(over_kcp(1, None), Side::Server, |path| {
+        path.parameters.insert("interval".to_owned(), "20".to_owned());
+    });
+    let report = shown(&outcome);
+    let told = "[  1] kcp: client interval 10, sndwnd 1024; server interval 20, sndwnd 1024\n";
+    assert!(report.contains(told), "{report}");
+}
+
+#[test]
+fn what_a_peer_says_of_its_settings_is_no_part_of_the_report() {
+    let outcome = with_paths(over_kcp(1, None), Side::Server, |path| {
+        path.parameters = (0..1000).map(|at| (format!("{HOSTILE}{at}"), HOSTILE.into())).collect();
+    });
+    let report = shown(&outcome);
+    let line = report.lines().find(|line| line.contains("kcp: client")).unwrap();
+    assert!(line.len() < 8000 && !line.contains(char::is_control), "{line}");
+}
+
+#[test]
+fn a_table_has_what_was_sent_again_and_rebuilt() {
+    let outcome = over_kcp(1, Some(300));
+    let report = testing::report(of(Format::Csv), &testing::events(&outcome));
+    let total = report.lines().find(|line| line.starts_with("total,")).unwrap();
+    assert!(total.ends_with(",1,5,2,3,4,420000,30,1"), "{total}");
+    assert!(outcome.flow(outcome.info.flows[0].flow, Role::Sender).is_some());
+}
