@@ -7,6 +7,7 @@ use polyperf_kcp::Kcp;
 use polyperf_quic::{Quic, Settings};
 use polyperf_socket::UdpPorts;
 use polyperf_tcp::Tcp;
+use polyperf_tokio_kcp::TokioKcp;
 use polyperf_transport::{HostSockets, Sockets, Transport};
 use polyperf_udp::Udp;
 
@@ -70,7 +71,8 @@ impl Registry {
         Self::empty()
             .with(Arc::new(Tcp::new(sockets())))
             .with(Arc::new(Udp::sharing(Arc::clone(&ports))))
-            .with(Arc::new(Kcp::sharing(ports)))
+            .with(Arc::new(Kcp::sharing(Arc::clone(&ports))))
+            .with(Arc::new(TokioKcp::sharing(ports)))
             .with(Arc::new(quic.streams()))
             .with(Arc::new(quic.datagrams()))
     }

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
@@ -43,7 +42,7 @@ impl KcpConnection {
     fn endpoint(&self) -> io::Result<Arc<Endpoint>> {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let endpoint = dial(&self.sockets, &self.peer, nth)?;
-        ask_for_room(&endpoint, &self.settings);
+        endpoint.ask_for_window(self.settings.config.receive_window.get());
         endpoint.tune(&self.peer.tuning);
         Ok(Arc::new(endpoint))
     }
@@ -97,19 +96,3 @@ impl Connection for KcpConnection {
 
     async fn close(&self) {}
 }
-
-/// Has the socket hold a whole window, as far as the system allows. The kernel counts what it uses
-/// itself, which for a datagram of usual length is half as much again.
-pub(crate) fn ask_for_room(endpoint: &Endpoint, settings: &Settings) {
-    let window = u32::from(settings.config.receive_window.get());
-    let Some(bytes) = NonZeroU32::new(window.saturating_mul(KERNELS_SHARE)) else { return };
-    if let Some(socket) = endpoint.own_socket()
-        && bytes > polyperf_socket::DEFAULT_BUFFERS
-        && let Err(error) = socket.force_buffers(bytes)
-    {
-        tracing::warn!(%error, bytes, "no buffer for a whole window can be had");
-    }
-}
-
-/// Bytes that Linux takes for a datagram of 1,400.
-const KERNELS_SHARE: u32 = 2304;

@@ -12,9 +12,7 @@ use polyperf_transport::{
 use tokio::sync::mpsc;
 
 use crate::{
-    Conversation, First, NAME, PREFIX,
-    client::ask_for_room,
-    conv,
+    Conversation, First, NAME, PREFIX, conv,
     flow::{Flow, Parts},
     half::stream,
     settings::Settings,
@@ -101,7 +99,7 @@ impl Doorkeeper {
         let parts = match Packet::parse(PREFIX, arrival.bytes) {
             Some(Packet::Open { id, hello, .. }) => {
                 let settings = self.announced(id).among_ourselves();
-                ask_for_room(opened.endpoint(), &settings);
+                opened.endpoint().ask_for_window(settings.config.receive_window.get());
                 let conversation = converse(conv::of_hello(hello), &settings)?;
                 let (halves, sieve) = opened.open(PREFIX, id, hello, &[]);
                 let hello = hello.to_vec();
@@ -112,7 +110,7 @@ impl Doorkeeper {
                     return Err(io::ErrorKind::InvalidData.into());
                 };
                 let settings = self.settings.with_strangers();
-                ask_for_room(opened.endpoint(), &settings);
+                opened.endpoint().ask_for_window(settings.config.receive_window.get());
                 let conversation = converse(conv, &settings)?;
                 let (halves, sieve) = (opened.into_halves(arrival.bytes), Sieve::Open);
                 let hello = Vec::new();

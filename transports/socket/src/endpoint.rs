@@ -1,6 +1,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{DatagramSocket, Traffic, canonical, port::Lease, refusals::Refusals};
+use crate::{DEFAULT_BUFFERS, DatagramSocket, Traffic, canonical, port::Lease, refusals::Refusals};
 
 /// One flow of datagrams, as its two halves and whoever reads its figures share it.
 #[derive(Debug)]
@@ -91,6 +92,18 @@ impl Endpoint {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).set_patience(patience);
     }
 
+    /// Asks for a buffer that holds a window of so many datagrams of usual length, if that is more
+    /// than the usual one. What was granted is among the flow's figures.
+    pub fn ask_for_window(&self, datagrams: u16) {
+        let bytes = u32::from(datagrams) * KERNELS_SHARE;
+        if let (Some(socket), Some(bytes)) = (self.own_socket(), NonZeroU32::new(bytes))
+            && bytes > DEFAULT_BUFFERS
+        {
+            // With less, what finds no room is counted as dropped.
+            let _ = socket.force_buffers(bytes);
+        }
+    }
+
     /// Limits how many datagrams one send may carry.
     pub fn limit_gso(&self, segments: usize) {
         self.gso.fetch_min(segments, Relaxed);
@@ -154,6 +167,9 @@ impl Endpoint {
         refusals.note(Instant::now(), self.traffic.packets_received()).then_some(error)
     }
 }
+
+/// Bytes that Linux charges a receive buffer for a datagram of 1,400.
+const KERNELS_SHARE: u32 = 2304;
 
 /// How long a peer may seem to be gone, unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);

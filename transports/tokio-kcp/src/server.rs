@@ -1,0 +1,109 @@
+//! The end that accepts flows.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+use polyperf_socket::{
+    Arrival, Crew, Door, Flow as Opened, Judgement, Packet, PortCounts, PortShare, Protocol,
+};
+use polyperf_transport::{AcceptError, Gate, Listener, Mark, Stream, async_trait};
+use tokio::sync::mpsc;
+
+use crate::{NAME, PREFIX, flow::Flow, half::stream, hand_over::conv, settings::Settings};
+
+/// A port that accepts flows.
+#[derive(Debug)]
+pub struct TokioKcpListener {
+    port: PortShare,
+    accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
+}
+
+impl TokioKcpListener {
+    pub(crate) fn new(
+        port: PortShare,
+        accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
+    ) -> Self {
+        Self { port, accepted }
+    }
+
+    /// Returns what has been opened and dropped so far by all who share the port.
+    #[must_use]
+    pub fn counts(&self) -> PortCounts {
+        self.port.counts()
+    }
+}
+
+#[async_trait]
+impl Listener for TokioKcpListener {
+    fn local_addr(&self) -> SocketAddr {
+        self.port.local_addr()
+    }
+
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    async fn accept(&mut self) -> Result<Stream, AcceptError> {
+        let closed = || AcceptError::Closed(io::ErrorKind::BrokenPipe.into());
+        self.accepted.recv().await.ok_or_else(closed)?
+    }
+}
+
+/// Judges what comes from sources without a flow.
+#[derive(Debug)]
+pub(crate) struct Doorkeeper {
+    door: Door,
+    crew: Arc<Crew>,
+    accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+}
+
+impl Doorkeeper {
+    /// Returns one that hands what `gate` lets in over to `accepted`.
+    pub(crate) fn new(
+        gate: Arc<dyn Gate>,
+        crew: Arc<Crew>,
+        accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+    ) -> Self {
+        Self { door: Door::new(PREFIX, gate, Instant::now()), crew, accepted }
+    }
+
+    fn open(&self, opened: Opened, arrival: &Arrival<'_>) -> io::Result<Stream> {
+        let Some(Packet::Open { id, hello, .. }) = Packet::parse(PREFIX, arrival.bytes) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let worker = self.crew.next()?;
+        let mut mark = Mark::default();
+        let len = mark.len();
+        mark.copy_from_slice(&id[..len]);
+        // What the crate does not have was refused before the test was agreed on.
+        let announced = self.door.gate().announced(&mark);
+        let settings = announced.and_then(|tuning| Settings::new(&tuning).ok());
+        let settings = settings.unwrap_or_else(Settings::unasked);
+        let endpoint = Arc::clone(opened.endpoint());
+        endpoint.ask_for_window(settings.receive_window());
+        let ((_, recv), sieve) = opened.open(PREFIX, id, hello, &[]);
+        let flow = Flow::new(endpoint, Arc::clone(&worker), settings, hello.to_vec(), None);
+        worker.run(Arc::clone(&flow).follow(conv(id), recv, sieve));
+        Ok(stream(flow))
+    }
+}
+
+impl Protocol for Doorkeeper {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn judge(&self, arrival: &Arrival<'_>) -> Judgement {
+        self.door.judge(arrival).unwrap_or(Judgement::Foreign)
+    }
+
+    fn opened(&self, flow: Opened, arrival: &Arrival<'_>) {
+        let opened = self.open(flow, arrival).map_err(AcceptError::Exhausted);
+        // Where nobody accepts any more, the flow ends here.
+        let _ = self.accepted.try_send(opened);
+    }
+
+    fn failed(&self, error: io::Error) {
+        // If nobody has heard of the last failure yet, this one says nothing new.
+        let _ = self.accepted.try_send(Err(AcceptError::Exhausted(error)));
+    }
+}

@@ -1,0 +1,159 @@
+//! What flows are set to, and what does not disturb them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
+
+use std::{
+    future::{Future, poll_fn},
+    net::UdpSocket,
+    num::{NonZeroU8, NonZeroU16, NonZeroU32},
+    sync::Arc,
+    time::Duration,
+};
+
+use polyperf_tokio_kcp::{TokioKcp, TokioKcpListener};
+use polyperf_transport::{
+    Anyone, Chunk, Fec, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Peer, RecvHalf,
+    SendHalf, Stream, Transport, Tuning, Verdict, Visit,
+};
+
+fn tokio_kcp() -> TokioKcp {
+    TokioKcp::new(Arc::new(HostSockets::new()))
+}
+
+/// Lets in anyone, and has flows with its mark work as was agreed on.
+#[derive(Debug)]
+struct Agreed(Mark, Tuning);
+
+impl Gate for Agreed {
+    fn admit(&self, opening: &Opening<'_>) -> Verdict {
+        Anyone.admit(opening)
+    }
+
+    fn announced(&self, mark: &Mark) -> Option<Tuning> {
+        (*mark == self.0).then(|| self.1.clone())
+    }
+
+    fn receive(&self, _: &Guest<'_>) -> Option<Box<dyn Visit>> {
+        None
+    }
+}
+
+async fn pair(
+    gate: impl Gate,
+    tuning: Tuning,
+    mark: Option<Mark>,
+) -> (TokioKcpListener, Stream, Stream) {
+    let mut listener = tokio_kcp().bind("127.0.0.1:0".parse().unwrap(), Arc::new(gate)).unwrap();
+    let peer = Peer { tuning, mark, ..Peer::at(listener.local_addr()) };
+    let connection = tokio_kcp().connect(&peer).await.unwrap();
+    let (client, server) =
+        tokio::join!(within(connection.open(Hello::Own(HELLO))), within(listener.accept()));
+    let (client, mut server) = (client.unwrap(), server.unwrap());
+    assert_eq!(recv(&mut *server.recv, HELLO.len()).await, HELLO);
+    (listener, client, server)
+}
+
+async fn send(half: &mut dyn SendHalf, mut bytes: &[u8]) {
+    while let Some(chunk) = Chunk::whole(bytes) {
+        let sent = within(poll_fn(|cx| half.poll_send(cx, chunk))).await.unwrap();
+        bytes = &bytes[sent..];
+    }
+}
+
+async fn recv(half: &mut dyn RecvHalf, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        let got = within(poll_fn(|cx| half.poll_recv(cx, &mut bytes[filled..]))).await;
+        filled += got.unwrap().expect("more to come").len;
+    }
+    bytes
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("it takes too long")
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 + (at >> 8) * 7 + (at >> 16)).to_le_bytes()[0]).collect()
+}
+
+#[tokio::test]
+async fn what_a_test_asks_for_is_in_force_at_both_ends() {
+    let asked = Tuning {
+        kcp_mode: Some("fast2".to_owned()),
+        kcp_nodelay: Some(0),
+        kcp_interval_ms: NonZeroU32::new(25),
+        kcp_resend: Some(3),
+        kcp_nc: Some(false),
+        kcp_sndwnd: NonZeroU16::new(300),
+        kcp_rcvwnd: NonZeroU16::new(200),
+        kcp_mtu: NonZeroU16::new(1000),
+        kcp_flush: Some("interval".to_owned()),
+        ..Tuning::default()
+    };
+    let mark = [5; 12];
+    let gate = Agreed(mark, asked.clone());
+    let (_listener, client, server) = pair(gate, asked.clone(), Some(mark)).await;
+    for stream in [&client, &server] {
+        let parameters = stream.path.stats().parameters;
+        let told: Vec<_> = parameters.iter().map(|(k, v)| format!("{k} {v}")).collect();
+        let expected = "flush interval, interval 25, mtu 1000, nc 0, nodelay 0, rcvwnd 200, \
+                        resend 3, sndwnd 300";
+        assert_eq!(told.join(", "), expected);
+        assert!(stream.path.tune(&asked).iter().all(|answer| answer.refused.is_none()));
+        assert_eq!(stream.path.stats().retransmits, None, "the crate does not tell");
+    }
+}
+
+#[tokio::test]
+async fn what_the_crate_does_not_have_is_refused() {
+    let fec = Fec { data: NonZeroU8::MIN, parity: NonZeroU8::MIN };
+    for (tuning, says) in [
+        (Tuning { fec: Some(fec), ..Tuning::default() }, "--transport kcp"),
+        (Tuning { kcp_nodelay: Some(2), ..Tuning::default() }, "0 and 1"),
+        (Tuning { kcp_rcvwnd: NonZeroU16::new(64), ..Tuning::default() }, "128"),
+        (Tuning { kcp_interval_ms: NonZeroU32::new(5), ..Tuning::default() }, "10"),
+        (Tuning { kcp_mode: Some("slow".into()), ..Tuning::default() }, "fast3"),
+    ] {
+        let error = tokio_kcp().check(&tuning).expect_err("it is refused").to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn another_conversation_reaches_no_flow_not_even_from_the_peer() {
+    let (_listener, mut client, mut server) = pair(Anyone, Tuning::default(), None).await;
+    let mut segment = [0; 24];
+    segment[..4].copy_from_slice(&99_u32.to_le_bytes());
+    segment[4] = 81;
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..10 {
+        stranger.send_to(&segment, client.local).unwrap();
+        stranger.send_to(&segment, server.local).unwrap();
+    }
+    let sent = pattern(300_000);
+    let ((), got) =
+        tokio::join!(send(&mut *client.send, &sent), recv(&mut *server.recv, sent.len()));
+    assert!(got == sent);
+    let ((), got) =
+        tokio::join!(send(&mut *server.send, &sent), recv(&mut *client.recv, sent.len()));
+    assert!(got == sent);
+}
+
+#[tokio::test]
+async fn what_was_sent_arrives_when_the_sender_has_gone() {
+    let (_listener, mut client, mut server) = pair(Anyone, Tuning::default(), None).await;
+    let sent = pattern(1_000_000);
+    let sending = async {
+        send(&mut *client.send, &sent).await;
+        drop(client);
+    };
+    let ((), got) = tokio::join!(sending, recv(&mut *server.recv, sent.len()));
+    assert!(got == sent);
+    let end = within(poll_fn(|cx| server.recv.poll_recv(cx, &mut [0; 8]))).await;
+    assert_eq!(end.unwrap(), None);
+}
+
+const HELLO: &[u8] = b"a hello of thirty-seven bytes, exactly";
