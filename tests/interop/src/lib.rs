@@ -7,6 +7,7 @@ mod documents;
 mod figures;
 mod guests;
 mod identity;
+pub mod kcp_go;
 mod lanes;
 mod ours;
 mod peers;
