@@ -42,6 +42,12 @@ pub struct Config {
     /// Whether a segment of a stream without payload says that nothing follows. So do two ends that
     /// are of this project; other implementations take it for nothing.
     pub ends: bool,
+    /// Whether each datagram with acknowledgements of what came out of order is sent twice in a row.
+    ///
+    /// If the only one is lost, everything that it acknowledged is sent again, which is up to 58
+    /// segments. Other implementations would count the second as a further time that data was
+    /// overtaken.
+    pub repeat_acks: bool,
     /// The number of the first segment each way. All implementations begin with 0.
     pub first_sn: u32,
 }
@@ -144,6 +150,7 @@ impl Config {
             dead_link: 20,
             dead_after: Duration::from_secs(10),
             ends: false,
+            repeat_acks: false,
             first_sn: 0,
         }
     }

@@ -78,6 +78,8 @@ pub struct Engine {
     /// Whether the peer wants to know the window.
     tell: bool,
     silence: Silence,
+    /// Acknowledgements on their way out.
+    acks: Vec<(u32, u32)>,
     counts: Counts,
 }
 
@@ -124,6 +126,7 @@ impl Engine {
             peer_una: config.first_sn,
             tell: false,
             silence: Silence::default(),
+            acks: Vec::new(),
             counts: Counts::default(),
             config,
         })

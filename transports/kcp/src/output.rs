@@ -101,6 +101,11 @@ impl Output {
         new
     }
 
+    /// Lets no datagram grow any more.
+    pub(crate) fn close(&mut self) {
+        self.open = None;
+    }
+
     /// Adds a datagram as it is.
     pub(crate) fn push_whole(&mut self, parts: [&[u8]; 2]) {
         for part in parts {
@@ -112,7 +117,7 @@ impl Output {
 
     /// Returns a datagram for changes, and lets none grow any more.
     pub(crate) fn datagram_mut(&mut self, index: usize) -> &mut [u8] {
-        self.open = None;
+        self.close();
         let place = self.place(index);
         &mut self.bytes[place]
     }

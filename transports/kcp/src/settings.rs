@@ -74,6 +74,7 @@ impl Settings {
     /// and how a stream ends.
     pub(crate) fn among_ourselves(mut self) -> Self {
         self.config.ends = true;
+        self.config.repeat_acks = true;
         self.config.peer_window = self.config.receive_window;
         self
     }
@@ -82,6 +83,7 @@ impl Settings {
     /// before it is told.
     pub(crate) fn with_strangers(mut self) -> Self {
         self.config.ends = false;
+        self.config.repeat_acks = false;
         self.config.peer_window = STRANGERS_WINDOW;
         self
     }

@@ -6,7 +6,8 @@ use super::{Engine, moment::Moment, sender::Cause};
 use crate::{
     config::{Config, FlushPolicy},
     output::Output,
-    segment::{Command, Segment},
+    segment::{Command, HEADER, Segment},
+    seq::before,
     stats::Traffic,
 };
 
@@ -73,9 +74,26 @@ impl Engine {
     }
 
     fn acknowledge(&mut self, stamp: &Segment<'_>, output: &mut Output) {
-        while let Some((sn, ts)) = self.receiver.take_acknowledgement() {
-            let segment = Segment { cmd: Command::Ack, sn, ts, ..*stamp };
-            write(&segment, &self.config, output, &mut self.counts.sent);
+        let room = usize::from(self.config.mtu - self.config.headroom) / HEADER;
+        loop {
+            self.acks.clear();
+            let receiver = &mut self.receiver;
+            self.acks.extend(std::iter::from_fn(|| receiver.take_acknowledgement()).take(room));
+            // What is in order is acknowledged by whatever comes next.
+            let out_of_order = self.acks.iter().any(|&(sn, _)| !before(sn, stamp.una));
+            let times = if self.config.repeat_acks && out_of_order { 2 } else { 1 };
+            for time in 0..times {
+                if time > 0 {
+                    output.close();
+                }
+                for &(sn, ts) in &self.acks {
+                    let segment = Segment { cmd: Command::Ack, sn, ts, ..*stamp };
+                    write(&segment, &self.config, output, &mut self.counts.sent);
+                }
+            }
+            if self.acks.len() < room {
+                return;
+            }
         }
     }
 

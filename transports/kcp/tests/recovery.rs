@@ -1,0 +1,61 @@
+//! What is lost is sent again, and little else: the link knows the truth. Error correction has it
+//! arrive sooner.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
+
+mod lab;
+
+use std::time::Duration;
+
+use lab::{Ours, World, latencies, lossy, pattern};
+use polyperf_kcp::{Config, FlushPolicy};
+
+#[test]
+fn what_is_sent_again_is_what_was_lost() {
+    for flush in [FlushPolicy::Batch, FlushPolicy::Interval] {
+        for loss in [0.01, 0.05] {
+            let config = Config { flush, repeat_acks: true, ..Config::default() };
+            let sent = pattern(12_000_000);
+            let ends = (Ours::new(config), Ours::new(config));
+            let mut world = World::new(ends.0, ends.1, lossy(loss, 1), Duration::ZERO);
+            assert!(world.transfer(&sent, 100_000) == sent);
+            let lost = world.forward.stats().lost;
+            let stats = world.here.stats();
+            let again = stats.retransmits.total();
+            assert!(lost > 50, "only {lost} were lost");
+            assert!(
+                again * 10 >= lost * 8 && again * 10 <= lost * 12,
+                "{flush:?}, {loss}: {again} for {lost} that were lost, {stats:?}"
+            );
+            assert_eq!(stats.spurious == 0, again == lost, "{stats:?}");
+        }
+    }
+}
+
+#[test]
+fn acknowledgements_sent_once_cost_more_than_what_was_lost() {
+    let again = |repeat_acks| {
+        let config = Config { repeat_acks, ..Config::default() };
+        let ends = (Ours::new(config), Ours::new(config));
+        let mut world = World::new(ends.0, ends.1, lossy(0.05, 1), Duration::ZERO);
+        world.transfer(&pattern(12_000_000), 100_000);
+        world.here.stats().retransmits.total()
+    };
+    assert!(again(false) > again(true));
+}
+
+#[test]
+fn error_correction_lowers_the_latency_of_the_slowest_messages() {
+    for loss in [0.01, 0.05] {
+        let plain = latencies(None, loss, 1);
+        let corrected = latencies(Some("10:3".parse().unwrap()), loss, 1);
+        assert!(
+            corrected.percentile(99) < plain.percentile(99),
+            "{loss}: {:?} without, {:?} with",
+            plain.percentile(99),
+            corrected.percentile(99)
+        );
+        let fec = corrected.receiver.fec.unwrap();
+        assert!(fec.recovered > 0 && plain.receiver.fec.is_none());
+    }
+}
