@@ -7,7 +7,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use polyperf_kcp::KcpListener;
+use polyperf_socket::FlowListener;
 use polyperf_transport::{
     Chunk, Gate, Guest, Hello, Listener, Mark, Opening, RecvHalf, SendHalf, Stream, Tuning,
     Verdict, Visit,
@@ -138,7 +138,7 @@ pub fn request(way: Way, bytes: usize) -> Vec<u8> {
 /// # Panics
 ///
 /// If what comes is not what belongs there.
-pub async fn answer(listener: &mut KcpListener) -> Stream {
+pub async fn answer(listener: &mut FlowListener) -> Stream {
     let accepted = timeout(PATIENCE, listener.accept()).await.expect("somebody dials");
     let mut stream = accepted.expect("it can be accepted");
     let request = receive(&mut *stream.recv, 24).await;

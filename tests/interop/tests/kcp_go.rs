@@ -8,7 +8,8 @@ use std::{
 };
 
 use polyperf_interop::kcp_go::{KcpGoServer, Requests, Way, answer, dial, give, request, take};
-use polyperf_kcp::{Kcp, KcpListener};
+use polyperf_kcp::Kcp;
+use polyperf_socket::FlowListener;
 use polyperf_transport::{Fec, Hello, HostSockets, Peer, Stream, Transport, Tuning};
 
 /// How both ends work.
@@ -66,7 +67,7 @@ impl Case {
             .expect("it is possible")
     }
 
-    fn listener(self) -> KcpListener {
+    fn listener(self) -> FlowListener {
         let host = self.host.trim_matches(['[', ']']);
         let at = SocketAddr::new(host.parse().expect("an address"), 0);
         self.ours().bind(at, Arc::new(Requests)).expect("there is a port")

@@ -31,7 +31,6 @@ pub use crate::{
     engine::{Dead, Engine, Flushed, Rejected, RoundTrips, TooLong},
     fec::{FecConfig, FecError},
     output::{Output, Train, Trains},
-    server::KcpListener,
     stats::{FecStats, Rejections, Retransmits, Stats, Traffic},
     transport::Kcp,
 };

@@ -1,15 +1,11 @@
 //! The end that accepts flows.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use polyperf_socket::{
-    Arrival, Crew, Door, Flow as Opened, Judgement, Packet, PortCounts, PortShare, Protocol, Sieve,
-    Tag,
+    Accepted, Arrival, Crew, Door, Flow as Opened, Judgement, Packet, Protocol, Sieve, Tag,
 };
-use polyperf_transport::{
-    AcceptError, Gate, Hello, Listener, Mark, Opening, Stream, Verdict, async_trait,
-};
-use tokio::sync::mpsc;
+use polyperf_transport::{AcceptError, Gate, Hello, Mark, Opening, Stream, Verdict};
 
 use crate::{
     Conversation, First, NAME, PREFIX, conv,
@@ -18,44 +14,6 @@ use crate::{
     settings::Settings,
 };
 
-/// A port that accepts flows.
-#[derive(Debug)]
-pub struct KcpListener {
-    port: PortShare,
-    accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
-}
-
-impl KcpListener {
-    pub(crate) fn new(
-        port: PortShare,
-        accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
-    ) -> Self {
-        Self { port, accepted }
-    }
-
-    /// Returns what has been opened and dropped so far by all who share the port.
-    #[must_use]
-    pub fn counts(&self) -> PortCounts {
-        self.port.counts()
-    }
-}
-
-#[async_trait]
-impl Listener for KcpListener {
-    fn local_addr(&self) -> SocketAddr {
-        self.port.local_addr()
-    }
-
-    fn identity(&self) -> Option<String> {
-        None
-    }
-
-    async fn accept(&mut self) -> Result<Stream, AcceptError> {
-        let closed = || AcceptError::Closed(io::ErrorKind::BrokenPipe.into());
-        self.accepted.recv().await.ok_or_else(closed)?
-    }
-}
-
 /// Judges what comes from sources without a flow.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
@@ -63,7 +21,7 @@ pub(crate) struct Doorkeeper {
     /// Of flows that nobody has announced.
     settings: Settings,
     crew: Arc<Crew>,
-    accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+    accepted: Accepted,
 }
 
 impl Doorkeeper {
@@ -72,7 +30,7 @@ impl Doorkeeper {
         gate: Arc<dyn Gate>,
         settings: Settings,
         crew: Arc<Crew>,
-        accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+        accepted: Accepted,
     ) -> Self {
         Self { door: Door::new(PREFIX, gate, Instant::now()), settings, crew, accepted }
     }
@@ -143,13 +101,11 @@ impl Protocol for Doorkeeper {
 
     fn opened(&self, flow: Opened, arrival: &Arrival<'_>) {
         let opened = self.open(flow, arrival).map_err(AcceptError::Exhausted);
-        // Where nobody accepts any more, the flow ends here.
-        let _ = self.accepted.try_send(opened);
+        self.accepted.put(opened);
     }
 
     fn failed(&self, error: io::Error) {
-        // If nobody has heard of the last failure yet, this one says nothing new.
-        let _ = self.accepted.try_send(Err(AcceptError::Exhausted(error)));
+        self.accepted.put(Err(AcceptError::Exhausted(error)));
     }
 }
 

@@ -1,17 +1,11 @@
 use std::{net::SocketAddr, sync::Arc, thread};
 
-use polyperf_socket::{Crew, PortOptions, UdpPorts};
+use polyperf_socket::{Crew, FlowListener, PortOptions, UdpPorts};
 use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
-use tokio::sync::mpsc;
 
-use crate::{
-    NAME,
-    client::KcpConnection,
-    server::{Doorkeeper, KcpListener},
-    settings::Settings,
-};
+use crate::{NAME, client::KcpConnection, server::Doorkeeper, settings::Settings};
 
 /// The KCP transport.
 #[derive(Debug, Clone)]
@@ -57,13 +51,11 @@ impl Kcp {
     /// # Errors
     ///
     /// [`Error::Listen`] if the address cannot be had.
-    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<KcpListener, Error> {
-        let (accepted, accepts) = mpsc::channel(self.ports.options().max_flows.max(1));
-        let doorkeeper = Doorkeeper::new(gate, self.settings, crew(), accepted);
-        match self.ports.join(addr, Arc::new(doorkeeper)) {
-            Ok(port) => Ok(KcpListener::new(port, accepts)),
-            Err(source) => Err(Error::Listen { addr, source }),
-        }
+    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
+        FlowListener::join(&self.ports, addr, |accepted| {
+            Arc::new(Doorkeeper::new(gate, self.settings, crew(), accepted))
+        })
+        .map_err(|source| Error::Listen { addr, source })
     }
 }
 

@@ -30,7 +30,7 @@ use std::{io, net::SocketAddr, num::NonZeroU32};
 pub use crate::{
     endpoint::{Endpoint, PATIENCE},
     held::Train,
-    opening::{Cookie, Door, Id, Packet, Prefix, Sieve, dial, open},
+    opening::{Accepted, Cookie, Door, FlowListener, Id, Packet, Prefix, Sieve, dial, open},
     port::{
         Arrival, Flow, Judgement, PortCounts, PortOptions, PortShare, Protocol, QuicPort, Tag,
         UdpPorts,

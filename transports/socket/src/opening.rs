@@ -6,12 +6,14 @@
 mod attempt;
 mod cookie;
 mod door;
+mod listener;
 mod packet;
 mod sieve;
 
 pub use self::{
     attempt::{dial, open},
     door::Door,
+    listener::{Accepted, FlowListener},
     packet::{Cookie, Id, Packet, Prefix},
     sieve::Sieve,
 };

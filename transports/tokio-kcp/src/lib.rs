@@ -33,13 +33,11 @@ mod settings;
 
 use std::{net::SocketAddr, sync::Arc, thread};
 
-use polyperf_socket::{Crew, PortOptions, Prefix, UdpPorts};
+use polyperf_socket::{Crew, FlowListener, PortOptions, Prefix, UdpPorts};
 use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
-use tokio::sync::mpsc;
 
-pub use crate::server::TokioKcpListener;
 use crate::{client::TokioKcpConnection, server::Doorkeeper, settings::Settings};
 
 /// The transport.
@@ -73,12 +71,11 @@ impl TokioKcp {
     /// # Errors
     ///
     /// [`Error::Listen`] if the address cannot be had.
-    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<TokioKcpListener, Error> {
-        let (accepted, accepts) = mpsc::channel(self.ports.options().max_flows.max(1));
-        match self.ports.join(addr, Arc::new(Doorkeeper::new(gate, crew(), accepted))) {
-            Ok(port) => Ok(TokioKcpListener::new(port, accepts)),
-            Err(source) => Err(Error::Listen { addr, source }),
-        }
+    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
+        FlowListener::join(&self.ports, addr, |accepted| {
+            Arc::new(Doorkeeper::new(gate, crew(), accepted))
+        })
+        .map_err(|source| Error::Listen { addr, source })
     }
 }
 

@@ -1,68 +1,23 @@
 //! The end that accepts flows.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
-use polyperf_socket::{
-    Arrival, Crew, Door, Flow as Opened, Judgement, Packet, PortCounts, PortShare, Protocol,
-};
-use polyperf_transport::{AcceptError, Gate, Listener, Mark, Stream, async_trait};
-use tokio::sync::mpsc;
+use polyperf_socket::{Accepted, Arrival, Crew, Door, Flow as Opened, Judgement, Packet, Protocol};
+use polyperf_transport::{AcceptError, Gate, Mark, Stream};
 
 use crate::{NAME, PREFIX, flow::Flow, half::stream, hand_over::conv, settings::Settings};
-
-/// A port that accepts flows.
-#[derive(Debug)]
-pub struct TokioKcpListener {
-    port: PortShare,
-    accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
-}
-
-impl TokioKcpListener {
-    pub(crate) fn new(
-        port: PortShare,
-        accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
-    ) -> Self {
-        Self { port, accepted }
-    }
-
-    /// Returns what has been opened and dropped so far by all who share the port.
-    #[must_use]
-    pub fn counts(&self) -> PortCounts {
-        self.port.counts()
-    }
-}
-
-#[async_trait]
-impl Listener for TokioKcpListener {
-    fn local_addr(&self) -> SocketAddr {
-        self.port.local_addr()
-    }
-
-    fn identity(&self) -> Option<String> {
-        None
-    }
-
-    async fn accept(&mut self) -> Result<Stream, AcceptError> {
-        let closed = || AcceptError::Closed(io::ErrorKind::BrokenPipe.into());
-        self.accepted.recv().await.ok_or_else(closed)?
-    }
-}
 
 /// Judges what comes from sources without a flow.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
     door: Door,
     crew: Arc<Crew>,
-    accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+    accepted: Accepted,
 }
 
 impl Doorkeeper {
     /// Returns one that hands what `gate` lets in over to `accepted`.
-    pub(crate) fn new(
-        gate: Arc<dyn Gate>,
-        crew: Arc<Crew>,
-        accepted: mpsc::Sender<Result<Stream, AcceptError>>,
-    ) -> Self {
+    pub(crate) fn new(gate: Arc<dyn Gate>, crew: Arc<Crew>, accepted: Accepted) -> Self {
         Self { door: Door::new(PREFIX, gate, Instant::now()), crew, accepted }
     }
 
@@ -98,12 +53,10 @@ impl Protocol for Doorkeeper {
 
     fn opened(&self, flow: Opened, arrival: &Arrival<'_>) {
         let opened = self.open(flow, arrival).map_err(AcceptError::Exhausted);
-        // Where nobody accepts any more, the flow ends here.
-        let _ = self.accepted.try_send(opened);
+        self.accepted.put(opened);
     }
 
     fn failed(&self, error: io::Error) {
-        // If nobody has heard of the last failure yet, this one says nothing new.
-        let _ = self.accepted.try_send(Err(AcceptError::Exhausted(error)));
+        self.accepted.put(Err(AcceptError::Exhausted(error)));
     }
 }

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use polyperf_tokio_kcp::{TokioKcp, TokioKcpListener};
+use polyperf_socket::FlowListener;
+use polyperf_tokio_kcp::TokioKcp;
 use polyperf_transport::{
     Anyone, Chunk, Fec, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Peer, RecvHalf,
     SendHalf, Stream, Transport, Tuning, Verdict, Visit,
@@ -42,7 +43,7 @@ async fn pair(
     gate: impl Gate,
     tuning: Tuning,
     mark: Option<Mark>,
-) -> (TokioKcpListener, Stream, Stream) {
+) -> (FlowListener, Stream, Stream) {
     let mut listener = tokio_kcp().bind("127.0.0.1:0".parse().unwrap(), Arc::new(gate)).unwrap();
     let peer = Peer { tuning, mark, ..Peer::at(listener.local_addr()) };
     let connection = tokio_kcp().connect(&peer).await.unwrap();

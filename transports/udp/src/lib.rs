@@ -31,13 +31,11 @@ mod stream;
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
-use polyperf_socket::{MAX_DATAGRAM, PortOptions, Prefix, UdpPorts};
+use polyperf_socket::{FlowListener, MAX_DATAGRAM, PortOptions, Prefix, UdpPorts};
 use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
-use tokio::sync::mpsc;
 
-pub use crate::server::UdpListener;
 use crate::{client::UdpConnection, server::Doorkeeper};
 
 /// The UDP transport.
@@ -70,13 +68,11 @@ impl Udp {
     /// # Errors
     ///
     /// [`Error::Listen`] if the address cannot be had.
-    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<UdpListener, Error> {
-        let (accepted, accepts) = mpsc::channel(self.ports.options().max_flows.max(1));
-        let doorkeeper = Doorkeeper::new(gate, accepted, Instant::now());
-        match self.ports.join(addr, Arc::new(doorkeeper)) {
-            Ok(port) => Ok(UdpListener::new(port, accepts)),
-            Err(source) => Err(Error::Listen { addr, source }),
-        }
+    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
+        FlowListener::join(&self.ports, addr, |accepted| {
+            Arc::new(Doorkeeper::new(gate, accepted, Instant::now()))
+        })
+        .map_err(|source| Error::Listen { addr, source })
     }
 }
 

@@ -1,67 +1,20 @@
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
-use polyperf_socket::{
-    Arrival, Door, Flow, Judgement, Packet, PortCounts, PortShare, Protocol, Sieve,
-};
-use polyperf_transport::{
-    AcceptError, Gate, Hello, Listener, Opening, Stream, Verdict, async_trait,
-};
-use tokio::sync::mpsc;
+use polyperf_socket::{Accepted, Arrival, Door, Flow, Judgement, Packet, Protocol, Sieve};
+use polyperf_transport::{AcceptError, Gate, Hello, Opening, Verdict};
 
 use crate::{NAME, PREFIX, stream::stream};
-
-/// A UDP port that accepts flows.
-#[derive(Debug)]
-pub struct UdpListener {
-    port: PortShare,
-    accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
-}
-
-impl UdpListener {
-    pub(crate) fn new(
-        port: PortShare,
-        accepted: mpsc::Receiver<Result<Stream, AcceptError>>,
-    ) -> Self {
-        Self { port, accepted }
-    }
-
-    /// Returns what has been opened and dropped so far.
-    #[must_use]
-    pub fn counts(&self) -> PortCounts {
-        self.port.counts()
-    }
-}
-
-#[async_trait]
-impl Listener for UdpListener {
-    fn local_addr(&self) -> SocketAddr {
-        self.port.local_addr()
-    }
-
-    fn identity(&self) -> Option<String> {
-        None
-    }
-
-    async fn accept(&mut self) -> Result<Stream, AcceptError> {
-        let closed = || AcceptError::Closed(io::ErrorKind::BrokenPipe.into());
-        self.accepted.recv().await.ok_or_else(closed)?
-    }
-}
 
 /// Judges what comes from sources without a flow.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
     door: Door,
-    accepted: mpsc::Sender<Result<Stream, AcceptError>>,
+    accepted: Accepted,
 }
 
 impl Doorkeeper {
     /// Returns one that hands what `gate` lets in over to `accepted`.
-    pub(crate) fn new(
-        gate: Arc<dyn Gate>,
-        accepted: mpsc::Sender<Result<Stream, AcceptError>>,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(gate: Arc<dyn Gate>, accepted: Accepted, now: Instant) -> Self {
         Self { door: Door::new(PREFIX, gate, now), accepted }
     }
 
@@ -96,13 +49,11 @@ impl Protocol for Doorkeeper {
             }
             _ => stream(flow.into_halves(arrival.bytes), Sieve::Open),
         };
-        // Where nobody accepts any more, the flow ends here.
-        let _ = self.accepted.try_send(Ok(opened));
+        self.accepted.put(Ok(opened));
     }
 
     fn failed(&self, error: io::Error) {
-        // If nobody has heard of the last failure yet, this one says nothing new.
-        let _ = self.accepted.try_send(Err(AcceptError::Exhausted(error)));
+        self.accepted.put(Err(AcceptError::Exhausted(error)));
     }
 }
 

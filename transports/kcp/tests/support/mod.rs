@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use polyperf_kcp::{Kcp, KcpListener};
+use polyperf_kcp::Kcp;
+use polyperf_socket::FlowListener;
 use polyperf_transport::{
     Anyone, Chunk, Connection, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Peer,
     RecvHalf, SendHalf, Stream, Transport, Tuning, Verdict, Visit,
@@ -20,13 +21,13 @@ pub(crate) fn kcp() -> Kcp {
     Kcp::new(Arc::new(HostSockets::new()))
 }
 
-pub(crate) fn listen(kcp: &Kcp, gate: impl Gate) -> KcpListener {
+pub(crate) fn listen(kcp: &Kcp, gate: impl Gate) -> FlowListener {
     kcp.bind("127.0.0.1:0".parse().unwrap(), Arc::new(gate)).unwrap()
 }
 
 /// Two ends of a flow, and what they came of.
 pub(crate) struct Pair {
-    pub(crate) listener: KcpListener,
+    pub(crate) listener: FlowListener,
     pub(crate) connection: Box<dyn Connection>,
     pub(crate) client: Stream,
     pub(crate) server: Stream,

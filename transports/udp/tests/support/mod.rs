@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use polyperf_socket::PortOptions;
+use polyperf_socket::{FlowListener, PortOptions};
 use polyperf_transport::{
     Anyone, Chunk, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Received, RecvHalf,
     SendHalf, Stream, Tuning, Verdict, Visit,
 };
-use polyperf_udp::{Udp, UdpListener};
+use polyperf_udp::Udp;
 
 pub(crate) fn udp() -> Udp {
     Udp::new(Arc::new(HostSockets::new()))
@@ -26,7 +26,7 @@ pub(crate) fn on_one_socket() -> Udp {
     udp().with_options(PortOptions { own_sockets: false, ..PortOptions::default() })
 }
 
-pub(crate) fn listen(udp: &Udp, at: &str) -> UdpListener {
+pub(crate) fn listen(udp: &Udp, at: &str) -> FlowListener {
     udp.bind(at.parse().unwrap(), Arc::new(Anyone)).unwrap()
 }
 
@@ -104,7 +104,7 @@ impl Raw {
 }
 
 /// Has `listener` treat all that it was sent before: opens a flow behind it.
-pub(crate) async fn settle(listener: &mut UdpListener) -> Stream {
+pub(crate) async fn settle(listener: &mut FlowListener) -> Stream {
     let to = listener.local_addr();
     let ip = if to.ip().is_unspecified() { "127.0.0.1".to_owned() } else { to.ip().to_string() };
     let last = Raw::at(&ip);
