@@ -19,7 +19,8 @@ pub(super) struct RawKcp {
     /// Milliseconds of KCP's clock, 1 to 5000.
     #[arg(long, value_name = "MS")]
     pub(super) kcp_interval: Option<String>,
-    /// Acknowledgements of later data after which to send again at once; 0 never does.
+    /// Acknowledgements of later data after which to send again at once, up to 255; 0 never
+    /// does.
     #[arg(long, value_name = "N")]
     pub(super) kcp_resend: Option<String>,
     /// 1: the windows alone limit what is under way; 0: congestion control does as well.
@@ -37,7 +38,8 @@ pub(super) struct RawKcp {
     /// When data leaves: batch, as soon as it can; interval, at KCP's clock; batch unless given.
     #[arg(long, value_name = "NAME")]
     pub(super) kcp_flush: Option<String>,
-    /// Forward error correction: P datagrams of parity for each D of data, such as 10:3.
+    /// Forward error correction: P datagrams of parity for each D of data, such as 10:3; none
+    /// unless given.
     #[arg(long, value_name = "D:P")]
     pub(super) fec: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! What it took to bring everything across, by protocols that see to that in this process.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use polyperf_transport::{Arq, PathStats};
 
@@ -57,24 +57,27 @@ fn list(parameters: &BTreeMap<String, String>) -> String {
 }
 
 /// Returns what the sender of a flow sent again, what the receiver got too often, and what error
-/// correction did about it.
+/// correction did about it; what was dropped also where nothing else is told.
 fn flow(outcome: &Outcome, name: &str, row: &Row) -> Option<[Option<String>; 3]> {
     let id = row.flow?;
     let [sender, receiver] = [Role::Sender, Role::Receiver].map(|role| outcome.flow(id, role));
-    let arq = |flow: Option<&FlowSummary>| flow.and_then(|flow| flow.path.arq.clone());
-    let (sent, received) = (arq(sender), arq(receiver));
-    if sent.is_none() && received.is_none() {
+    let told = |flow: &FlowSummary| flow.path.arq.is_some() || !flow.path.parameters.is_empty();
+    if ![sender, receiver].into_iter().flatten().any(told) {
         return None;
     }
-    let (sent, received) = (sent.unwrap_or_default(), received.unwrap_or_default());
-    let drops = receiver.and_then(|flow| flow.path.local_drops);
-    let lines = [again(&sent, &received, drops), clocks(&sent), correction(&sent, &received)];
+    let arq = |flow: Option<&FlowSummary>| flow.and_then(|flow| flow.path.arq.clone());
+    let (sent, received) = (arq(sender).unwrap_or_default(), arq(receiver).unwrap_or_default());
+    let drops = [sender, receiver].map(|flow| flow.and_then(|flow| flow.path.local_drops));
+    let rtt = sender.and_then(|flow| flow.rtt).map(|rtt| rtt.mean);
+    let lines = [again(&sent, &received, drops), clocks(&sent, rtt), correction(&sent, &received)];
     Some(lines.map(|line| line.map(|line| format!("{name} {line}"))))
 }
 
-fn again(sent: &Arq, received: &Arq, drops: Option<u64>) -> Option<String> {
+/// What a sender rejects, or its host drops, are acknowledgements; they cost repetitions as well.
+fn again(sent: &Arq, received: &Arq, drops: [Option<u64>; 2]) -> Option<String> {
     let count = |what: &str, count: Option<u64>| count.map(|count| format!("{what} {count}"));
     let some = |what: &str, figure: Option<u64>| count(what, figure.filter(|&figure| figure > 0));
+    let [sender_drops, receiver_drops] = drops;
     let parts = [
         count("segments sent", sent.segments_sent),
         count("again by timeout", sent.timeout_retransmits),
@@ -82,14 +85,17 @@ fn again(sent: &Arq, received: &Arq, drops: Option<u64>) -> Option<String> {
         count("early", sent.early_retransmits),
         count("of these spurious", sent.spurious_retransmits),
         count("duplicates received", received.duplicates),
-        some("rejected", received.rejected),
-        some("dropped by the receiver's host", drops),
+        some("rejected by the receiver", received.rejected),
+        some("rejected by the sender", sent.rejected),
+        some("dropped by the receiver's host", receiver_drops),
+        some("dropped by the sender's host", sender_drops),
     ];
     joined(parts)
 }
 
-fn clocks(sent: &Arq) -> Option<String> {
-    let millis = |what: &str, time: Option<std::time::Duration>| {
+/// `rtt` is what was measured, beside what the protocol takes it for.
+fn clocks(sent: &Arq, rtt: Option<Duration>) -> Option<String> {
+    let millis = |what: &str, time: Option<Duration>| {
         time.map(|time| format!("{what} {} ms", figure::millis(time)))
     };
     joined([
@@ -97,6 +103,7 @@ fn clocks(sent: &Arq) -> Option<String> {
         millis("protocol's own srtt", sent.srtt),
         millis("variation", sent.srttvar),
         millis("retransmission timeout", sent.rto),
+        millis("beside a mean RTT of", rtt.filter(|_| sent.srtt.is_some())),
     ])
 }
 

@@ -112,6 +112,15 @@ fn values_out_of_range_are_refused_with_the_range() {
             assert_mistakes(&format!("client host {option} {value}"), &[&start]);
         }
     }
+    assert_mistakes(
+        "client host --kcp-mode turbo --kcp-nc 2 --kcp-mtu 49 --fec 250:6",
+        &[
+            "--kcp-mtu 49 is out of range: 50 to 65507",
+            "--kcp-mode turbo is not known: write normal, fast, fast2, fast3",
+            "--kcp-nc 2 is out of range: 0 to 1",
+            "--fec 250:6 makes groups of more than 255 datagrams",
+        ],
+    );
     for (option, values) in [
         ("--kcp-nodelay", ["3", "-1"]),
         ("--kcp-interval", ["0", "5001"]),

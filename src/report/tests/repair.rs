@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use polyperf_transport::Arq;
+use serde_json::{Value, json};
 
 use super::{Format, of, testing};
 use crate::{
@@ -56,7 +57,7 @@ fn what_was_sent_again_is_told_by_cause_and_beside_what_the_receiver_saw() {
         "[  1] segments sent 1000, again by timeout 1, fast 5, early 2, of these spurious 3, \
          duplicates received 4\n",
         "[  1] limited by windows for 1500 ms, protocol's own srtt 10.00 ms, variation 2.000 \
-         ms, retransmission timeout 30.00 ms\n",
+         ms, retransmission timeout 30.00 ms, beside a mean RTT of 1.080 ms\n",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
     }
@@ -92,6 +93,66 @@ fn what_a_peer_says_of_its_settings_is_no_part_of_the_report() {
     let report = shown(&outcome);
     let line = report.lines().find(|line| line.contains("kcp: client")).unwrap();
     assert!(line.len() < 8000 && !line.contains(char::is_control), "{line}");
+}
+
+#[test]
+fn what_either_end_rejected_or_dropped_is_told_if_there_is_any() {
+    let mut outcome = over_kcp(1, None);
+    for (side, rejected, drops) in [(Side::Client, 7, 8), (Side::Server, 9, 10)] {
+        outcome = with_paths(outcome, side, |path| {
+            path.arq.as_mut().unwrap().rejected = Some(rejected);
+            path.local_drops = Some(drops);
+        });
+    }
+    let told = "duplicates received 4, rejected by the receiver 9, rejected by the sender 7, \
+                dropped by the receiver's host 10, dropped by the sender's host 8\n";
+    let report = shown(&outcome);
+    assert!(report.contains(told), "{report}");
+}
+
+#[test]
+fn drops_are_told_of_a_protocol_that_counts_nothing_else() {
+    let mut outcome = over_kcp(1, None);
+    for side in [Side::Client, Side::Server] {
+        outcome = with_paths(outcome, side, |path| {
+            path.arq = None;
+            path.local_drops = Some(if side == Side::Server { 3 } else { 0 });
+        });
+    }
+    let report = shown(&outcome);
+    assert!(report.contains("[  1] dropped by the receiver's host 3\n"), "{report}");
+    assert!(!report.contains("segments") && !report.contains("protocol's own"), "{report}");
+}
+
+#[test]
+fn what_went_over_the_wire_is_told_also_without_a_handshake() {
+    let outcome = with_paths(over_kcp(1, None), Side::Client, |path| {
+        path.handshake = None;
+        path.packets_sent = Some(900);
+        path.send_calls = Some(30);
+        path.wire_bytes_sent = Some(1 << 40);
+    });
+    let report = shown(&outcome);
+    for part in
+        ["[  1] not encrypted\n", "[  1] packets sent 900, 30.0 per send call", "[  1] wire "]
+    {
+        assert!(report.contains(part), "{part}\n{report}");
+    }
+}
+
+#[test]
+fn a_document_has_what_the_protocol_counted_and_worked_with_at_the_end() {
+    let outcome = over_kcp(1, Some(300));
+    let report = testing::report(of(Format::Json), &testing::events(&outcome));
+    let document: Value = serde_json::from_str(&report).unwrap();
+    let path = &document["polyperf"]["local"]["flows"][0]["path"];
+    assert_eq!(path["parameters"], json!({"interval": "10", "sndwnd": "1024"}));
+    for (key, value) in
+        [("fast_retransmits", 5), ("window_limited_us", 1_500_000), ("recovered", 30)]
+    {
+        assert_eq!(path["arq"][key], value, "{key}");
+    }
+    assert!(path["arq"].get("window_probes").is_none(), "{path}");
 }
 
 #[test]
