@@ -221,7 +221,9 @@ impl State {
             Stage::Running(stream) => Poll::Ready(Ok(stream)),
             Stage::Failed(kind, text) => Poll::Ready(Err(io::Error::new(*kind, text.clone()))),
             Stage::Opening => {
-                self.waiting.push(cx.waker().clone());
+                if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    self.waiting.push(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }
