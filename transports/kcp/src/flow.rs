@@ -137,6 +137,9 @@ impl Flow {
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.lock();
         let mut looked = false;
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         loop {
             if let Some(failure) = &state.failure {
                 return Poll::Ready(Err(failure.error()));
