@@ -60,7 +60,6 @@ impl KcpConnection {
     async fn open(&self, hello: Hello<'_>) -> io::Result<Stream> {
         let endpoint = self.endpoint()?;
         let halves = (DatagramSend::new(Arc::clone(&endpoint)), DatagramRecv::new(endpoint));
-        let worker = self.crew.next()?;
         let began = Instant::now();
         let (halves, sieve, settings, conv, first) = match hello {
             Hello::Own(hello) => {
@@ -81,7 +80,8 @@ impl KcpConnection {
             let text = format!("{} bytes are too many to begin with", first.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let hello = Vec::new();
+        // Those that open at once are dealt out as they begin.
+        let (worker, hello) = (self.crew.next()?, Vec::new());
         let parts = Parts { conversation, halves, sieve, hello, worker, settings, handshake };
         Ok(stream(Flow::start(parts)))
     }

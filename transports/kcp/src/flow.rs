@@ -12,7 +12,7 @@ use std::{
 };
 
 use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint, MAX_DATAGRAM, Rooms, Sieve, Worker};
-use polyperf_transport::Chunk;
+use polyperf_transport::{Chunk, Home as _};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::{Config, Conversation, Flushed, Output, Stats, settings::Settings};
@@ -65,6 +65,10 @@ pub(crate) struct State {
     enough: usize,
     /// Why it is over.
     failure: Option<Failure>,
+    /// Whether nothing more is to be sent.
+    finished: bool,
+    /// Whether the socket takes no more for now, so that there is nothing else to wait for.
+    blocked: bool,
     /// When the driver looks next without being woken.
     armed: Option<Duration>,
     driver: Option<Waker>,
@@ -109,6 +113,8 @@ impl Flow {
             now: Duration::ZERO,
             enough: enough(&settings.config),
             failure: None,
+            finished: false,
+            blocked: false,
             armed: None,
             driver: None,
             sender: Waiter { waker: None, there: true },
@@ -123,7 +129,6 @@ impl Flow {
             handshake,
         });
         let driver = Driver { flow: Arc::clone(&flow), timer: None, leaves: None };
-        use polyperf_transport::Home as _;
         flow.worker.spawn(Box::pin(driver.run()));
         flow
     }
@@ -132,9 +137,15 @@ impl Flow {
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.lock();
         let mut looked = false;
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         loop {
             if let Some(failure) = &state.failure {
                 return Poll::Ready(Err(failure.error()));
+            }
+            if state.finished {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             // In a stream there is nothing too long.
             let taken =
@@ -195,6 +206,7 @@ impl Flow {
         if let Some(failure) = &state.failure {
             return Err(failure.error());
         }
+        state.finished = true;
         state.conversation.finish();
         self.look(&mut state, Wanted::Nothing);
         Ok(())
@@ -224,7 +236,7 @@ impl Flow {
         };
         state.drive(&mut Context::from_waker(&driver), wanted);
         self.publish(state);
-        let due = state.conversation.deadline(state.now);
+        let due = state.due();
         if due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed)) {
             state.wake_driver();
         }
@@ -333,10 +345,17 @@ impl State {
         datagrams > 0
     }
 
+    /// Returns when there is something to do, if nothing happens before.
+    fn due(&self) -> Option<Duration> {
+        let waits = self.failure.is_none() && !self.blocked;
+        self.conversation.deadline(self.now).filter(|_| waits)
+    }
+
     /// Sends whatever is to be sent now, as far as the socket takes it.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.failure.is_none() {
-            if !self.send_output(cx) {
+            self.blocked = !self.send_output(cx);
+            if self.blocked {
                 return;
             }
             let all = self.conversation.flush(self.now, &mut self.output) == Flushed::All;
@@ -344,7 +363,7 @@ impl State {
                 return;
             }
             if all {
-                self.send_output(cx);
+                self.blocked = !self.send_output(cx);
                 return;
             }
         }
@@ -457,7 +476,7 @@ impl Driver {
             Some(waker) => waker.clone_from(cx.waker()),
             None => state.driver = Some(cx.waker().clone()),
         }
-        loop {
+        for _ in 0..LOOKS {
             let now = state.epoch.elapsed();
             if state.is_left() && self.leaves.is_none() {
                 state.conversation.finish();
@@ -471,13 +490,14 @@ impl Driver {
             if state.is_left() && done {
                 return Poll::Ready(());
             }
-            let due = state.conversation.deadline(now);
-            let due = [due, self.leaves].into_iter().flatten().min();
+            let due = [state.due(), self.leaves].into_iter().flatten().min();
             state.armed = due;
             if !self.poll_timer(cx, due.map(|due| state.epoch + due)) {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Waits for `due`, and returns whether it is over.
@@ -524,6 +544,9 @@ fn enough(config: &Config) -> usize {
 /// For how long what was sent may still arrive when nobody uses the flow any more.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// How many timers may be over before others run.
+const LOOKS: usize = 8;
+
 /// How many times one look receives before it lets others run.
 const ROUNDS: usize = 32;
 
@@ -531,3 +554,6 @@ const ROUNDS: usize = 32;
 /// offload. Without, it takes many, and an acknowledgement for each would cost as much as the data.
 const MOST_BYTES: usize = 48 << 10;
 const MOST_DATAGRAMS: usize = 64;
+
+#[cfg(test)]
+mod tests;

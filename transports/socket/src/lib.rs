@@ -41,7 +41,7 @@ pub use crate::{
     settings::{Buffers, set_pacing_rate, set_tos, setting},
     socket::DatagramSocket,
     traffic::Traffic,
-    worker::{Crew, Worker},
+    worker::{Crew, Seat, Worker},
 };
 
 /// The longest datagram, in bytes: what IPv4 takes, less its header and UDP's.

@@ -70,6 +70,14 @@ impl Worker {
         self.handle.enter()
     }
 
+    /// Counts a stream that is carried here for as long as the seat is kept, so that a crew gives the
+    /// next one to somebody else.
+    #[must_use]
+    pub fn seat(&self) -> Seat {
+        self.busy.fetch_add(1, Relaxed);
+        Seat(Arc::clone(&self.busy))
+    }
+
     fn busy(&self) -> usize {
         self.busy.load(Relaxed)
     }
@@ -77,19 +85,19 @@ impl Worker {
 
 impl Home for Worker {
     fn spawn(&self, work: Task) {
-        self.busy.fetch_add(1, Relaxed);
-        let busy = Busy(Arc::clone(&self.busy));
+        let seat = self.seat();
         self.handle.spawn(async move {
             work.await;
-            drop(busy);
+            drop(seat);
         });
     }
 }
 
-/// Counts a stream that is being driven, until it is dropped.
-struct Busy(Arc<AtomicUsize>);
+/// A stream's place at a worker, which is free when this is dropped.
+#[derive(Debug)]
+pub struct Seat(Arc<AtomicUsize>);
 
-impl Drop for Busy {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -139,5 +147,26 @@ impl Crew {
             (Err(_), Some(worker)) => Ok(worker),
             (Err(error), None) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_dealt_out_over_no_more_workers_than_there_may_be() {
+        let crew = Crew::new("test", 2);
+        let first = crew.next().unwrap();
+        assert!(Arc::ptr_eq(&first, &crew.next().unwrap()), "it has nothing to do yet");
+        let _first_seat = first.seat();
+        let second = crew.next().unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        let second_seat = second.seat();
+        let _another_seat = crew.next().unwrap().seat();
+        assert!(Arc::ptr_eq(&second, &crew.next().unwrap()), "the first has two now");
+        drop(second_seat);
+        assert!(Arc::ptr_eq(&second, &crew.next().unwrap()));
+        assert!(!first.is_here() && !second.is_here());
     }
 }

@@ -47,7 +47,6 @@ impl TokioKcpConnection {
         let endpoint = Arc::new(endpoint);
         let recv = DatagramRecv::new(Arc::clone(&endpoint));
         let send = DatagramSend::new(Arc::clone(&endpoint));
-        let worker = self.crew.next()?;
         let began = Instant::now();
         let mut id: Id = rand::random();
         if let Some(mark) = &self.peer.mark {
@@ -55,7 +54,8 @@ impl TokioKcpConnection {
         }
         drop(polyperf_socket::open(PREFIX, id, hello, (send, recv)).await?);
         let handshake = Some(began.elapsed());
-        let settings = self.settings.clone();
+        // Those that open at once are dealt out as they begin.
+        let (worker, settings) = (self.crew.next()?, self.settings.clone());
         let flow = Flow::new(endpoint, Arc::clone(&worker), settings, Vec::new(), handshake);
         let (begun, begins) = oneshot::channel();
         let beginning = Arc::clone(&flow);

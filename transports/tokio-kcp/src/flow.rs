@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use polyperf_socket::{DatagramRecv, Endpoint, Sieve, Worker};
+use polyperf_socket::{DatagramRecv, Endpoint, Seat, Sieve, Worker};
 use tokio::time::{Instant, sleep};
 use tokio_kcp::KcpStream;
 
@@ -25,6 +25,7 @@ pub(crate) struct Flow {
     pub(crate) settings: Settings,
     /// How long it took to open, at the end that asked.
     pub(crate) handshake: Option<Duration>,
+    _seat: Seat,
 }
 
 struct State {
@@ -69,7 +70,8 @@ impl Flow {
             halves: 2,
         };
         // Nothing has been received.
-        let flow = Self { state: Mutex::new(state), endpoint, worker, settings, handshake };
+        let (state, seat) = (Mutex::new(state), worker.seat());
+        let flow = Self { state, endpoint, worker, settings, handshake, _seat: seat };
         flow.lock().segment.clear();
         Arc::new(flow)
     }
@@ -221,7 +223,9 @@ impl State {
             Stage::Running(stream) => Poll::Ready(Ok(stream)),
             Stage::Failed(kind, text) => Poll::Ready(Err(io::Error::new(*kind, text.clone()))),
             Stage::Opening => {
-                self.waiting.push(cx.waker().clone());
+                if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    self.waiting.push(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }
