@@ -15,6 +15,7 @@ mod hostile_iperf3;
 mod hostile_servers;
 mod iperf3_breaking;
 mod iperf3_servers;
+mod kcp;
 mod over_tcp;
 mod quic;
 mod raw;

@@ -11,13 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf_socket::{
-    DatagramRecv, DatagramSend, Endpoint, MAX_DATAGRAM, MAX_TRAIN, Sieve, Worker,
-};
+use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint, MAX_DATAGRAM, Rooms, Sieve, Worker};
 use polyperf_transport::Chunk;
 use tokio::time::{Sleep, sleep_until};
 
-use crate::{Config, Conversation, Flushed, Output, Stats, room::Room, settings::Settings};
+use crate::{Config, Conversation, Flushed, Output, Stats, settings::Settings};
 
 /// One end of a conversation, as its halves, its driver and whoever reads its figures share it.
 ///
@@ -50,6 +48,7 @@ pub(crate) struct Parts {
 
 pub(crate) struct State {
     conversation: Conversation,
+    endpoint: Arc<Endpoint>,
     send: DatagramSend,
     recv: DatagramRecv,
     sieve: Sieve,
@@ -58,7 +57,7 @@ pub(crate) struct State {
     /// The train that is sent next, and how many of its bytes have been.
     train: usize,
     sent: usize,
-    buf: Room,
+    rooms: Rooms,
     epoch: Instant,
     /// When the socket was looked at last, since then.
     now: Duration,
@@ -97,6 +96,7 @@ impl Flow {
         let endpoint = Arc::clone(recv.endpoint());
         let state = State {
             conversation,
+            endpoint: Arc::clone(&endpoint),
             send,
             recv,
             sieve,
@@ -104,7 +104,7 @@ impl Flow {
             output: Output::default(),
             train: 0,
             sent: 0,
-            buf: Room::new(MAX_TRAIN),
+            rooms: Rooms::new(),
             epoch: Instant::now(),
             now: Duration::ZERO,
             enough: enough(&settings.config),
@@ -303,28 +303,34 @@ impl State {
         self.conversation.deadline(self.now).is_some_and(|due| due <= self.now)
     }
 
-    /// Receives what came together, and returns whether there was anything.
+    /// Receives what has come, as much as one acknowledgement should be for, and returns whether
+    /// there was anything.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let Self { recv, buf, sieve, conversation, epoch, now, .. } = self;
-        let endpoint = Arc::clone(recv.endpoint());
-        let buf = buf.bytes();
-        let train = match recv.poll_recv(cx, buf, |datagram| sieve.keeps(datagram, &endpoint)) {
-            Poll::Pending => {
-                *now = epoch.elapsed();
-                return false;
+        let (mut received, mut datagrams) = (0, 0);
+        while received < MOST_BYTES && datagrams < MOST_DATAGRAMS {
+            let Self { recv, rooms, sieve, conversation, endpoint, epoch, now, .. } = self;
+            let keep = |datagram: &[u8]| sieve.keeps(datagram, endpoint);
+            let mut read = None;
+            let came = recv.poll_recv_each(cx, rooms, keep, |datagram| {
+                // What is rejected is counted there.
+                let _ = conversation.input(datagram, *read.get_or_insert_with(|| epoch.elapsed()));
+                received += datagram.len();
+            });
+            *now = read.unwrap_or(*now);
+            match came {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) => datagrams += count.max(1),
+                Poll::Ready(Err(error)) => {
+                    let peer = endpoint.peer();
+                    self.fail(error.kind(), format!("receiving from {peer}: {error}"));
+                    return false;
+                }
             }
-            Poll::Ready(Ok(train)) => train,
-            Poll::Ready(Err(error)) => {
-                self.fail(error.kind(), format!("receiving from {}: {error}", endpoint.peer()));
-                return false;
-            }
-        };
-        *now = epoch.elapsed();
-        for datagram in buf[..train.len].chunks(train.stride.max(1)) {
-            // What is rejected is counted there.
-            let _ = conversation.input(datagram, *now);
         }
-        true
+        if datagrams == 0 {
+            self.now = self.epoch.elapsed();
+        }
+        datagrams > 0
     }
 
     /// Sends whatever is to be sent now, as far as the socket takes it.
@@ -518,5 +524,10 @@ fn enough(config: &Config) -> usize {
 /// For how long what was sent may still arrive when nobody uses the flow any more.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// How many receives one look makes before it lets others run.
+/// How many times one look receives before it lets others run.
 const ROUNDS: usize = 32;
+
+/// What is received before it is acknowledged, and read: what one system call brings with receive
+/// offload. Without, it takes many, and an acknowledgement for each would cost as much as the data.
+const MOST_BYTES: usize = 48 << 10;
+const MOST_DATAGRAMS: usize = 64;

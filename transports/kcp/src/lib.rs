@@ -14,7 +14,6 @@ mod flow;
 mod half;
 mod output;
 mod path;
-mod room;
 mod seq;
 mod server;
 mod settings;

@@ -16,6 +16,7 @@ mod opening;
 mod port;
 mod recv;
 mod refusals;
+mod rooms;
 mod send;
 mod settings;
 mod socket;
@@ -35,6 +36,7 @@ pub use crate::{
         UdpPorts,
     },
     recv::DatagramRecv,
+    rooms::Rooms,
     send::DatagramSend,
     settings::{Buffers, set_pacing_rate, set_tos, setting},
     socket::DatagramSocket,

@@ -10,10 +10,11 @@ use quinn_udp::RecvMeta;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    Endpoint, MAX_TRAIN, Train,
+    Endpoint, MAX_TRAIN, Rooms, Train,
     endpoint::Route,
     held::Held,
     port::{Parcel, Stray},
+    rooms,
     wait::{For, Wait},
 };
 
@@ -29,6 +30,8 @@ pub struct DatagramRecv {
     /// Where datagrams of others go that were found in this flow's socket.
     strays: Option<mpsc::Sender<Stray>>,
     claim: Option<Arc<Claim>>,
+    /// Whether datagrams come one by one, so that one call should receive several.
+    singly: bool,
 }
 
 impl DatagramRecv {
@@ -42,6 +45,7 @@ impl DatagramRecv {
             inbox: None,
             strays: None,
             claim: None,
+            singly: false,
         }
     }
 
@@ -100,6 +104,35 @@ impl DatagramRecv {
         Poll::Pending
     }
 
+    /// Receives datagrams into `rooms`, and hands each over that `keep` returns `true` for; returns
+    /// how many datagrams came in all.
+    ///
+    /// Where they come in trains, one call receives one, so that it is used while it is in the
+    /// processor's cache; where they come one by one, several.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, unless it is a hint alone.
+    pub fn poll_recv_each(
+        &mut self,
+        cx: &mut Context<'_>,
+        rooms: &mut Rooms,
+        mut keep: impl FnMut(&[u8]) -> bool,
+        mut each: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let own = matches!(self.endpoint.route, Route::Connected { .. });
+        if self.singly && own && self.held.is_empty() && self.claim.is_none() {
+            match self.poll_inbox(cx) {
+                Some(parcel) => self.open(&parcel, &mut keep),
+                None => return self.poll_several(cx, rooms, keep, each),
+            }
+        }
+        let Train { len, stride } = ready!(self.poll_recv(cx, rooms.first(), keep))?;
+        self.singly = len <= stride;
+        let datagrams = rooms.first()[..len].chunks(stride.max(1));
+        Poll::Ready(Ok(datagrams.map(&mut each).count()))
+    }
+
     /// Has `bytes`, datagrams a `stride` apart, received next.
     ///
     /// There must be nothing that a shorter buffer has left behind.
@@ -143,6 +176,56 @@ impl DatagramRecv {
         let train = Train { len: bytes.len(), stride: *stride };
         let left = train.sift(self.held.filled(), keep);
         self.held.keep(left);
+    }
+
+    fn poll_several(
+        &mut self,
+        cx: &mut Context<'_>,
+        rooms: &mut Rooms,
+        mut keep: impl FnMut(&[u8]) -> bool,
+        mut each: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let Self { endpoint, wait, strays, .. } = self;
+        let mut metas = [RecvMeta::default(); rooms::COUNT];
+        let received = {
+            let mut bufs = rooms.all();
+            wait.poll(cx, &endpoint.socket, For::Reading, || {
+                endpoint.socket.try_recv(&mut bufs, &mut metas)
+            })
+        };
+        let received = match ready!(received) {
+            Ok(received) => received,
+            Err(error) => return Poll::Ready(endpoint.weigh(error).map_or(Ok(0), Err)),
+        };
+        let mut count = 0;
+        self.singly = false;
+        for (index, meta) in metas.iter().enumerate().take(received) {
+            let bytes = &rooms.at(index)[..meta.len];
+            if !endpoint.is_from_peer(meta.addr) {
+                if let Some(strays) = strays {
+                    endpoint.pass_back(strays, meta, bytes);
+                }
+                continue;
+            }
+            let received = &endpoint.traffic().received;
+            if index == 0 {
+                received.add(meta.len, meta.stride);
+            } else {
+                received.add_more(meta.len, meta.stride);
+            }
+            if bytes.is_empty() {
+                endpoint.traffic().empty.fetch_add(1, Relaxed);
+                continue;
+            }
+            self.singly |= meta.len <= meta.stride;
+            for datagram in bytes.chunks(meta.stride.max(1)) {
+                count += 1;
+                if keep(datagram) {
+                    each(datagram);
+                }
+            }
+        }
+        Poll::Ready(Ok(count))
     }
 
     /// Receives into `buf`, or if it is short, holds what came; then, and if what came was not for

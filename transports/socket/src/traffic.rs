@@ -22,10 +22,15 @@ pub(crate) struct Direction {
 impl Direction {
     /// Counts `len` bytes in packets of `stride`, for which it took one system call.
     pub(crate) fn add(&self, len: usize, stride: usize) {
+        self.add_more(len, stride);
+        self.calls.fetch_add(1, Relaxed);
+    }
+
+    /// Counts what came with the same system call as something else.
+    pub(crate) fn add_more(&self, len: usize, stride: usize) {
         let packets = len.div_ceil(stride.max(1)).max(1);
         self.packets.fetch_add(packets as u64, Relaxed);
         self.bytes.fetch_add(len as u64, Relaxed);
-        self.calls.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn packets(&self) -> u64 {
