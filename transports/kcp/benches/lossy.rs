@@ -94,7 +94,7 @@ fn messages() {
 fn show(loss: f64, fec: &str, met: &Latencies) {
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let rebuilt = met.receiver.fec.unwrap_or_default();
-    let wire = met.sender.sent.wire_bytes + met.sender.fec.unwrap_or_default().parity_bytes_sent;
+    let wire = met.sender.sent.wire_bytes;
     println!(
         "{:>5}%{fec:>7}{:>8.1}{:>8.1}{:>10.1}{:>10}{:>10}{:>10}{:>10}{:>9.1}%",
         loss * 100.0,

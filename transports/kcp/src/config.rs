@@ -98,10 +98,10 @@ pub enum Profile {
 /// What is wrong with a [`Config`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// No payload fits into a datagram, or a datagram not into UDP.
+    /// Too little payload fits into a datagram, or a datagram not into UDP.
     #[error(
-        "an mtu of {mtu} bytes with {headroom} kept free cannot be: \
-         it takes {HEADER} more than is kept free and one, and {MAX_MTU} at most"
+        "an mtu of {mtu} bytes with {headroom} kept free cannot be: it may be {MIN_MTU} to {MAX_MTU}, \
+         and {HEADER} for a header and one more have to be left"
     )]
     Mtu {
         /// The one asked for.
@@ -162,14 +162,15 @@ impl Config {
     /// Returns at least one mistake if an engine cannot work like this.
     pub fn check(&self) -> Result<(), Vec<ConfigError>> {
         let Self { mtu, headroom, interval, dead_link, .. } = *self;
-        let too_short = usize::from(mtu) <= usize::from(headroom) + HEADER;
+        let is_full = usize::from(mtu) <= usize::from(headroom) + HEADER;
         let interval_is_wrong = !(SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval);
         let window = self.receive_window.get();
         let small = self.mode == Mode::Messages && window < u16::from(MAX_FRAGMENTS);
         let windows = [self.send_window.get(), window];
         let large = windows.into_iter().find(|&window| window > MAX_WINDOW);
         let mistakes: Vec<_> = [
-            (too_short || mtu > MAX_MTU).then_some(ConfigError::Mtu { mtu, headroom }),
+            (is_full || !(MIN_MTU..=MAX_MTU).contains(&mtu))
+                .then_some(ConfigError::Mtu { mtu, headroom }),
             interval_is_wrong.then_some(ConfigError::Interval(interval)),
             (dead_link < 2).then_some(ConfigError::DeadLink(dead_link)),
             small.then_some(ConfigError::ReceiveWindow(window)),
@@ -251,6 +252,9 @@ pub const MAX_FRAGMENTS: u8 = 127;
 /// datagrams of usual length.
 pub const MAX_WINDOW: u16 = 16_384;
 
+/// The shortest datagram that [`Config::mtu`] may be, as in the C implementation.
+pub const MIN_MTU: u16 = 50;
+
 /// The longest datagram: what IPv4 takes, less its header and UDP's.
 pub const MAX_MTU: u16 = 65_507;
 
@@ -291,7 +295,11 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(config.check().map_err(|mistakes| mistakes.len()), Err(4));
-        assert_eq!(Config { mtu: 33, headroom: 8, ..Config::default() }.check(), Ok(()));
+        assert_eq!(Config { mtu: 50, headroom: 8, ..Config::default() }.check(), Ok(()));
+        for (mtu, headroom) in [(49, 0), (65_508, 0), (60, 36)] {
+            let config = Config { mtu, headroom, ..Config::default() };
+            assert_eq!(config.check(), Err(vec![ConfigError::Mtu { mtu, headroom }]));
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Conversation {
     engine: Engine,
     fec: Option<Fec>,
     stats: FecStats,
+    /// Datagrams of data that came with a header of error correction, and were taken.
+    framed: u64,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Conversation {
             decoder: Decoder::new(fec, longest),
             plain: Output::default(),
         });
-        Ok(Self { engine, fec, stats: FecStats::default() })
+        Ok(Self { engine, fec, stats: FecStats::default(), framed: 0 })
     }
 
     /// Says everything that is wrong with these settings.
@@ -93,14 +95,19 @@ impl Conversation {
         let Some(framed) = Framed::parse(datagram) else {
             return self.engine.input(datagram, now);
         };
-        let Self { engine, fec, stats } = self;
+        let Self { engine, fec, stats, framed: counted } = self;
         let result = match framed.kind {
             Kind::Parity => {
                 stats.parity_received += 1;
+                stats.parity_bytes_received += datagram.len() as u64;
                 Ok(())
             }
             Kind::Data => match fec::payload(framed.shard) {
-                Some(plain) => engine.input(plain, now),
+                Some(plain) => {
+                    let taken = engine.input(plain, now);
+                    *counted += u64::from(taken.is_ok());
+                    taken
+                }
                 None => {
                     stats.malformed += 1;
                     return Ok(());
@@ -108,10 +115,8 @@ impl Conversation {
             },
         };
         if let Some(Fec { decoder, .. }) = fec {
-            decoder.take(&framed, stats, |plain| {
-                // What is wrong with it was so before, and is counted there.
-                let _ = engine.input_rebuilt(plain, now);
-            });
+            // What is wrong with one was so before it was sent; the engine counts it.
+            decoder.take(&framed, stats, |plain| engine.input_rebuilt(plain, now).is_ok());
         }
         result
     }
@@ -122,6 +127,7 @@ impl Conversation {
             return self.engine.flush(now, output);
         };
         plain.clear();
+        plain.set_limit(output.left());
         let flushed = self.engine.flush(now, plain);
         encoder.encode(plain, output, &mut self.stats);
         flushed
@@ -172,8 +178,14 @@ impl Conversation {
     /// Returns what was counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let fec = self.fec.is_some() || self.stats != FecStats::default();
-        Stats { fec: fec.then_some(self.stats), ..self.engine.stats() }
+        let fec = self.stats;
+        let Stats { mut sent, mut received, .. } = self.engine.stats();
+        sent.datagrams += fec.parity_sent;
+        sent.wire_bytes += fec.parity_bytes_sent;
+        received.datagrams += fec.parity_received;
+        received.wire_bytes += fec.parity_bytes_received + self.framed * u64::from(FEC_HEADROOM);
+        let met = self.fec.is_some() || fec != FecStats::default();
+        Stats { sent, received, fec: met.then_some(fec), ..self.engine.stats() }
     }
 }
 

@@ -24,8 +24,8 @@ pub mod segment;
 
 pub use crate::{
     config::{
-        Config, ConfigError, FlushPolicy, MAX_FRAGMENTS, MAX_MTU, MAX_WINDOW, Mode, Nodelay,
-        Profile,
+        Config, ConfigError, FlushPolicy, MAX_FRAGMENTS, MAX_MTU, MAX_WINDOW, MIN_MTU, Mode,
+        Nodelay, Profile,
     },
     conversation::{Conversation, First},
     engine::{Dead, Engine, Flushed, Rejected, RoundTrips, TooLong},

@@ -32,7 +32,8 @@ impl Output {
     /// Returns an empty buffer that an engine stops to fill with data once another datagram would make
     /// it longer than `limit` bytes.
     ///
-    /// It may still become longer by acknowledgements, of which all find room, and by parity. [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is good for most.
+    /// It may still become longer by acknowledgements, of which all find room, and by parity.
+    /// [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) is good for most.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let bytes = Vec::with_capacity(PAGE + limit + SLACK);
@@ -99,6 +100,16 @@ impl Output {
             *end = self.bytes.len();
         }
         new
+    }
+
+    /// Changes how long it becomes by data.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Returns how many bytes of data it should still take.
+    pub(crate) fn left(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.len() - self.start)
     }
 
     /// Lets no datagram grow any more.

@@ -68,7 +68,9 @@ pub struct FecStats {
     pub parity_bytes_sent: u64,
     /// Datagrams of parity received.
     pub parity_received: u64,
-    /// Datagrams that were rebuilt.
+    /// Bytes of those, their headers included.
+    pub parity_bytes_received: u64,
+    /// Datagrams that were rebuilt, and of which something was taken.
     pub recovered: u64,
     /// Datagrams of data that were missing when their group was given up.
     pub unrecoverable: u64,
@@ -79,13 +81,13 @@ pub struct FecStats {
 /// What went one way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Datagrams.
+    /// Datagrams, those of parity included.
     pub datagrams: u64,
-    /// Segments of all kinds.
+    /// Segments of all kinds, those that were rebuilt included.
     pub segments: u64,
     /// Bytes of payload, each time that they went.
     pub bytes: u64,
-    /// Bytes of the datagrams, all headers above UDP's included; parity is not.
+    /// Bytes of the datagrams, with all headers above UDP's.
     pub wire_bytes: u64,
 }
 

@@ -257,6 +257,8 @@ fn a_silent_peer_ends_the_flow_in_time() {
     let dead = victim.conversation.dead().unwrap();
     assert_eq!(dead, Dead::Silence(Duration::from_secs(10)));
     assert_eq!(dead.to_string(), "it did not answer for 10 seconds");
+    let later = victim.conversation.deadline(victim.now);
+    assert!(later.is_none_or(|later| later > victim.now), "who goes on is not kept busy");
 }
 
 #[test]

@@ -83,8 +83,10 @@ impl Engine {
             }
         })?;
         self.hear(now);
-        self.counts.received.datagrams += 1;
-        self.counts.received.wire_bytes += datagram.len() as u64;
+        if origin == Origin::Wire {
+            self.counts.received.datagrams += 1;
+            self.counts.received.wire_bytes += datagram.len() as u64;
+        }
         let una = self.sender.una();
         let mut heard = Heard::default();
         let mut rest = datagram;

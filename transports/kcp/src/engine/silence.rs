@@ -50,10 +50,10 @@ impl Engine {
         self.silence.heard = now;
     }
 
-    /// Returns when the peer counts as gone, if it is not heard of before.
+    /// Returns when the peer counts as gone, if it is not heard of before; `None` once it does.
     pub(super) fn silent_until(&self) -> Option<Duration> {
         let silence = &self.silence;
-        let from = silence.since?.max(silence.heard);
+        let from = silence.since.filter(|_| !silence.is_over)?.max(silence.heard);
         Some(Duration::from_micros(from.micros()) + self.config.dead_after)
     }
 

@@ -37,12 +37,13 @@ impl Decoder {
         Self { config, codec: config.codec(), groups, newest: None, longest, lost: Vec::new() }
     }
 
-    /// Notes a datagram, and hands over what can be rebuilt by now.
+    /// Notes a datagram, and hands over what can be rebuilt by now to `take`, which says whether it is
+    /// good for anything.
     pub(crate) fn take(
         &mut self,
         datagram: &Framed<'_>,
         stats: &mut FecStats,
-        rebuilt: impl FnMut(&[u8]),
+        take: impl FnMut(&[u8]) -> bool,
     ) {
         let (size, place) = (self.config.group(), datagram.seqid % self.config.group());
         let number = datagram.seqid / size;
@@ -62,7 +63,7 @@ impl Decoder {
         if group.settled || !group.add(place, is_data, datagram.shard) {
             return;
         }
-        group.settle(self.config.data(), &self.codec, &mut self.lost, stats, rebuilt);
+        group.settle(self.config.data(), &self.codec, &mut self.lost, stats, take);
     }
 
     /// Makes room for group `number`, and returns whether it is not too old.
@@ -136,7 +137,7 @@ impl Group {
         codec: &ReedSolomon,
         lost: &mut Vec<usize>,
         stats: &mut FecStats,
-        mut rebuilt: impl FnMut(&[u8]),
+        mut take: impl FnMut(&[u8]) -> bool,
     ) {
         if self.data_came == data {
             self.settled = true;
@@ -171,10 +172,7 @@ impl Group {
         }
         for &mut place in lost {
             match payload(&self.shards[place].0) {
-                Some(datagram) => {
-                    stats.recovered += 1;
-                    rebuilt(datagram);
-                }
+                Some(datagram) => stats.recovered += u64::from(take(datagram)),
                 None => stats.malformed += 1,
             }
         }

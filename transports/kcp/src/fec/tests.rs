@@ -29,7 +29,10 @@ fn decoded<'a>(
     let (mut rebuilt, mut stats) = (Vec::new(), FecStats::default());
     for datagram in datagrams {
         let framed = Framed::parse(datagram).unwrap();
-        decoder.take(&framed, &mut stats, |bytes| rebuilt.push(bytes.to_vec()));
+        decoder.take(&framed, &mut stats, |bytes| {
+            rebuilt.push(bytes.to_vec());
+            true
+        });
     }
     (rebuilt, stats)
 }
@@ -169,8 +172,10 @@ fn whatever_comes_nothing_breaks_and_little_is_kept() {
         }
         datagram.truncate(usize::try_from(roll(datagram.len() as u64 + 1)).unwrap());
         if let Some(framed) = Framed::parse(&datagram) {
-            decoder
-                .take(&framed, &mut FecStats::default(), |rebuilt| assert!(rebuilt.len() < 1494));
+            decoder.take(&framed, &mut FecStats::default(), |rebuilt| {
+                assert!(rebuilt.len() < 1494);
+                true
+            });
         }
     }
 }
