@@ -1,5 +1,7 @@
 //! What has arrived: in order and waiting for the reader, or out of order.
 
+use std::collections::VecDeque;
+
 use super::{
     pool::Pool,
     ring::{Marks, Ring},
@@ -30,8 +32,9 @@ pub(super) struct Receiver {
     /// The first message, as far as it has been looked at; `None` in a stream.
     front: Option<Front>,
     broken: u64,
-    /// Numbers out of order to be acknowledged, each once.
-    pending: Vec<u32>,
+    /// Numbers out of order to be acknowledged, each once, in the order of their arrival: to the peer,
+    /// an earlier one looks overtaken by a later one that comes first.
+    pending: VecDeque<u32>,
     /// What arrived last: its number and time.
     last: Option<(u32, u32)>,
     /// Whether the peer should be told that there is room again.
@@ -82,7 +85,7 @@ impl Receiver {
             window,
             front: (config.mode == Mode::Messages).then(Front::default),
             broken: 0,
-            pending: Vec::new(),
+            pending: VecDeque::new(),
             last: None,
             reopened: false,
             ends: config.ends && config.mode == Mode::Stream,
@@ -169,7 +172,7 @@ impl Receiver {
     /// What arrived in order needs no mention, since every segment says how far that goes. The last
     /// arrival is told nevertheless, so that the sender can take the time.
     pub(super) fn take_acknowledgement(&mut self) -> Option<(u32, u32)> {
-        while let Some(sn) = self.pending.pop() {
+        while let Some(sn) = self.pending.pop_front() {
             // A place that has been passed may be another segment's by now.
             if before(sn, self.next) {
                 continue;
@@ -222,7 +225,7 @@ impl Receiver {
         let slot = self.slots.at_mut(sn);
         if !slot.pending {
             slot.pending = true;
-            self.pending.push(sn);
+            self.pending.push_back(sn);
         }
     }
 
