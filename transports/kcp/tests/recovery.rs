@@ -15,7 +15,8 @@ fn what_is_sent_again_is_what_was_lost() {
     for flush in [FlushPolicy::Batch, FlushPolicy::Interval] {
         for loss in [0.01, 0.05] {
             let config = Config { flush, repeat_acks: true, ..Config::default() };
-            let sent = pattern(12_000_000);
+            // Enough that the few acknowledgements which are lost twice do not decide.
+            let sent = pattern(40_000_000);
             let ends = (Ours::new(config), Ours::new(config));
             let mut world = World::new(ends.0, ends.1, lossy(loss, 1), Duration::ZERO);
             assert!(world.transfer(&sent, 100_000) == sent);
