@@ -10,36 +10,37 @@ use crate::transport::{Fec, Tuning};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "KCP")]
 pub(super) struct RawKcp {
-    /// The settings of KCP under one name: normal, fast, fast2, fast3; fast3 unless given.
+    /// The settings of KCP under one name: normal, fast, fast2 or fast3; fast3 unless given.
     #[arg(long, value_name = "NAME")]
     pub(super) kcp_mode: Option<String>,
-    /// How soon to send again what was not acknowledged: 0, 1 or 2.
+    /// How soon to send again what was not acknowledged: 0, 1 or 2; the mode's unless given.
     #[arg(long, value_name = "N")]
     pub(super) kcp_nodelay: Option<String>,
-    /// Milliseconds of KCP's clock, 1 to 5000.
+    /// Milliseconds of KCP's clock, 1 to 5000; the mode's unless given.
     #[arg(long, value_name = "MS")]
     pub(super) kcp_interval: Option<String>,
     /// Acknowledgements of later data after which to send again at once, up to 255; 0 never
-    /// does.
+    /// does; the mode's unless given.
     #[arg(long, value_name = "N")]
     pub(super) kcp_resend: Option<String>,
-    /// 1: the windows alone limit what is under way; 0: congestion control does as well.
+    /// 1: the windows alone limit what is under way; 0: congestion control does as well; the
+    /// mode's unless given.
     #[arg(long, value_name = "0|1")]
     pub(super) kcp_nc: Option<String>,
-    /// Segments that wait or are under way, up to 16384; 1024 unless given.
+    /// Segments that wait or are under way, 1 to 16384; 1024 unless given.
     #[arg(long, value_name = "N")]
     pub(super) kcp_sndwnd: Option<String>,
-    /// Segments held for the reader, up to 16384; 1024 unless given.
+    /// Segments held for the reader, 1 to 16384; 1024 unless given.
     #[arg(long, value_name = "N")]
     pub(super) kcp_rcvwnd: Option<String>,
-    /// Bytes of the longest datagram, above UDP; 1400 unless given.
+    /// Bytes of the longest datagram, above UDP, 50 to 65507; 1400 unless given.
     #[arg(long, value_name = "N")]
     pub(super) kcp_mtu: Option<String>,
     /// When data leaves: batch, as soon as it can; interval, at KCP's clock; batch unless given.
     #[arg(long, value_name = "NAME")]
     pub(super) kcp_flush: Option<String>,
-    /// Forward error correction: P datagrams of parity for each D of data, such as 10:3; none
-    /// unless given.
+    /// Forward error correction: P datagrams of parity for each D of data, such as 10:3, together
+    /// 255 at most; none unless given.
     #[arg(long, value_name = "D:P")]
     pub(super) fec: Option<String>,
 }

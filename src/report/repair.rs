@@ -13,9 +13,7 @@ use crate::{
 /// Returns how the flows worked, once for all that worked alike, and what each flow met with.
 pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
     let mut lines = parameters(outcome);
-    for row in rows {
-        lines.extend(flow(outcome, &table.name(row), row).into_iter().flatten().flatten());
-    }
+    lines.extend(rows.iter().filter_map(|row| flow(outcome, &table.name(row), row)));
     lines
 }
 
@@ -58,7 +56,7 @@ fn list(parameters: &BTreeMap<String, String>) -> String {
 
 /// Returns what the sender of a flow sent again, what the receiver got too often, and what error
 /// correction did about it; what was dropped also where nothing else is told.
-fn flow(outcome: &Outcome, name: &str, row: &Row) -> Option<[Option<String>; 3]> {
+fn flow(outcome: &Outcome, name: &str, row: &Row) -> Option<String> {
     let id = row.flow?;
     let [sender, receiver] = [Role::Sender, Role::Receiver].map(|role| outcome.flow(id, role));
     let told = |flow: &FlowSummary| flow.path.arq.is_some() || !flow.path.parameters.is_empty();
@@ -69,59 +67,86 @@ fn flow(outcome: &Outcome, name: &str, row: &Row) -> Option<[Option<String>; 3]>
     let (sent, received) = (arq(sender).unwrap_or_default(), arq(receiver).unwrap_or_default());
     let drops = [sender, receiver].map(|flow| flow.and_then(|flow| flow.path.local_drops));
     let rtt = sender.and_then(|flow| flow.rtt).map(|rtt| rtt.mean);
-    let lines = [again(&sent, &received, drops), clocks(&sent, rtt), correction(&sent, &received)];
-    Some(lines.map(|line| line.map(|line| format!("{name} {line}"))))
+    let limited = sent.window_limited.map(|time| millis("limited by windows for", time));
+    let facts = [
+        again(&sent, &received),
+        limited,
+        clocks(&sent, rtt),
+        correction(&sent, &received),
+        refused(&sent, &received, drops),
+    ];
+    Some(format!("{name} {}", joined(facts, "; ")?))
 }
 
-/// What a sender rejects, or its host drops, are acknowledgements; they cost repetitions as well.
-fn again(sent: &Arq, received: &Arq, drops: [Option<u64>; 2]) -> Option<String> {
-    let count = |what: &str, count: Option<u64>| count.map(|count| format!("{what} {count}"));
-    let some = |what: &str, figure: Option<u64>| count(what, figure.filter(|&figure| figure > 0));
+fn again(sent: &Arq, received: &Arq) -> Option<String> {
+    let causes = [
+        sent.timeout_retransmits.map(|times| count("timeout", times)),
+        sent.fast_retransmits.map(|times| count("fast", times)),
+        sent.early_retransmits.map(|times| count("early", times)),
+    ];
+    let causes = joined(causes, ", ").map(|causes| format!("again by {causes}"));
+    let spurious = sent.spurious_retransmits.map(|times| count("spurious", times));
+    let again = match (causes, spurious) {
+        (Some(causes), Some(spurious)) => Some(format!("{causes} ({spurious})")),
+        (causes, spurious) => causes.or(spurious),
+    };
+    let parts = [
+        sent.segments_sent.map(|segments| count("segments sent", segments)),
+        again,
+        received.duplicates.map(|segments| count("duplicates received", segments)),
+    ];
+    joined(parts, ", ")
+}
+
+/// `rtt` is what was measured, beside what the protocol takes it for.
+fn clocks(sent: &Arq, rtt: Option<Duration>) -> Option<String> {
+    let own =
+        [sent.srtt.map(|time| millis("srtt", time)), sent.rto.map(|time| millis("rto", time))];
+    let own = format!("protocol's own {}", joined(own, ", ")?);
+    let rtt = rtt.filter(|_| sent.srtt.is_some());
+    joined([Some(own), rtt.map(|time| millis("beside a mean RTT of", time))], " ")
+}
+
+fn correction(sent: &Arq, received: &Arq) -> Option<String> {
+    let parity = sent.parity_sent.map(|datagrams| {
+        let bytes = figure::bytes(sent.parity_bytes_sent);
+        format!("parity sent {datagrams} datagrams, {bytes}")
+    });
+    let parts = [
+        parity,
+        received.recovered.map(|datagrams| count("recovered", datagrams)),
+        received.unrecoverable.map(|datagrams| count("unrecoverable", datagrams)),
+    ];
+    joined(parts, ", ").map(|parts| format!("error correction: {parts}"))
+}
+
+/// Returns what arrived in vain, if anything did. What a sender rejects, or its host drops, are
+/// acknowledgements; they cost repetitions as well.
+fn refused(sent: &Arq, received: &Arq, drops: [Option<u64>; 2]) -> Option<String> {
+    let some = |what: &str, datagrams: Option<u64>| {
+        datagrams.filter(|&datagrams| datagrams > 0).map(|datagrams| count(what, datagrams))
+    };
     let [sender_drops, receiver_drops] = drops;
     let parts = [
-        count("segments sent", sent.segments_sent),
-        count("again by timeout", sent.timeout_retransmits),
-        count("fast", sent.fast_retransmits),
-        count("early", sent.early_retransmits),
-        count("of these spurious", sent.spurious_retransmits),
-        count("duplicates received", received.duplicates),
         some("rejected by the receiver", received.rejected),
         some("rejected by the sender", sent.rejected),
         some("dropped by the receiver's host", receiver_drops),
         some("dropped by the sender's host", sender_drops),
     ];
-    joined(parts)
+    joined(parts, ", ")
 }
 
-/// `rtt` is what was measured, beside what the protocol takes it for.
-fn clocks(sent: &Arq, rtt: Option<Duration>) -> Option<String> {
-    let millis = |what: &str, time: Option<Duration>| {
-        time.map(|time| format!("{what} {} ms", figure::millis(time)))
-    };
-    joined([
-        millis("limited by windows for", sent.window_limited),
-        millis("protocol's own srtt", sent.srtt),
-        millis("variation", sent.srttvar),
-        millis("retransmission timeout", sent.rto),
-        millis("beside a mean RTT of", rtt.filter(|_| sent.srtt.is_some())),
-    ])
+fn count(what: &str, count: u64) -> String {
+    format!("{what} {count}")
 }
 
-fn correction(sent: &Arq, received: &Arq) -> Option<String> {
-    let parity = sent.parity_sent.map(|count| {
-        let bytes = figure::bytes(sent.parity_bytes_sent);
-        format!("error correction: parity sent {count} datagrams, {bytes}")
-    });
-    joined([
-        parity,
-        received.recovered.map(|count| format!("recovered {count}")),
-        received.unrecoverable.map(|count| format!("unrecoverable {count}")),
-    ])
+fn millis(what: &str, time: Duration) -> String {
+    format!("{what} {} ms", figure::millis(time))
 }
 
-fn joined<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
+fn joined<const N: usize>(parts: [Option<String>; N], separator: &str) -> Option<String> {
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
+    (!parts.is_empty()).then(|| parts.join(separator))
 }
 
 fn path(outcome: &Outcome, side: Side, flow: FlowId) -> Option<&PathStats> {

@@ -216,14 +216,15 @@ impl Connection<'_> {
         flows.iter().find(|summary| self.flows.contains(&summary.flow)).map(|flow| &flow.path)
     }
 
-    /// Returns whether either end knows it as a connection, with a handshake, losses or repetitions
-    /// of its own.
+    /// Returns whether either end knows it as a connection: with a handshake, losses or repetitions
+    /// of its own, or a protocol whose settings are this process's.
     fn is_told(&self) -> bool {
         let knows = |path: &PathStats| {
             path.connection.is_some()
                 || path.handshake.is_some()
                 || path.security.is_some()
                 || path.arq.is_some()
+                || !path.parameters.is_empty()
         };
         [Side::Client, Side::Server].into_iter().filter_map(|side| self.path(side)).any(knows)
     }

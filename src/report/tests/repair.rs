@@ -54,10 +54,9 @@ fn what_was_sent_again_is_told_by_cause_and_beside_what_the_receiver_saw() {
     let report = shown(&over_kcp(1, None));
     for line in [
         "[  1] kcp: interval 10, sndwnd 1024\n",
-        "[  1] segments sent 1000, again by timeout 1, fast 5, early 2, of these spurious 3, \
-         duplicates received 4\n",
-        "[  1] limited by windows for 1500 ms, protocol's own srtt 10.00 ms, variation 2.000 \
-         ms, retransmission timeout 30.00 ms, beside a mean RTT of 1.080 ms\n",
+        "[  1] segments sent 1000, again by timeout 1, fast 5, early 2 (spurious 3), duplicates \
+         received 4; limited by windows for 1500 ms; protocol's own srtt 10.00 ms, rto 30.00 ms \
+         beside a mean RTT of 1.080 ms\n",
     ] {
         assert!(report.contains(line), "{line}\n{report}");
     }
@@ -67,9 +66,35 @@ fn what_was_sent_again_is_told_by_cause_and_beside_what_the_receiver_saw() {
 #[test]
 fn what_error_correction_cost_stands_beside_what_it_brought() {
     let report = shown(&over_kcp(1, Some(300)));
-    let line = "[  1] error correction: parity sent 300 datagrams, 410 KBytes, recovered 30, \
+    let told = "; error correction: parity sent 300 datagrams, 410 KBytes, recovered 30, \
                 unrecoverable 1\n";
-    assert!(report.contains(line), "{report}");
+    assert!(report.contains(told), "{report}");
+}
+
+#[test]
+fn each_flow_has_one_line_and_their_settings_another() {
+    let report = shown(&over_kcp(4, Some(300)));
+    let told = |line: &&str| line.contains("segments sent") || line.contains("sndwnd");
+    let lines: Vec<_> = report.lines().filter(told).collect();
+    let names: Vec<_> = lines.iter().map(|line| &line[..5]).collect();
+    assert_eq!(names, ["[1-4]", "[  1]", "[  2]", "[  3]", "[  4]"], "{report}");
+}
+
+#[test]
+fn what_is_unknown_is_left_out_and_the_rest_still_reads() {
+    let mut outcome = over_kcp(1, None);
+    for side in [Side::Client, Side::Server] {
+        outcome = with_paths(outcome, side, |path| {
+            path.arq = Some(Arq {
+                fast_retransmits: Some(5),
+                rto: Some(Duration::from_millis(30)),
+                ..Arq::default()
+            });
+        });
+    }
+    let report = shown(&outcome);
+    let told = "[  1] again by fast 5; protocol's own rto 30.00 ms\n";
+    assert!(report.contains(told), "{report}");
 }
 
 #[test]
@@ -104,7 +129,7 @@ fn what_either_end_rejected_or_dropped_is_told_if_there_is_any() {
             path.local_drops = Some(drops);
         });
     }
-    let told = "duplicates received 4, rejected by the receiver 9, rejected by the sender 7, \
+    let told = "; rejected by the receiver 9, rejected by the sender 7, \
                 dropped by the receiver's host 10, dropped by the sender's host 8\n";
     let report = shown(&outcome);
     assert!(report.contains(told), "{report}");
@@ -138,6 +163,19 @@ fn what_went_over_the_wire_is_told_also_without_a_handshake() {
     {
         assert!(report.contains(part), "{part}\n{report}");
     }
+}
+
+#[test]
+fn a_protocol_that_tells_its_settings_alone_is_said_not_to_encrypt() {
+    let mut outcome = over_kcp(1, None);
+    for side in [Side::Client, Side::Server] {
+        outcome = with_paths(outcome, side, |path| {
+            path.arq = None;
+            path.handshake = None;
+        });
+    }
+    let report = shown(&outcome);
+    assert!(report.contains("[  1] not encrypted\n"), "{report}");
 }
 
 #[test]
