@@ -19,7 +19,7 @@ impl Path for TokioKcpPath {
             send_buffer: known.send_buffer,
             recv_buffer: known.recv_buffer,
             gso_segments: Some(1),
-            gro_segments: known.gro_segments,
+            gro_segments: Some(1),
             handshake: self.0.handshake,
             parameters: self.0.settings.parameters(),
             ..PathStats::default()
