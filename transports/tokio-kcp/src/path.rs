@@ -10,7 +10,8 @@ use crate::{NAME, flow::Flow};
 pub(crate) struct TokioKcpPath(pub(crate) Arc<Flow>);
 
 impl Path for TokioKcpPath {
-    /// The crate tells nothing, and what it sends goes past what this end counts.
+    /// The crate tells nothing, and what it sends goes past what this end counts. Among the drops is
+    /// what the peer sent of another conversation, such as an opening that was repeated.
     fn stats(&self) -> PathStats {
         let known = self.0.endpoint.stats();
         PathStats {

@@ -112,7 +112,7 @@ async fn recv(half: &mut dyn RecvHalf, len: usize) -> Vec<u8> {
 }
 
 /// Has each end send to the other one.
-async fn exchange(mut client: Stream, mut server: Stream) {
+async fn exchange(client: &mut Stream, server: &mut Stream) {
     let sent = pattern(300_000);
     let ((), got) =
         tokio::join!(send(&mut *client.send, &sent), recv(&mut *server.recv, sent.len()));
@@ -146,7 +146,7 @@ async fn what_a_test_asks_for_is_in_force_at_both_ends() {
     };
     let mark = [5; 12];
     let gate = Agreed(mark, asked.clone());
-    let (_listener, client, server) = pair(gate, asked.clone(), Some(mark)).await;
+    let (_listener, mut client, mut server) = pair(gate, asked.clone(), Some(mark)).await;
     for stream in [&client, &server] {
         let parameters = stream.path.stats().parameters;
         let told: Vec<_> = parameters.iter().map(|(k, v)| format!("{k} {v}")).collect();
@@ -156,7 +156,7 @@ async fn what_a_test_asks_for_is_in_force_at_both_ends() {
         assert!(stream.path.tune(&asked).iter().all(|answer| answer.refused.is_none()));
         assert_eq!(stream.path.stats().retransmits, None, "the crate does not tell");
     }
-    exchange(client, server).await;
+    exchange(&mut client, &mut server).await;
 }
 
 #[tokio::test]
@@ -179,7 +179,11 @@ async fn what_the_crate_does_not_have_is_refused() {
 async fn another_conversation_reaches_no_flow_not_even_from_the_peer() {
     let sockets = Arc::new(Copied::default());
     let ends = (tokio_kcp(), TokioKcp::new(Arc::clone(&sockets) as _));
-    let (_listener, client, server) = pair_of(ends, Anyone, Tuning::default(), None).await;
+    let (_listener, mut client, mut server) = pair_of(ends, Anyone, Tuning::default(), None).await;
+    // Both ends are the crate's once each has heard the other.
+    exchange(&mut client, &mut server).await;
+    let dropped = |stream: &Stream| stream.path.stats().local_drops.unwrap();
+    let before = (dropped(&client), dropped(&server));
     let mut segment = [0; 24];
     segment[..4].copy_from_slice(&99_u32.to_le_bytes());
     segment[4] = 81;
@@ -190,7 +194,9 @@ async fn another_conversation_reaches_no_flow_not_even_from_the_peer() {
         stranger.send_to(&segment, server.local).unwrap();
         peer.send(&segment).unwrap();
     }
-    exchange(client, server).await;
+    let all = (before.0, before.1 + 10);
+    assert_eq!((dropped(&client), dropped(&server)), all, "the stranger's are not the flow's");
+    exchange(&mut client, &mut server).await;
 }
 
 #[tokio::test]
