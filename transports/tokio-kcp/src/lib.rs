@@ -2,15 +2,20 @@
 //!
 //! What the crate lacks is its own affair, and shows in comparisons. Its version 0.9.8
 //!
-//! - makes a system call for each datagram, and copies each three times on its way in;
+//! - makes a system call for each datagram, and copies each three times on its way in. So that it is
+//!   measured as it is, receive offload is turned off;
+//! - acknowledges at its clock's ticks alone, so that a window takes an interval at least, whatever
+//!   `--kcp-flush` says of data;
 //! - keeps a conversation behind a lock on which threads spin, so that here each has one thread: the
 //!   crate's tasks, and whoever drives the stream, run on the same [`Worker`](polyperf_socket::Worker);
 //! - has no end, no close and no way to see that the peer is gone. A silent peer is waited for until
-//!   whoever uses the stream drops it;
+//!   whoever uses the stream drops it, and 3 seconds more for what was sent. Meanwhile its timer may
+//!   take a whole processor, once something is due again;
 //! - tells no figures: neither round trips nor what was sent again. What [`Path::stats`] has is what
 //!   the socket knows;
 //! - takes the conversation of whatever datagram comes, so that one from a stranger would end it.
-//!   Here the kernel drops all of another one (Linux), and sockets are connected;
+//!   Here sockets are connected, the kernel drops all of another one (Linux), and what came before it
+//!   was told to is sorted out before the crate begins;
 //! - measures time in 32 bits of milliseconds, and panics where these change their sign, each 24.8
 //!   days, if it was built with overflow checks.
 //!
@@ -18,7 +23,8 @@
 //! that its listener, which has one task for all peers, is not used; and bytes are carried in
 //! records, since that is the only way to say that a stream has ended. A record is its length, four
 //! bytes little-endian, and so many bytes; 0 is the end, and `FFFFFFFF` says nothing, with which a
-//! client begins.
+//! client begins. The crate reads its socket by itself, so each flow needs one of its own, which
+//! ports give to flows on Linux alone; elsewhere, a listener's flows end with an error that says so.
 //!
 //! [`Path::stats`]: polyperf_transport::Path::stats
 

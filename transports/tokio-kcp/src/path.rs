@@ -10,7 +10,8 @@ use crate::{NAME, flow::Flow};
 pub(crate) struct TokioKcpPath(pub(crate) Arc<Flow>);
 
 impl Path for TokioKcpPath {
-    /// The crate tells nothing, and what it sends goes past what this end counts.
+    /// The crate tells nothing, and what it sends goes past what this end counts. Among the drops is
+    /// what the peer sent of another conversation, such as an opening that was repeated.
     fn stats(&self) -> PathStats {
         let known = self.0.endpoint.stats();
         PathStats {
@@ -19,7 +20,7 @@ impl Path for TokioKcpPath {
             send_buffer: known.send_buffer,
             recv_buffer: known.recv_buffer,
             gso_segments: Some(1),
-            gro_segments: known.gro_segments,
+            gro_segments: Some(1),
             handshake: self.0.handshake,
             parameters: self.0.settings.parameters(),
             ..PathStats::default()

@@ -4,18 +4,20 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::UdpSocket,
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
     num::{NonZeroU8, NonZeroU16, NonZeroU32},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use polyperf_socket::FlowListener;
+use polyperf_socket::{DatagramRecv, DatagramSend, FlowListener, PortOptions, Prefix, dial};
 use polyperf_tokio_kcp::TokioKcp;
 use polyperf_transport::{
     Anyone, Chunk, Fec, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Peer, RecvHalf,
-    SendHalf, Stream, Transport, Tuning, Verdict, Visit,
+    SendHalf, Sockets, Stream, Transport, Tuning, Verdict, Visit,
 };
+use socket2::Socket;
 
 fn tokio_kcp() -> TokioKcp {
     TokioKcp::new(Arc::new(HostSockets::new()))
@@ -39,14 +41,52 @@ impl Gate for Agreed {
     }
 }
 
+/// Keeps a second descriptor of each client's socket.
+#[derive(Debug, Default)]
+struct Copied(Mutex<Vec<UdpSocket>>);
+
+impl Sockets for Copied {
+    fn tcp_listener(&self, _: SocketAddr) -> io::Result<TcpListener> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn tcp_stream_socket(
+        &self,
+        _: SocketAddr,
+        _: Option<SocketAddr>,
+        _: bool,
+    ) -> io::Result<Socket> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = HostSockets::new().udp(addr)?;
+        self.0.lock().unwrap().push(socket.try_clone()?);
+        Ok(socket)
+    }
+
+    fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        HostSockets::new().udp_beside(addr)
+    }
+}
+
 async fn pair(
     gate: impl Gate,
     tuning: Tuning,
     mark: Option<Mark>,
 ) -> (FlowListener, Stream, Stream) {
-    let mut listener = tokio_kcp().bind("127.0.0.1:0".parse().unwrap(), Arc::new(gate)).unwrap();
+    pair_of((tokio_kcp(), tokio_kcp()), gate, tuning, mark).await
+}
+
+async fn pair_of(
+    (listening, connecting): (TokioKcp, TokioKcp),
+    gate: impl Gate,
+    tuning: Tuning,
+    mark: Option<Mark>,
+) -> (FlowListener, Stream, Stream) {
+    let mut listener = listening.bind("127.0.0.1:0".parse().unwrap(), Arc::new(gate)).unwrap();
     let peer = Peer { tuning, mark, ..Peer::at(listener.local_addr()) };
-    let connection = tokio_kcp().connect(&peer).await.unwrap();
+    let connection = connecting.connect(&peer).await.unwrap();
     let (client, server) =
         tokio::join!(within(connection.open(Hello::Own(HELLO))), within(listener.accept()));
     let (client, mut server) = (client.unwrap(), server.unwrap());
@@ -69,6 +109,17 @@ async fn recv(half: &mut dyn RecvHalf, len: usize) -> Vec<u8> {
         filled += got.unwrap().expect("more to come").len;
     }
     bytes
+}
+
+/// Has each end send to the other one.
+async fn exchange(client: &mut Stream, server: &mut Stream) {
+    let sent = pattern(300_000);
+    let ((), got) =
+        tokio::join!(send(&mut *client.send, &sent), recv(&mut *server.recv, sent.len()));
+    assert!(got == sent);
+    let ((), got) =
+        tokio::join!(send(&mut *server.send, &sent), recv(&mut *client.recv, sent.len()));
+    assert!(got == sent);
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -95,7 +146,7 @@ async fn what_a_test_asks_for_is_in_force_at_both_ends() {
     };
     let mark = [5; 12];
     let gate = Agreed(mark, asked.clone());
-    let (_listener, client, server) = pair(gate, asked.clone(), Some(mark)).await;
+    let (_listener, mut client, mut server) = pair(gate, asked.clone(), Some(mark)).await;
     for stream in [&client, &server] {
         let parameters = stream.path.stats().parameters;
         let told: Vec<_> = parameters.iter().map(|(k, v)| format!("{k} {v}")).collect();
@@ -105,6 +156,7 @@ async fn what_a_test_asks_for_is_in_force_at_both_ends() {
         assert!(stream.path.tune(&asked).iter().all(|answer| answer.refused.is_none()));
         assert_eq!(stream.path.stats().retransmits, None, "the crate does not tell");
     }
+    exchange(&mut client, &mut server).await;
 }
 
 #[tokio::test]
@@ -125,22 +177,57 @@ async fn what_the_crate_does_not_have_is_refused() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn another_conversation_reaches_no_flow_not_even_from_the_peer() {
-    let (_listener, mut client, mut server) = pair(Anyone, Tuning::default(), None).await;
+    let sockets = Arc::new(Copied::default());
+    let ends = (tokio_kcp(), TokioKcp::new(Arc::clone(&sockets) as _));
+    let (_listener, mut client, mut server) = pair_of(ends, Anyone, Tuning::default(), None).await;
+    // Both ends are the crate's once each has heard the other.
+    exchange(&mut client, &mut server).await;
+    let dropped = |stream: &Stream| stream.path.stats().local_drops.unwrap();
+    let before = (dropped(&client), dropped(&server));
     let mut segment = [0; 24];
     segment[..4].copy_from_slice(&99_u32.to_le_bytes());
     segment[4] = 81;
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let peer = sockets.0.lock().unwrap().pop().unwrap();
     for _ in 0..10 {
         stranger.send_to(&segment, client.local).unwrap();
         stranger.send_to(&segment, server.local).unwrap();
+        peer.send(&segment).unwrap();
     }
-    let sent = pattern(300_000);
-    let ((), got) =
-        tokio::join!(send(&mut *client.send, &sent), recv(&mut *server.recv, sent.len()));
-    assert!(got == sent);
-    let ((), got) =
-        tokio::join!(send(&mut *server.send, &sent), recv(&mut *client.recv, sent.len()));
-    assert!(got == sent);
+    let all = (before.0, before.1 + 10);
+    assert_eq!((dropped(&client), dropped(&server)), all, "the stranger's are not the flow's");
+    exchange(&mut client, &mut server).await;
+}
+
+#[tokio::test]
+async fn a_port_with_one_socket_for_all_says_so() {
+    let options = PortOptions { own_sockets: false, ..PortOptions::default() };
+    let ends = (tokio_kcp().with_options(options), tokio_kcp());
+    let (_listener, _client, mut server) = pair_of(ends, Anyone, Tuning::default(), None).await;
+    let received = within(poll_fn(|cx| server.recv.poll_recv(cx, &mut [0; 8]))).await;
+    let error = received.expect_err("there is nothing to receive from").to_string();
+    assert!(error.contains("a socket of its own"), "{error}");
+}
+
+#[tokio::test]
+async fn a_flow_whose_client_never_begins_goes_when_it_is_dropped() {
+    let mut listener = tokio_kcp().bind("127.0.0.1:0".parse().unwrap(), Arc::new(Anyone)).unwrap();
+    let sockets = Arc::new(HostSockets::new()) as Arc<dyn Sockets>;
+    let endpoint = Arc::new(dial(&sockets, &Peer::at(listener.local_addr()), 0).unwrap());
+    let halves = (DatagramSend::new(Arc::clone(&endpoint)), DatagramRecv::new(endpoint));
+    let prefix = Prefix::of_bytes(b't', 1);
+    let (opened, accepted) = tokio::join!(
+        within(polyperf_socket::open(prefix, [1; 16], HELLO, halves)),
+        within(listener.accept())
+    );
+    let _silent = opened.unwrap();
+    drop(accepted.unwrap());
+    within(async {
+        while listener.counts().flows > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
