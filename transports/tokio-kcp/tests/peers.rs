@@ -6,7 +6,7 @@ mod support;
 
 use std::{future::poll_fn, sync::Arc};
 
-use polyperf_socket::{FlowListener, PortOptions};
+use polyperf_socket::FlowListener;
 use polyperf_transport::{
     Anyone, Chunk, Gate, Guest, Hello, Listener, Mark, Opening, Peer, Stream, Transport, Tuning,
     Verdict, Visit,
@@ -43,21 +43,6 @@ async fn nobody_is_answered_whom_the_gate_refuses() {
     until(|| listener.counts().refused == 10 && listener.counts().unknown == 10).await;
     assert_eq!((listener.counts().opened, listener.counts().answered), (0, 0));
     assert_eq!(stranger.heard(), None);
-}
-
-#[tokio::test]
-async fn a_port_with_one_socket_for_all_says_that_flows_need_their_own() {
-    let options = PortOptions { own_sockets: false, ..PortOptions::default() };
-    let shared = tokio_kcp().with_options(options);
-    let mut listener = shared.bind("127.0.0.1:0".parse().unwrap(), Arc::new(Anyone)).unwrap();
-    let connection = tokio_kcp().connect(&Peer::at(listener.local_addr())).await.unwrap();
-    let (client, server) =
-        tokio::join!(within(connection.open(Hello::Own(HELLO))), within(listener.accept()));
-    let (_client, mut server) = (client.unwrap(), server.unwrap());
-    let chunk = Chunk::whole(b"x").unwrap();
-    let refused = within(poll_fn(|cx| server.send.poll_send(cx, chunk))).await;
-    let text = refused.expect_err("there is no socket for it").to_string();
-    assert!(text.contains("this port has one for all"), "{text}");
 }
 
 #[tokio::test]

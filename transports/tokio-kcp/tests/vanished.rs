@@ -16,16 +16,21 @@ async fn peers_that_refuse_are_silent_or_never_begin_leave_nothing_behind() {
     let at = "127.0.0.1:0".parse().unwrap();
     let mut listener = tokio_kcp().bind(at, Arc::new(Anyone)).unwrap();
     let (threads, descriptors) = (count("task"), count("fd"));
-    let (refusing, silent, mute) = (Raw::new(), Raw::new(), Raw::new());
     let mut streams = Vec::new();
-    for peer in [&refusing, &silent, &mute] {
-        streams.push(peer.open(&mut listener).await);
+    let [mut refusing, mut silent] = [Vec::new(), Vec::new()];
+    for peers in [&mut refusing, &mut silent] {
+        for _ in 0..PEERS {
+            let peer = Raw::new();
+            let mut stream = peer.open(&mut listener).await;
+            peer.say(listener.local_addr(), &push(0, &NOTHING));
+            fill(&mut stream).await;
+            streams.push(stream);
+            peers.push(peer);
+        }
     }
-    for (peer, stream) in [&refusing, &silent].into_iter().zip(&mut streams) {
-        peer.say(listener.local_addr(), &push(0, &NOTHING));
-        fill(stream).await;
-    }
-    // The kernel answers for a socket that is closed.
+    let mute = Raw::new();
+    streams.push(mute.open(&mut listener).await);
+    // The kernel answers for sockets that are closed.
     drop(refusing);
     drop(streams);
     until(|| listener.counts().flows == 0).await;
@@ -56,6 +61,9 @@ async fn fill(stream: &mut Stream) {
 fn count(what: &str) -> usize {
     std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count()
 }
+
+/// Peers of a kind: so many that what one of them leaves behind is more than what threads keep.
+const PEERS: usize = 40;
 
 /// A runtime's own: an epoll, an event, and their duplicates.
 const PER_THREAD: usize = 4;
