@@ -2,12 +2,14 @@
 //
 // A dialler begins with a request of 24 bytes: "kcppeer1", the direction (u: the dialler sends, d:
 // it receives), seven zero bytes, and how many bytes there will be, as a little-endian number of 64
-// bits; 0 is as many as there are until the sender's time is over. KCP has no end, so a receiver
-// that has everything answers with 8 bytes: how many bytes were as they should be. Of a sender
-// whose time is over, nothing is answered.
+// bits; 0 is as many as there are until the sender's time is over, which its -t says, a server's
+// for downloads. KCP has no end, so a receiver that has everything answers with 8 bytes: how many
+// bytes were as they should be. Of a sender whose time is over, nothing is answered.
 //
 // Each process prints a line of JSON for each session, with its own processor time and kcp-go's
-// counters, which are those of the whole process.
+// counters, which are those of the whole process. Goodput is the receiver's, from its first read to
+// its last, and null where there is but one. A process that dials exits with 1 if a byte was
+// another than it should be.
 package main
 
 import (
@@ -41,7 +43,7 @@ type result struct {
 	Received  uint64    `json:"received"`
 	Verified  uint64    `json:"verified"`
 	Seconds   float64   `json:"seconds"`
-	Goodput   float64   `json:"goodput_bps"`
+	Goodput   *float64  `json:"goodput_bps"`
 	CPU       float64   `json:"cpu_seconds"`
 	Snmp      *kcp.Snmp `json:"snmp"`
 }
@@ -74,12 +76,18 @@ func run() error {
 	flags.IntVar(&s.block, "block", 64<<10, "bytes of a write and of a read")
 	flags.BoolVar(&s.stream, "stream", true, "fill segments whatever the writes are")
 	flags.BoolVar(&s.verify, "verify", true, "look at each byte")
-	flags.Float64Var(&s.seconds, "t", 0, "send for so many seconds, and not so many bytes")
+	flags.Float64Var(&s.seconds, "t", 0, "send for so many seconds, where no bytes are asked for")
 	flags.DurationVar(&s.limit, "limit", 30*time.Second, "give up after this")
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "where to listen")
-	flags.StringVar(&s.direction, "direction", "u", "u or d")
+	flags.StringVar(&s.direction, "direction", "u", "u to send, d to receive")
 	flags.Uint64Var(&s.bytes, "bytes", 1<<20, "how many bytes")
 	flags.Parse(os.Args[2:])
+	if s.direction != "u" && s.direction != "d" {
+		return fmt.Errorf("-direction is %q; say u or d", s.direction)
+	}
+	if s.block < 1 {
+		return fmt.Errorf("-block is %d; a write takes one byte at least", s.block)
+	}
 	switch os.Args[1] {
 	case "serve":
 		return serve(s)
@@ -112,6 +120,9 @@ func serve(s settings) error {
 
 func answer(s settings, session *kcp.UDPSession) error {
 	s.apply(session)
+	// What the peer sends again, for want of an acknowledgement, is to find the session and not to
+	// open another.
+	defer time.AfterFunc(s.limit, func() { session.Close() })
 	request := make([]byte, 24)
 	if _, err := io.ReadFull(session, request); err != nil {
 		return fmt.Errorf("reading the request: %w", err)
@@ -120,10 +131,13 @@ func answer(s settings, session *kcp.UDPSession) error {
 		return fmt.Errorf("the request begins with %q", request[:8])
 	}
 	bytes := binary.LittleEndian.Uint64(request[16:])
-	if request[8] == 'u' {
+	switch request[8] {
+	case 'u':
 		return s.receive(session, bytes)
+	case 'd':
+		return s.send(session, bytes)
 	}
-	return s.send(session, bytes)
+	return fmt.Errorf("the request has direction %q", request[8])
 }
 
 func dial(s settings, addr string) error {
@@ -131,6 +145,8 @@ func dial(s settings, addr string) error {
 	if err != nil {
 		return fmt.Errorf("dialling %s: %w", addr, err)
 	}
+	// Sends the acknowledgements that are due.
+	defer session.Close()
 	s.apply(session)
 	session.SetReadBuffer(s.sockbuf)
 	session.SetWriteBuffer(s.sockbuf)
@@ -158,6 +174,9 @@ func (s settings) apply(session *kcp.UDPSession) {
 }
 
 func (s settings) send(session *kcp.UDPSession, bytes uint64) error {
+	if bytes == 0 && s.seconds <= 0 {
+		return errors.New("no number of bytes to send, and no time; say -t at the sender")
+	}
 	began := time.Now()
 	until := began.Add(time.Duration(s.seconds * float64(time.Second)))
 	block := make([]byte, s.block)
@@ -189,16 +208,20 @@ func (s settings) send(session *kcp.UDPSession, bytes uint64) error {
 		verified = binary.LittleEndian.Uint64(confirmation)
 	}
 	s.report(result{Direction: "sent", Sent: sent, Verified: verified}, took)
+	if bytes > 0 && s.verify && verified != sent {
+		return fmt.Errorf("of %d bytes sent, the receiver found %d as they should be", sent, verified)
+	}
 	return nil
 }
 
 func (s settings) receive(session *kcp.UDPSession, bytes uint64) error {
 	block := make([]byte, s.block)
 	expected := make([]byte, s.block)
+	end := time.Now().Add(s.limit)
 	var began, last time.Time
 	var received, verified uint64
 	for bytes == 0 || received < bytes {
-		if bytes == 0 {
+		if bytes == 0 && received > 0 && time.Now().Add(quiet).Before(end) {
 			session.SetReadDeadline(time.Now().Add(quiet))
 		}
 		n, err := session.Read(block)
@@ -224,21 +247,38 @@ func (s settings) receive(session *kcp.UDPSession, bytes uint64) error {
 		received += uint64(n)
 	}
 	if bytes > 0 {
-		confirmation := make([]byte, 8)
-		binary.LittleEndian.PutUint64(confirmation, verified)
-		if _, err := session.Write(confirmation); err != nil {
+		if err := s.confirm(session, verified); err != nil {
 			return fmt.Errorf("confirming: %w", err)
 		}
-		// Closing drops what has not been acknowledged.
-		time.Sleep(quiet / 4)
 	}
 	s.report(result{Direction: "received", Received: received, Verified: verified}, last.Sub(began))
+	if s.verify && verified != received {
+		return fmt.Errorf("of %d bytes received, %d are as they should be", received, verified)
+	}
+	return nil
+}
+
+// confirm returns once the confirmation is acknowledged: closing would drop it before.
+func (s settings) confirm(session *kcp.UDPSession, verified uint64) error {
+	confirmation := make([]byte, 8)
+	binary.LittleEndian.PutUint64(confirmation, verified)
+	// With room for one segment, a write of nothing waits for the one before it.
+	session.SetWindowSize(1, s.rcvwnd)
+	if _, err := session.Write(confirmation); err != nil {
+		return err
+	}
+	session.SetWriteDeadline(time.Now().Add(linger))
+	// The peer may have been gone, with all it wanted, before it acknowledged.
+	session.Write(nil)
 	return nil
 }
 
 func (s settings) report(r result, took time.Duration) {
 	r.Seconds = took.Seconds()
-	r.Goodput = float64(r.Received) * 8 / r.Seconds
+	if r.Received > 0 && took > 0 {
+		goodput := float64(r.Received) * 8 / r.Seconds
+		r.Goodput = &goodput
+	}
 	r.CPU = cpu()
 	r.Snmp = kcp.DefaultSnmp.Copy()
 	print(r)
@@ -277,3 +317,6 @@ func print(value interface{}) {
 
 // How long nothing comes before a sender whose time is over counts as done.
 const quiet = 400 * time.Millisecond
+
+// How long a confirmation may take to be acknowledged.
+const linger = 2 * time.Second
