@@ -48,6 +48,24 @@ fn an_acknowledgement_bears_the_time_and_the_number_of_what_it_acknowledges() {
 }
 
 #[test]
+fn what_came_out_of_order_is_acknowledged_in_the_order_of_its_arrival() {
+    let mut conversation = conversation(Config::default(), None);
+    for sn in [1, 2, 4, 3] {
+        let mut data = bytes("78563412 51 00 8000 00000000 00000000 00000000 02000000 6869");
+        data[12] = sn;
+        conversation.input(&data, Duration::ZERO).unwrap();
+    }
+    let datagrams = flushed(&mut conversation, 0);
+    let mut rest = &datagrams[0][..];
+    let acknowledged = std::iter::from_fn(|| {
+        let (segment, behind) = Segment::split(rest).ok()?;
+        rest = behind;
+        Some(segment.sn)
+    });
+    assert_eq!(acknowledged.collect::<Vec<_>>(), [1, 2, 4, 3]);
+}
+
+#[test]
 fn a_question_for_the_window_is_answered_with_it() {
     let mut conversation = conversation(Config::default(), None);
     let ask = bytes("78563412 53 00 8000 00000000 00000000 00000000 00000000");

@@ -8,7 +8,7 @@ mod lab;
 use std::time::Duration;
 
 use lab::{Ours, World, latencies, lossy, pattern};
-use polyperf_kcp::{Config, FlushPolicy};
+use polyperf_kcp::{Config, Conversation, FlushPolicy, Flushed, Output};
 
 #[test]
 fn what_is_sent_again_is_what_was_lost() {
@@ -31,6 +31,36 @@ fn what_is_sent_again_is_what_was_lost() {
             assert_eq!(stats.spurious == 0, again == lost, "{stats:?}");
         }
     }
+}
+
+#[test]
+fn who_sends_between_two_datagrams_of_acknowledgements_sends_again_what_was_lost_alone() {
+    let end = || Conversation::new(7, Config::default(), None).unwrap();
+    let (mut here, mut there, mut output) = (end(), end(), Output::default());
+    // New data leaves all the time, so that nothing is sent again early.
+    here.send(&vec![5; 1000 * 1376]).unwrap();
+    let mut sent = 0;
+    for millis in 0..20 {
+        output.clear();
+        let _ = here.flush(Duration::from_millis(millis), &mut output);
+        for datagram in output.datagrams() {
+            sent += 1;
+            if sent != 10 {
+                there.input(datagram, Duration::from_millis(millis)).unwrap();
+            }
+        }
+    }
+    let now = Duration::from_millis(40);
+    output.clear();
+    assert_eq!(there.flush(now, &mut output), Flushed::All);
+    assert!(output.len() > 1);
+    let mut back = Output::default();
+    for datagram in output.datagrams() {
+        here.input(datagram, now).unwrap();
+        back.clear();
+        let _ = here.flush(now, &mut back);
+    }
+    assert_eq!(here.stats().retransmits.total(), 1, "{:?}", here.stats());
 }
 
 #[test]
