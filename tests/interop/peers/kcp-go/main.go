@@ -31,6 +31,7 @@ type settings struct {
 	sndwnd, rcvwnd, mtu           int
 	data, parity, sockbuf, block  int
 	stream, verify                bool
+	ackNoDelay, writeDelay        bool
 	seconds                       float64
 	limit                         time.Duration
 	addr, direction               string
@@ -75,6 +76,8 @@ func run() error {
 	flags.IntVar(&s.sockbuf, "sockbuf", 4<<20, "bytes of each socket buffer")
 	flags.IntVar(&s.block, "block", 64<<10, "bytes of a write and of a read")
 	flags.BoolVar(&s.stream, "stream", true, "fill segments whatever the writes are")
+	flags.BoolVar(&s.ackNoDelay, "ackNoDelay", false, "acknowledge each datagram at once")
+	flags.BoolVar(&s.writeDelay, "writeDelay", false, "send what is written at the next interval")
 	flags.BoolVar(&s.verify, "verify", true, "look at each byte")
 	flags.Float64Var(&s.seconds, "t", 0, "send for so many seconds, where no bytes are asked for")
 	flags.DurationVar(&s.limit, "limit", 30*time.Second, "give up after this")
@@ -84,6 +87,10 @@ func run() error {
 	flags.Parse(os.Args[2:])
 	if s.direction != "u" && s.direction != "d" {
 		return fmt.Errorf("-direction is %q; say u or d", s.direction)
+	}
+	// kcp-go would go on with the length it had.
+	if s.mtu < 50 || s.mtu > 1500 {
+		return fmt.Errorf("-mtu is %d; kcp-go takes 50 to 1500", s.mtu)
 	}
 	if s.block < 1 {
 		return fmt.Errorf("-block is %d; a write takes one byte at least", s.block)
@@ -170,6 +177,8 @@ func (s settings) apply(session *kcp.UDPSession) {
 	session.SetNoDelay(s.nodelay, s.interval, s.resend, s.nc)
 	session.SetWindowSize(s.sndwnd, s.rcvwnd)
 	session.SetMtu(s.mtu)
+	session.SetACKNoDelay(s.ackNoDelay)
+	session.SetWriteDelay(s.writeDelay)
 	session.SetDeadline(time.Now().Add(s.limit))
 }
 
