@@ -1,15 +1,21 @@
 // kcp-peer speaks kcp-go, for tests and measurements against it.
 //
-// A dialler begins with a request of 24 bytes: "kcppeer1", the direction (u: the dialler sends, d:
-// it receives), seven zero bytes, and how many bytes there will be, as a little-endian number of 64
-// bits; 0 is as many as there are until the sender's time is over, which its -t says, a server's
-// for downloads. KCP has no end, so a receiver that has everything answers with 8 bytes: how many
-// bytes were as they should be. Of a sender whose time is over, nothing is answered.
+// A dialler begins with a request of 24 bytes, its numbers little-endian:
 //
-// Each process prints a line of JSON for each session, with its own processor time and kcp-go's
-// counters, which are those of the whole process. Goodput is the receiver's, from its first read to
-// its last, and null where there is but one. A process that dials exits with 1 if a byte was
-// another than it should be.
+//	 0  "kcppeer1"
+//	 8  u: the dialler sends; d: it receives; b: both at once
+//	 9  three zero bytes
+//	12  32 bits: for how many milliseconds a sender sends, where no bytes are asked for
+//	16  64 bits: how many bytes there are in each direction; 0: as many as there are in that time
+//
+// KCP has no end, so a receiver that has all of them answers with 8 bytes: how many bytes were as
+// they should be. Where data goes both ways, that is behind the receiver's own data. Of a sender
+// whose time is over, nothing is answered: it is done once nothing comes for a while.
+//
+// Each process prints a line of JSON for each direction of each session, with its own processor time
+// and kcp-go's counters, which are those of the whole process. Goodput is the receiver's, from its
+// first read to its last, and null where there is but one. A process that dials exits with 1 if a
+// byte was another than it should be.
 package main
 
 import (
@@ -19,6 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -79,21 +86,14 @@ func run() error {
 	flags.BoolVar(&s.ackNoDelay, "ackNoDelay", false, "acknowledge each datagram at once")
 	flags.BoolVar(&s.writeDelay, "writeDelay", false, "send what is written at the next interval")
 	flags.BoolVar(&s.verify, "verify", true, "look at each byte")
-	flags.Float64Var(&s.seconds, "t", 0, "send for so many seconds, where no bytes are asked for")
-	flags.DurationVar(&s.limit, "limit", 30*time.Second, "give up after this")
-	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "where to listen")
-	flags.StringVar(&s.direction, "direction", "u", "u to send, d to receive")
-	flags.Uint64Var(&s.bytes, "bytes", 1<<20, "how many bytes")
+	flags.Float64Var(&s.seconds, "t", 0, "dialling: send for so many seconds, and not so many bytes")
+	flags.DurationVar(&s.limit, "limit", 30*time.Second, "give a session up after this")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "serving: where to listen")
+	flags.StringVar(&s.direction, "direction", "u", "dialling: u to send, d to receive, b for both")
+	flags.Uint64Var(&s.bytes, "bytes", 1<<20, "dialling: how many bytes")
 	flags.Parse(os.Args[2:])
-	if s.direction != "u" && s.direction != "d" {
-		return fmt.Errorf("-direction is %q; say u or d", s.direction)
-	}
-	// kcp-go would go on with the length it had.
-	if s.mtu < 50 || s.mtu > 1500 {
-		return fmt.Errorf("-mtu is %d; kcp-go takes 50 to 1500", s.mtu)
-	}
-	if s.block < 1 {
-		return fmt.Errorf("-block is %d; a write takes one byte at least", s.block)
+	if err := s.check(); err != nil {
+		return err
 	}
 	switch os.Args[1] {
 	case "serve":
@@ -102,6 +102,36 @@ func run() error {
 		return dial(s, flags.Arg(0))
 	}
 	return fmt.Errorf("%q is neither serve nor dial", os.Args[1])
+}
+
+// check refuses what kcp-go would replace by something else without a word.
+func (s settings) check() error {
+	for _, option := range []struct {
+		name               string
+		value, least, most int
+	}{
+		{"interval", s.interval, 10, 5000},
+		{"sndwnd", s.sndwnd, 1, math.MaxUint16},
+		{"rcvwnd", s.rcvwnd, 1, math.MaxUint16},
+		{"mtu", s.mtu, 50, 1500},
+		{"block", s.block, 1, 1 << 30},
+		{"data", s.data, 0, 255},
+		{"parity", s.parity, 0, 256 - s.data},
+	} {
+		if option.value < option.least || option.value > option.most {
+			return fmt.Errorf("-%s is %d; say %d to %d", option.name, option.value, option.least, option.most)
+		}
+	}
+	if (s.data == 0) != (s.parity == 0) {
+		return fmt.Errorf("-data is %d and -parity %d; say both or neither", s.data, s.parity)
+	}
+	if s.direction != "u" && s.direction != "d" && s.direction != "b" {
+		return fmt.Errorf("-direction is %q; say u, d or b", s.direction)
+	}
+	if s.seconds < 0 || s.seconds >= s.limit.Seconds() {
+		return fmt.Errorf("-t is %v; say less than -limit, which is %v", s.seconds, s.limit)
+	}
+	return nil
 }
 
 func serve(s settings) error {
@@ -137,17 +167,25 @@ func answer(s settings, session *kcp.UDPSession) error {
 	if string(request[:8]) != string(magic) {
 		return fmt.Errorf("the request begins with %q", request[:8])
 	}
-	bytes := binary.LittleEndian.Uint64(request[16:])
+	s.seconds = float64(binary.LittleEndian.Uint32(request[12:])) / 1e3
+	s.bytes = binary.LittleEndian.Uint64(request[16:])
 	switch request[8] {
 	case 'u':
-		return s.receive(session, bytes)
+		return s.transfer(session, false, true)
 	case 'd':
-		return s.send(session, bytes)
+		return s.transfer(session, true, false)
+	case 'b':
+		return s.transfer(session, true, true)
 	}
 	return fmt.Errorf("the request has direction %q", request[8])
 }
 
 func dial(s settings, addr string) error {
+	if s.seconds > 0 {
+		s.bytes = 0
+	} else if s.bytes == 0 {
+		return errors.New("-bytes is 0; say how many there are, or for how long with -t")
+	}
 	session, err := kcp.DialWithOptions(addr, nil, s.data, s.parity)
 	if err != nil {
 		return fmt.Errorf("dialling %s: %w", addr, err)
@@ -157,19 +195,14 @@ func dial(s settings, addr string) error {
 	s.apply(session)
 	session.SetReadBuffer(s.sockbuf)
 	session.SetWriteBuffer(s.sockbuf)
-	if s.seconds > 0 {
-		s.bytes = 0
-	}
 	request := append(append([]byte{}, magic...), make([]byte, 16)...)
 	request[8] = s.direction[0]
+	binary.LittleEndian.PutUint32(request[12:], uint32(math.Ceil(s.seconds*1e3)))
 	binary.LittleEndian.PutUint64(request[16:], s.bytes)
 	if _, err := session.Write(request); err != nil {
 		return fmt.Errorf("sending the request: %w", err)
 	}
-	if s.direction == "u" {
-		return s.send(session, s.bytes)
-	}
-	return s.receive(session, s.bytes)
+	return s.transfer(session, s.direction != "d", s.direction != "u")
 }
 
 func (s settings) apply(session *kcp.UDPSession) {
@@ -182,107 +215,7 @@ func (s settings) apply(session *kcp.UDPSession) {
 	session.SetDeadline(time.Now().Add(s.limit))
 }
 
-func (s settings) send(session *kcp.UDPSession, bytes uint64) error {
-	if bytes == 0 && s.seconds <= 0 {
-		return errors.New("no number of bytes to send, and no time; say -t at the sender")
-	}
-	began := time.Now()
-	until := began.Add(time.Duration(s.seconds * float64(time.Second)))
-	block := make([]byte, s.block)
-	if !s.verify {
-		pattern(0, block)
-	}
-	var sent uint64
-	for bytes == 0 && time.Now().Before(until) || sent < bytes {
-		piece := block
-		if left := bytes - sent; bytes > 0 && left < uint64(len(piece)) {
-			piece = piece[:left]
-		}
-		if s.verify {
-			pattern(sent, piece)
-		}
-		n, err := session.Write(piece)
-		sent += uint64(n)
-		if err != nil {
-			return fmt.Errorf("sending byte %d: %w", sent, err)
-		}
-	}
-	took := time.Since(began)
-	var verified uint64
-	if bytes > 0 {
-		confirmation := make([]byte, 8)
-		if _, err := io.ReadFull(session, confirmation); err != nil {
-			return fmt.Errorf("waiting for the confirmation: %w", err)
-		}
-		verified = binary.LittleEndian.Uint64(confirmation)
-	}
-	s.report(result{Direction: "sent", Sent: sent, Verified: verified}, took)
-	if bytes > 0 && s.verify && verified != sent {
-		return fmt.Errorf("of %d bytes sent, the receiver found %d as they should be", sent, verified)
-	}
-	return nil
-}
-
-func (s settings) receive(session *kcp.UDPSession, bytes uint64) error {
-	block := make([]byte, s.block)
-	expected := make([]byte, s.block)
-	end := time.Now().Add(s.limit)
-	var began, last time.Time
-	var received, verified uint64
-	for bytes == 0 || received < bytes {
-		if bytes == 0 && received > 0 && time.Now().Add(quiet).Before(end) {
-			session.SetReadDeadline(time.Now().Add(quiet))
-		}
-		n, err := session.Read(block)
-		if err != nil {
-			// Nothing has come for a while: the only error that there is but for broken data.
-			if bytes == 0 && received > 0 {
-				break
-			}
-			return fmt.Errorf("receiving byte %d: %w", received, err)
-		}
-		last = time.Now()
-		if began.IsZero() {
-			began = last
-		}
-		if s.verify {
-			pattern(received, expected[:n])
-			for at := range expected[:n] {
-				if expected[at] == block[at] {
-					verified++
-				}
-			}
-		}
-		received += uint64(n)
-	}
-	if bytes > 0 {
-		if err := s.confirm(session, verified); err != nil {
-			return fmt.Errorf("confirming: %w", err)
-		}
-	}
-	s.report(result{Direction: "received", Received: received, Verified: verified}, last.Sub(began))
-	if s.verify && verified != received {
-		return fmt.Errorf("of %d bytes received, %d are as they should be", received, verified)
-	}
-	return nil
-}
-
-// confirm returns once the confirmation is acknowledged: closing would drop it before.
-func (s settings) confirm(session *kcp.UDPSession, verified uint64) error {
-	confirmation := make([]byte, 8)
-	binary.LittleEndian.PutUint64(confirmation, verified)
-	// With room for one segment, a write of nothing waits for the one before it.
-	session.SetWindowSize(1, s.rcvwnd)
-	if _, err := session.Write(confirmation); err != nil {
-		return err
-	}
-	session.SetWriteDeadline(time.Now().Add(linger))
-	// The peer may have been gone, with all it wanted, before it acknowledged.
-	session.Write(nil)
-	return nil
-}
-
-func (s settings) report(r result, took time.Duration) {
+func (r result) print(took time.Duration) {
 	r.Seconds = took.Seconds()
 	if r.Received > 0 && took > 0 {
 		goodput := float64(r.Received) * 8 / r.Seconds
@@ -291,20 +224,6 @@ func (s settings) report(r result, took time.Duration) {
 	r.CPU = cpu()
 	r.Snmp = kcp.DefaultSnmp.Copy()
 	print(r)
-}
-
-// pattern fills block with the bytes that belong at this place of the stream: each group of eight
-// is its number, scrambled.
-func pattern(at uint64, block []byte) {
-	var word [8]byte
-	for i := range block {
-		place := at + uint64(i)
-		if i == 0 || place%8 == 0 {
-			x := (place/8 + 1) * 0x9e3779b97f4a7c15
-			binary.LittleEndian.PutUint64(word[:], x^x>>29)
-		}
-		block[i] = word[place%8]
-	}
 }
 
 func cpu() float64 {
@@ -323,9 +242,3 @@ func print(value interface{}) {
 	}
 	os.Stdout.Write(append(line, '\n'))
 }
-
-// How long nothing comes before a sender whose time is over counts as done.
-const quiet = 400 * time.Millisecond
-
-// How long a confirmation may take to be acknowledged.
-const linger = 2 * time.Second
