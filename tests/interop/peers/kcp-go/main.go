@@ -1,13 +1,21 @@
 // kcp-peer speaks kcp-go, for tests and measurements against it.
 //
-// A dialler begins with a request of 24 bytes: "kcppeer1", the direction (u: the dialler sends, d:
-// it receives), seven zero bytes, and how many bytes there will be, as a little-endian number of 64
-// bits; 0 is as many as there are until the sender's time is over. KCP has no end, so a receiver
-// that has everything answers with 8 bytes: how many bytes were as they should be. Of a sender
-// whose time is over, nothing is answered.
+// A dialler begins with a request of 24 bytes, its numbers little-endian:
 //
-// Each process prints a line of JSON for each session, with its own processor time and kcp-go's
-// counters, which are those of the whole process.
+//	 0  "kcppeer1"
+//	 8  u: the dialler sends; d: it receives; b: both at once
+//	 9  three zero bytes
+//	12  32 bits: for how many milliseconds a sender sends, where no bytes are asked for
+//	16  64 bits: how many bytes there are in each direction; 0: as many as there are in that time
+//
+// KCP has no end, so a receiver that has all of them answers with 8 bytes: how many bytes were as
+// they should be. Where data goes both ways, that is behind the receiver's own data. Of a sender
+// whose time is over, nothing is answered: it is done once nothing comes for a while.
+//
+// Each process prints a line of JSON for each direction of each session, with its own processor time
+// and kcp-go's counters, which are those of the whole process. Goodput is the receiver's, from its
+// first read to its last, and null where there is but one. A process that dials exits with 1 if a
+// byte was another than it should be.
 package main
 
 import (
@@ -17,6 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -29,6 +38,7 @@ type settings struct {
 	sndwnd, rcvwnd, mtu           int
 	data, parity, sockbuf, block  int
 	stream, verify                bool
+	ackNoDelay, writeDelay        bool
 	seconds                       float64
 	limit                         time.Duration
 	addr, direction               string
@@ -41,7 +51,7 @@ type result struct {
 	Received  uint64    `json:"received"`
 	Verified  uint64    `json:"verified"`
 	Seconds   float64   `json:"seconds"`
-	Goodput   float64   `json:"goodput_bps"`
+	Goodput   *float64  `json:"goodput_bps"`
 	CPU       float64   `json:"cpu_seconds"`
 	Snmp      *kcp.Snmp `json:"snmp"`
 }
@@ -73,13 +83,18 @@ func run() error {
 	flags.IntVar(&s.sockbuf, "sockbuf", 4<<20, "bytes of each socket buffer")
 	flags.IntVar(&s.block, "block", 64<<10, "bytes of a write and of a read")
 	flags.BoolVar(&s.stream, "stream", true, "fill segments whatever the writes are")
+	flags.BoolVar(&s.ackNoDelay, "ackNoDelay", false, "acknowledge each datagram at once")
+	flags.BoolVar(&s.writeDelay, "writeDelay", false, "send what is written at the next interval")
 	flags.BoolVar(&s.verify, "verify", true, "look at each byte")
-	flags.Float64Var(&s.seconds, "t", 0, "send for so many seconds, and not so many bytes")
-	flags.DurationVar(&s.limit, "limit", 30*time.Second, "give up after this")
-	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "where to listen")
-	flags.StringVar(&s.direction, "direction", "u", "u or d")
-	flags.Uint64Var(&s.bytes, "bytes", 1<<20, "how many bytes")
+	flags.Float64Var(&s.seconds, "t", 0, "dialling: send for so many seconds, and not so many bytes")
+	flags.DurationVar(&s.limit, "limit", 30*time.Second, "give a session up after this")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "serving: where to listen")
+	flags.StringVar(&s.direction, "direction", "u", "dialling: u to send, d to receive, b for both")
+	flags.Uint64Var(&s.bytes, "bytes", 1<<20, "dialling: how many bytes")
 	flags.Parse(os.Args[2:])
+	if err := s.check(); err != nil {
+		return err
+	}
 	switch os.Args[1] {
 	case "serve":
 		return serve(s)
@@ -87,6 +102,36 @@ func run() error {
 		return dial(s, flags.Arg(0))
 	}
 	return fmt.Errorf("%q is neither serve nor dial", os.Args[1])
+}
+
+// check refuses what kcp-go would replace by something else without a word.
+func (s settings) check() error {
+	for _, option := range []struct {
+		name               string
+		value, least, most int
+	}{
+		{"interval", s.interval, 10, 5000},
+		{"sndwnd", s.sndwnd, 1, math.MaxUint16},
+		{"rcvwnd", s.rcvwnd, 1, math.MaxUint16},
+		{"mtu", s.mtu, 50, 1500},
+		{"block", s.block, 1, 1 << 30},
+		{"data", s.data, 0, 255},
+		{"parity", s.parity, 0, 256 - s.data},
+	} {
+		if option.value < option.least || option.value > option.most {
+			return fmt.Errorf("-%s is %d; say %d to %d", option.name, option.value, option.least, option.most)
+		}
+	}
+	if (s.data == 0) != (s.parity == 0) {
+		return fmt.Errorf("-data is %d and -parity %d; say both or neither", s.data, s.parity)
+	}
+	if s.direction != "u" && s.direction != "d" && s.direction != "b" {
+		return fmt.Errorf("-direction is %q; say u, d or b", s.direction)
+	}
+	if s.seconds < 0 || s.seconds >= s.limit.Seconds() {
+		return fmt.Errorf("-t is %v; say less than -limit, which is %v", s.seconds, s.limit)
+	}
+	return nil
 }
 
 func serve(s settings) error {
@@ -112,6 +157,9 @@ func serve(s settings) error {
 
 func answer(s settings, session *kcp.UDPSession) error {
 	s.apply(session)
+	// What the peer sends again, for want of an acknowledgement, is to find the session and not to
+	// open another.
+	defer time.AfterFunc(s.limit, func() { session.Close() })
 	request := make([]byte, 24)
 	if _, err := io.ReadFull(session, request); err != nil {
 		return fmt.Errorf("reading the request: %w", err)
@@ -119,34 +167,42 @@ func answer(s settings, session *kcp.UDPSession) error {
 	if string(request[:8]) != string(magic) {
 		return fmt.Errorf("the request begins with %q", request[:8])
 	}
-	bytes := binary.LittleEndian.Uint64(request[16:])
-	if request[8] == 'u' {
-		return s.receive(session, bytes)
+	s.seconds = float64(binary.LittleEndian.Uint32(request[12:])) / 1e3
+	s.bytes = binary.LittleEndian.Uint64(request[16:])
+	switch request[8] {
+	case 'u':
+		return s.transfer(session, false, true)
+	case 'd':
+		return s.transfer(session, true, false)
+	case 'b':
+		return s.transfer(session, true, true)
 	}
-	return s.send(session, bytes)
+	return fmt.Errorf("the request has direction %q", request[8])
 }
 
 func dial(s settings, addr string) error {
+	if s.seconds > 0 {
+		s.bytes = 0
+	} else if s.bytes == 0 {
+		return errors.New("-bytes is 0; say how many there are, or for how long with -t")
+	}
 	session, err := kcp.DialWithOptions(addr, nil, s.data, s.parity)
 	if err != nil {
 		return fmt.Errorf("dialling %s: %w", addr, err)
 	}
+	// Sends the acknowledgements that are due.
+	defer session.Close()
 	s.apply(session)
 	session.SetReadBuffer(s.sockbuf)
 	session.SetWriteBuffer(s.sockbuf)
-	if s.seconds > 0 {
-		s.bytes = 0
-	}
 	request := append(append([]byte{}, magic...), make([]byte, 16)...)
 	request[8] = s.direction[0]
+	binary.LittleEndian.PutUint32(request[12:], uint32(math.Ceil(s.seconds*1e3)))
 	binary.LittleEndian.PutUint64(request[16:], s.bytes)
 	if _, err := session.Write(request); err != nil {
 		return fmt.Errorf("sending the request: %w", err)
 	}
-	if s.direction == "u" {
-		return s.send(session, s.bytes)
-	}
-	return s.receive(session, s.bytes)
+	return s.transfer(session, s.direction != "d", s.direction != "u")
 }
 
 func (s settings) apply(session *kcp.UDPSession) {
@@ -154,108 +210,20 @@ func (s settings) apply(session *kcp.UDPSession) {
 	session.SetNoDelay(s.nodelay, s.interval, s.resend, s.nc)
 	session.SetWindowSize(s.sndwnd, s.rcvwnd)
 	session.SetMtu(s.mtu)
+	session.SetACKNoDelay(s.ackNoDelay)
+	session.SetWriteDelay(s.writeDelay)
 	session.SetDeadline(time.Now().Add(s.limit))
 }
 
-func (s settings) send(session *kcp.UDPSession, bytes uint64) error {
-	began := time.Now()
-	until := began.Add(time.Duration(s.seconds * float64(time.Second)))
-	block := make([]byte, s.block)
-	if !s.verify {
-		pattern(0, block)
-	}
-	var sent uint64
-	for bytes == 0 && time.Now().Before(until) || sent < bytes {
-		piece := block
-		if left := bytes - sent; bytes > 0 && left < uint64(len(piece)) {
-			piece = piece[:left]
-		}
-		if s.verify {
-			pattern(sent, piece)
-		}
-		n, err := session.Write(piece)
-		sent += uint64(n)
-		if err != nil {
-			return fmt.Errorf("sending byte %d: %w", sent, err)
-		}
-	}
-	took := time.Since(began)
-	var verified uint64
-	if bytes > 0 {
-		confirmation := make([]byte, 8)
-		if _, err := io.ReadFull(session, confirmation); err != nil {
-			return fmt.Errorf("waiting for the confirmation: %w", err)
-		}
-		verified = binary.LittleEndian.Uint64(confirmation)
-	}
-	s.report(result{Direction: "sent", Sent: sent, Verified: verified}, took)
-	return nil
-}
-
-func (s settings) receive(session *kcp.UDPSession, bytes uint64) error {
-	block := make([]byte, s.block)
-	expected := make([]byte, s.block)
-	var began, last time.Time
-	var received, verified uint64
-	for bytes == 0 || received < bytes {
-		if bytes == 0 {
-			session.SetReadDeadline(time.Now().Add(quiet))
-		}
-		n, err := session.Read(block)
-		if err != nil {
-			// Nothing has come for a while: the only error that there is but for broken data.
-			if bytes == 0 && received > 0 {
-				break
-			}
-			return fmt.Errorf("receiving byte %d: %w", received, err)
-		}
-		last = time.Now()
-		if began.IsZero() {
-			began = last
-		}
-		if s.verify {
-			pattern(received, expected[:n])
-			for at := range expected[:n] {
-				if expected[at] == block[at] {
-					verified++
-				}
-			}
-		}
-		received += uint64(n)
-	}
-	if bytes > 0 {
-		confirmation := make([]byte, 8)
-		binary.LittleEndian.PutUint64(confirmation, verified)
-		if _, err := session.Write(confirmation); err != nil {
-			return fmt.Errorf("confirming: %w", err)
-		}
-		// Closing drops what has not been acknowledged.
-		time.Sleep(quiet / 4)
-	}
-	s.report(result{Direction: "received", Received: received, Verified: verified}, last.Sub(began))
-	return nil
-}
-
-func (s settings) report(r result, took time.Duration) {
+func (r result) print(took time.Duration) {
 	r.Seconds = took.Seconds()
-	r.Goodput = float64(r.Received) * 8 / r.Seconds
+	if r.Received > 0 && took > 0 {
+		goodput := float64(r.Received) * 8 / r.Seconds
+		r.Goodput = &goodput
+	}
 	r.CPU = cpu()
 	r.Snmp = kcp.DefaultSnmp.Copy()
 	print(r)
-}
-
-// pattern fills block with the bytes that belong at this place of the stream: each group of eight
-// is its number, scrambled.
-func pattern(at uint64, block []byte) {
-	var word [8]byte
-	for i := range block {
-		place := at + uint64(i)
-		if i == 0 || place%8 == 0 {
-			x := (place/8 + 1) * 0x9e3779b97f4a7c15
-			binary.LittleEndian.PutUint64(word[:], x^x>>29)
-		}
-		block[i] = word[place%8]
-	}
 }
 
 func cpu() float64 {
@@ -274,6 +242,3 @@ func print(value interface{}) {
 	}
 	os.Stdout.Write(append(line, '\n'))
 }
-
-// How long nothing comes before a sender whose time is over counts as done.
-const quiet = 400 * time.Millisecond
