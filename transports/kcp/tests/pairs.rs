@@ -162,7 +162,11 @@ impl Pair {
             let arrival = self.ends.iter().any(|end| !end.under_way.is_empty());
             let soon = now + Duration::from_millis(1);
             self.now = if arrival { soon } else { next.unwrap_or(soon) };
-            assert!(self.now < until, "it comes to no rest: {:?}", self.ends.each_ref().map(|end| end.conversation.stats()));
+            assert!(
+                self.now < until,
+                "it comes to no rest: {:?}",
+                self.ends.each_ref().map(|end| end.conversation.stats())
+            );
         }
         let [here, there] = &self.ends;
         for (from, to) in [(here, there), (there, here)] {
@@ -197,8 +201,8 @@ impl End {
 
     fn finish(&mut self) {
         self.conversation.finish();
-        self.finished = self.conversation.config().ends
-            && self.conversation.config().mode == Mode::Stream;
+        self.finished =
+            self.conversation.config().ends && self.conversation.config().mode == Mode::Stream;
     }
 
     fn flush(&mut self, limit: usize, now: Duration) -> Flushed {
