@@ -15,7 +15,7 @@ use replay::{corpus, replay};
 
 #[test]
 fn whatever_segments_come_they_are_taken_or_counted() {
-    replay("segments", TELLING, |bytes| {
+    replay("segments", TELLING, MUTATIONS, |bytes| {
         for mode in [Mode::Stream, Mode::Messages] {
             for ends in [false, true] {
                 let config = Config { mode, ends, ..Config::default() };
@@ -31,7 +31,7 @@ fn whatever_segments_come_they_are_taken_or_counted() {
 
 #[test]
 fn whatever_shards_come_they_are_taken_or_counted() {
-    replay("shards", TELLING, |bytes| {
+    replay("shards", TELLING, MUTATIONS, |bytes| {
         for fec in [None, Some("3:2"), Some("1:1")] {
             let mut victim = Victim::new(Config::default(), fec);
             victim.meet(bytes);
@@ -145,6 +145,8 @@ const SENT: u32 = 3;
 
 /// Bytes of the longest datagram that goes either way.
 const LONGEST: u64 = 1500;
+
+const MUTATIONS: usize = 400;
 
 /// Bytes that mean something: the conversation's, commands, kinds of shards, and ends of ranges.
 const TELLING: &[u8] = b"\0\x01\x02\x03\x07\x18\x1a\x51\x52\x53\x54\x7f\x80\xf1\xf2\xfe\xff";

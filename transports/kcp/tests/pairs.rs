@@ -63,8 +63,9 @@ fn configs(window: u16, mode: Mode) -> [Config; 3] {
 fn each_script_is_read_as_it_was_written(config: Config) {
     for fec in [None, Some("3:2")] {
         let fec: Option<FecConfig> = fec.map(|fec| fec.parse().unwrap());
-        replay("pairs", b"wWfFdDlLcCrReEtTuU0123456789", |script| {
-            let mut pair = Pair::new(config, fec);
+        let text = Text::new();
+        replay("pairs", TELLING, MUTATIONS, |script| {
+            let mut pair = Pair::new(&text, config, fec);
             pair.act(script);
             pair.come_to_rest();
         });
@@ -72,12 +73,13 @@ fn each_script_is_read_as_it_was_written(config: Config) {
 }
 
 /// Two ends, and what is under way from each.
-struct Pair {
-    ends: [End; 2],
+struct Pair<'a> {
+    ends: [End<'a>; 2],
     now: Duration,
 }
 
-struct End {
+struct End<'a> {
+    text: &'a Text,
     conversation: Conversation,
     output: Output,
     /// What has left, and has neither arrived nor been lost.
@@ -91,11 +93,12 @@ struct End {
     read: usize,
 }
 
-impl Pair {
-    fn new(config: Config, fec: Option<FecConfig>) -> Self {
+impl<'a> Pair<'a> {
+    fn new(text: &'a Text, config: Config, fec: Option<FecConfig>) -> Self {
         // The clock of the wire begins anew a second later.
         let now = Duration::from_millis((1 << 32) - 1000);
         let end = || End {
+            text,
             conversation: Conversation::new(7, config, fec).unwrap(),
             output: Output::default(),
             under_way: Vec::new(),
@@ -183,12 +186,10 @@ impl Pair {
     }
 }
 
-impl End {
+impl End<'_> {
     fn write(&mut self, len: usize) {
-        let from = self.written;
-        let bytes: Vec<_> = (from..from + len).map(byte).collect();
         let room = self.conversation.room();
-        let taken = self.conversation.send(&bytes).unwrap();
+        let taken = self.conversation.send(self.text.at(self.written, len)).unwrap();
         // Without room for another segment, the last may still have some.
         let takes = len > 0 && room > 0 && !self.finished;
         assert!(!takes || taken > 0, "nothing with room {room}");
@@ -223,7 +224,7 @@ impl End {
     }
 
     /// Reads what `from` wrote, and returns whether there was anything.
-    fn read(&mut self, len: usize, from: &Self) -> bool {
+    fn read(&mut self, len: usize, from: &End<'_>) -> bool {
         let mut buf = vec![0; len];
         let readable = self.conversation.is_readable() && !self.conversation.is_ended();
         let Some(len) = self.conversation.recv(&mut buf) else {
@@ -232,8 +233,7 @@ impl End {
         };
         assert!(readable);
         assert!(self.read + len <= from.written, "what was never written is read");
-        let wrong = buf[..len].iter().zip(self.read..).position(|(&got, at)| got != byte(at));
-        assert_eq!(wrong, None, "behind {} bytes", self.read);
+        assert!(buf[..len] == *self.text.at(self.read, len), "behind {} bytes", self.read);
         self.read += len;
         if let Some(&message) = from.messages.get(self.read_messages) {
             // What does not fit is lost.
@@ -245,10 +245,27 @@ impl End {
     }
 }
 
-/// Returns the byte at a place of everything that is written.
-fn byte(at: usize) -> u8 {
-    (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]
+/// What is written, again and again.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn new() -> Self {
+        let byte = |at: usize| (at % PERIOD).wrapping_mul(2_654_435_761).to_le_bytes()[2];
+        Self((0..2 * PERIOD).map(byte).collect())
+    }
+
+    fn at(&self, from: usize, len: usize) -> &[u8] {
+        &self.0[from % PERIOD..][..len]
+    }
 }
+
+/// Bytes of the text, which are more than are written or read at once.
+const PERIOD: usize = 100_003;
 
 /// More time than anything takes that is sent again for as long.
 const LONGEST: Duration = Duration::from_secs(3600);
+
+const MUTATIONS: usize = 100;
+
+/// What scripts are made of.
+const TELLING: &[u8] = b"wWfFdDlLcCrReEtTuU0123456789";

@@ -2,13 +2,13 @@
 
 use std::{fs, path::Path};
 
-/// Tries each file of a corpus as it is, and what chance makes of it with bytes that are `telling`.
-pub(crate) fn replay(kind: &str, telling: &[u8], attempt: impl Fn(&[u8])) {
+/// Tries each file of a corpus as it is, and so many mutations of it with bytes that are `telling`.
+pub(crate) fn replay(kind: &str, telling: &[u8], mutations: usize, attempt: impl Fn(&[u8])) {
     let corpus = corpus(kind);
     for (index, (_, bytes)) in corpus.iter().enumerate() {
         attempt(bytes);
         let mut dice = Dice(u64::try_from(index).unwrap());
-        for _ in 0..MUTATIONS {
+        for _ in 0..mutations {
             let other = &corpus[dice.roll(corpus.len())].1;
             attempt(&mutated(bytes, other, telling, &mut dice));
         }
@@ -61,5 +61,3 @@ impl Dice {
         usize::try_from((z ^ (z >> 31)) % u64::try_from(sides).unwrap()).unwrap()
     }
 }
-
-const MUTATIONS: usize = 400;
