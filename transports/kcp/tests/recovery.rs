@@ -64,6 +64,26 @@ fn who_sends_between_two_datagrams_of_acknowledgements_sends_again_what_was_lost
 }
 
 #[test]
+fn what_is_sent_again_early_is_not_waited_for_and_no_more_is_sent_in_vain() {
+    let met = |early| {
+        let (mut timeouts, mut again) = (0, 0);
+        for seed in 1..=5 {
+            let config = Config { early, repeat_acks: true, ..Config::default() };
+            let ends = (Ours::new(config), Ours::new(config));
+            let mut world = World::new(ends.0, ends.1, lossy(0.05, seed), Duration::ZERO);
+            world.transfer(&pattern(5_000_000), 100_000);
+            let retransmits = world.here.stats().retransmits;
+            timeouts += retransmits.timeout;
+            again += retransmits.total();
+        }
+        (timeouts, again)
+    };
+    let (early, late) = (met(true), met(false));
+    assert!(early.0 * 4 < late.0 * 3, "timeouts and all: {early:?} early, {late:?} late");
+    assert!(early.1 * 10 < late.1 * 11, "timeouts and all: {early:?} early, {late:?} late");
+}
+
+#[test]
 fn acknowledgements_sent_once_cost_more_than_what_was_lost() {
     let again = |repeat_acks| {
         let config = Config { repeat_acks, ..Config::default() };
