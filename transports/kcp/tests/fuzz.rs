@@ -6,13 +6,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
-use std::{fs, path::Path, time::Duration};
+mod replay;
+
+use std::time::Duration;
 
 use polyperf_kcp::{Config, Conversation, First, Flushed, Mode, Output, Stats};
+use replay::{corpus, replay};
 
 #[test]
 fn whatever_segments_come_they_are_taken_or_counted() {
-    replay("segments", |bytes| {
+    replay("segments", TELLING, MUTATIONS, |bytes| {
         for mode in [Mode::Stream, Mode::Messages] {
             for ends in [false, true] {
                 let config = Config { mode, ends, ..Config::default() };
@@ -28,7 +31,7 @@ fn whatever_segments_come_they_are_taken_or_counted() {
 
 #[test]
 fn whatever_shards_come_they_are_taken_or_counted() {
-    replay("shards", |bytes| {
+    replay("shards", TELLING, MUTATIONS, |bytes| {
         for fec in [None, Some("3:2"), Some("1:1")] {
             let mut victim = Victim::new(Config::default(), fec);
             victim.meet(bytes);
@@ -135,65 +138,6 @@ fn rejected(stats: &Stats) -> u64 {
 /// What is dropped for its header of error correction; bytes at random have one now and then.
 fn malformed(stats: &Stats) -> u64 {
     stats.fec.map_or(0, |fec| fec.malformed)
-}
-
-/// Tries each file of a corpus as it is, and what chance makes of it.
-fn replay(kind: &str, attempt: impl Fn(&[u8])) {
-    let corpus = corpus(kind);
-    for (index, (_, bytes)) in corpus.iter().enumerate() {
-        attempt(bytes);
-        let mut dice = Dice(u64::try_from(index).unwrap());
-        for _ in 0..MUTATIONS {
-            let other = &corpus[dice.roll(corpus.len())].1;
-            attempt(&mutated(bytes, other, &mut dice));
-        }
-    }
-}
-
-fn corpus(kind: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(kind);
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .expect("there is a corpus")
-        .map(|entry| entry.expect("it can be listed"))
-        .map(|entry| {
-            let name = entry.file_name().into_string().expect("names are plain");
-            (name, fs::read(entry.path()).expect("it can be read"))
-        })
-        .collect();
-    files.sort();
-    assert!(files.len() >= 14, "{kind} has shrunk");
-    files
-}
-
-/// Returns `bytes` with a few bits, bytes or ranges changed, most of them in the headers.
-fn mutated(bytes: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    for _ in 0..=dice.roll(4) {
-        let reach = if dice.roll(2) == 0 { bytes.len().min(64) } else { bytes.len() };
-        let at = dice.roll(reach + 1);
-        match dice.roll(6) {
-            0 => bytes.truncate(at),
-            1 => bytes.insert(at, TELLING[dice.roll(TELLING.len())]),
-            2 => bytes.splice(at..at, other.iter().copied()).for_each(drop),
-            3 => bytes.extend_from_slice(&other[..dice.roll(other.len() + 1)]),
-            _ if at == bytes.len() => {}
-            4 => bytes[at] ^= 1 << dice.roll(8),
-            _ => bytes[at] = TELLING[dice.roll(TELLING.len())],
-        }
-    }
-    bytes
-}
-
-/// SplitMix64: the same mutations in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % u64::try_from(sides).unwrap()).unwrap()
-    }
 }
 
 /// Segments that have been sent when something comes.

@@ -223,10 +223,16 @@ impl Receiver {
 
     fn note(&mut self, sn: u32) {
         let slot = self.slots.at_mut(sn);
-        if !slot.pending {
-            slot.pending = true;
-            self.pending.push_back(sn);
+        if slot.pending {
+            return;
         }
+        slot.pending = true;
+        // A window is the most that is out of order; the others have been passed since.
+        if self.pending.len() >= 2 * self.window as usize {
+            let next = self.next;
+            self.pending.retain(|&sn| !before(sn, next));
+        }
+        self.pending.push_back(sn);
     }
 
     fn advance(&mut self) {

@@ -70,20 +70,22 @@ impl Decoder {
     fn reach(&mut self, number: u32, stats: &mut FecStats) -> bool {
         let ahead = match self.newest {
             None => 1,
-            Some(newest) => self.ahead(number, newest),
+            Some(newest) => match self.ahead(number, newest) {
+                far if far.abs() > FAR => {
+                    // The sender has begun anew, or this is from elsewhere, and the next is far from it.
+                    self.groups.iter_mut().for_each(|group| group.settled = true);
+                    1
+                }
+                near => near,
+            },
         };
         if ahead <= 0 {
             return self.groups[number as usize % GROUPS].number == number;
         }
         let (data, size) = (self.config.data(), self.config.group() as usize);
-        if ahead > FAR {
-            // The sender has begun anew.
-            self.groups.iter_mut().for_each(|group| group.settled = true);
-        } else {
-            // Those of which nothing has come, and for which there is no room.
-            let skipped = usize::try_from(ahead).unwrap_or(0).saturating_sub(GROUPS);
-            stats.unrecoverable += (skipped * data) as u64;
-        }
+        // Those of which nothing has come, and for which there is no room.
+        let skipped = usize::try_from(ahead).unwrap_or(0).saturating_sub(GROUPS);
+        stats.unrecoverable += (skipped * data) as u64;
         let steps = u32::try_from(ahead).map_or(KEPT, |ahead| ahead.min(KEPT));
         for steps in (0..steps).rev() {
             let at = self.behind(number, steps);
@@ -197,5 +199,5 @@ impl std::fmt::Debug for Decoder {
 const GROUPS: usize = KEPT as usize;
 const KEPT: u32 = 4;
 
-/// How many groups may be lost at once before the numbers count as new ones.
+/// How many groups may be lost at once, or overtaken, before the numbers count as new ones.
 const FAR: i64 = 1024;

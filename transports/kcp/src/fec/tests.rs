@@ -116,6 +116,23 @@ fn numbers_begin_anew_behind_the_last_group() {
 }
 
 #[test]
+fn a_number_from_anywhere_costs_the_groups_under_way_and_no_others() {
+    let (datagrams, _) = encoded(&mut Encoder::new(config(2, 1)), plain([50; 40]));
+    for number in [2000, 1 << 29, 1 << 30, u32::MAX / 3 - 1100] {
+        let mut stray = datagrams[0].clone();
+        stray[..4].copy_from_slice(&(number * 3).to_le_bytes());
+        let mut decoder = Decoder::new(config(2, 1), 1494);
+        let (rebuilt, _) = decoded(&mut decoder, [&datagrams[0], &stray]);
+        assert!(rebuilt.is_empty());
+        // One of each group does not arrive.
+        let came = datagrams[6..].iter().enumerate().filter(|(at, _)| at % 3 != 1);
+        let (rebuilt, stats) = decoded(&mut decoder, came.map(|(_, datagram)| datagram));
+        assert_eq!((rebuilt.len(), stats.recovered), (18, 18), "with {number}");
+        assert_eq!(stats.unrecoverable, 0, "with {number}");
+    }
+}
+
+#[test]
 fn an_overtaken_group_is_still_rebuilt() {
     let (datagrams, _) = encoded(&mut Encoder::new(config(4, 2)), plain([60; 12]));
     let mut decoder = Decoder::new(config(4, 2), 1494);

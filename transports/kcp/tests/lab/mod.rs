@@ -17,8 +17,8 @@ use polyperf_memory::link::{Link, LinkConfig, Loss, Probability};
 pub(crate) trait End {
     /// Takes bytes, and returns how many.
     fn send(&mut self, bytes: &[u8]) -> usize;
-    /// Returns what has arrived, as far as it is in order.
-    fn recv(&mut self) -> Vec<u8>;
+    /// Returns what has arrived, as far as it is in order: messages, or pieces of a stream.
+    fn recv(&mut self) -> Vec<Vec<u8>>;
     fn input(&mut self, datagram: &[u8], now: Duration);
     /// Returns the datagrams that leave now.
     fn flush(&mut self, now: Duration) -> Vec<Vec<u8>>;
@@ -52,10 +52,10 @@ impl End for Ours {
         self.conversation.send(bytes).unwrap()
     }
 
-    fn recv(&mut self) -> Vec<u8> {
+    fn recv(&mut self) -> Vec<Vec<u8>> {
         let mut got = Vec::new();
         while let Some(len) = self.conversation.recv(&mut self.buf) {
-            got.extend_from_slice(&self.buf[..len]);
+            got.push(self.buf[..len].to_vec());
         }
         got
     }
@@ -132,10 +132,10 @@ impl End for Theirs {
         self.kcp.send(bytes).unwrap()
     }
 
-    fn recv(&mut self) -> Vec<u8> {
+    fn recv(&mut self) -> Vec<Vec<u8>> {
         let mut got = Vec::new();
         while let Ok(len) = self.kcp.recv(&mut self.buf) {
-            got.extend_from_slice(&self.buf[..len]);
+            got.push(self.buf[..len].to_vec());
         }
         got
     }
@@ -170,8 +170,11 @@ pub(crate) struct World<A, B> {
     /// When something happens next, and when it did last.
     pub(crate) now: Duration,
     pub(crate) at: Duration,
-    /// What has been read at the other end.
+    /// What has been read at the other end, and how long each message or piece of it was.
     pub(crate) read: Vec<u8>,
+    pub(crate) lens: Vec<usize>,
+    /// What has been read at this end.
+    pub(crate) read_here: Vec<u8>,
 }
 
 impl<A: End, B: End> World<A, B> {
@@ -186,12 +189,14 @@ impl<A: End, B: End> World<A, B> {
             now: start,
             at: start,
             read: Vec::new(),
+            lens: Vec::new(),
+            read_here: Vec::new(),
         }
     }
 
     /// Has everything happen that happens now, and moves on to when something else does.
     pub(crate) fn step(&mut self) {
-        let Self { here, there, forward, back, now, at, read } = self;
+        let Self { here, there, forward, back, now, at, read, lens, read_here } = self;
         let now_ = *now;
         *at = now_;
         while let Some(datagram) = forward.pop_due(now_) {
@@ -201,10 +206,13 @@ impl<A: End, B: End> World<A, B> {
             here.input(&datagram, now_);
         }
         // Who reads at once is never told that there is less room.
-        read.extend(there.recv());
+        for piece in there.recv() {
+            lens.push(piece.len());
+            read.extend(piece);
+        }
+        read_here.extend(here.recv().into_iter().flatten());
         here.flush(now_).into_iter().for_each(|datagram| forward.push(now_, datagram));
         there.flush(now_).into_iter().for_each(|datagram| back.push(now_, datagram));
-        let soon = now_ + Duration::from_micros(50);
         let next = [
             forward.next_deadline(),
             back.next_deadline(),
@@ -212,27 +220,42 @@ impl<A: End, B: End> World<A, B> {
             there.deadline(now_),
         ];
         let next = next.into_iter().flatten().min().unwrap_or(now_ + Duration::from_secs(1));
-        *now = next.max(soon);
+        *now = next.max(now_ + SOON);
     }
 
     /// Sends `bytes` from here to there in writes of `piece`, and returns what arrives.
     pub(crate) fn transfer(&mut self, bytes: &[u8], piece: usize) -> Vec<u8> {
-        let mut sent = 0;
+        self.exchange(bytes, &[], piece);
+        std::mem::take(&mut self.read)
+    }
+
+    /// Sends `there` from here, and `here` from there, until all has arrived.
+    pub(crate) fn exchange(&mut self, there: &[u8], here: &[u8], piece: usize) {
+        let (mut sent_there, mut sent_here) = (0, 0);
         let until = self.now + LONGEST;
-        while self.read.len() < bytes.len() {
-            while sent < bytes.len() {
-                let end = (sent + piece).min(bytes.len());
-                let taken = self.here.send(&bytes[sent..end]);
-                if taken == 0 {
-                    break;
-                }
-                sent += taken;
+        while self.read.len() < there.len() || self.read_here.len() < here.len() {
+            let before = sent_there + sent_here;
+            write(&mut self.here, there, &mut sent_there, piece);
+            write(&mut self.there, here, &mut sent_here, piece);
+            if sent_there + sent_here > before {
+                // Who writes does so when there is room, not when something else happens.
+                self.now = self.now.min(self.at + SOON);
             }
             self.step();
-            let (read, all) = (self.read.len(), bytes.len());
+            let (read, all) = (self.read.len() + self.read_here.len(), there.len() + here.len());
             assert!(self.now < until, "{read} of {all} bytes after {LONGEST:?}");
         }
-        std::mem::take(&mut self.read)
+    }
+}
+
+/// Writes what is left of `bytes` as far as there is room.
+fn write(end: &mut impl End, bytes: &[u8], sent: &mut usize, piece: usize) {
+    while *sent < bytes.len() {
+        let taken = end.send(&bytes[*sent..(*sent + piece).min(bytes.len())]);
+        if taken == 0 {
+            return;
+        }
+        *sent += taken;
     }
 }
 
@@ -300,6 +323,9 @@ pub(crate) const CONV: u32 = 0x1234_5678;
 const MESSAGES: usize = 10_000;
 const MESSAGE: usize = 1000;
 const BETWEEN: Duration = Duration::from_millis(1);
+
+/// The least that passes between two steps.
+const SOON: Duration = Duration::from_micros(50);
 
 /// More time than any transfer should take.
 const LONGEST: Duration = Duration::from_secs(600);
