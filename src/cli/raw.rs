@@ -125,8 +125,15 @@ pub(super) struct RawStreams {
     /// Bytes of socket buffer, or of the stream's window.
     #[arg(short, long, value_name = "N[KMG]")]
     pub(super) window: Option<String>,
-    /// Congestion control.
-    #[arg(short = 'C', long, alias = "linux-congestion", value_name = "NAME")]
+    /// Congestion control: one that the system has; of rudp cubic, bbr, none, or fixed:RATE, such as
+    /// fixed:50M.
+    #[arg(
+        short = 'C',
+        long,
+        visible_alias = "cc",
+        alias = "linux-congestion",
+        value_name = "NAME"
+    )]
     pub(super) congestion: Option<String>,
     /// Largest segment, in bytes.
     #[arg(short = 'M', long, value_name = "N")]

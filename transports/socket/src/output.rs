@@ -1,6 +1,8 @@
-//! Where an engine writes its datagrams.
+//! Where a protocol writes its datagrams.
 
-use crate::segment::Segment;
+use std::num::NonZeroUsize;
+
+use polyperf_transport::Chunk;
 
 /// Datagrams one behind the other, in one buffer that is used again and again.
 ///
@@ -19,17 +21,18 @@ pub struct Output {
     limit: usize,
 }
 
-/// Datagrams that may be handed to the system together.
+/// Whether everything that could leave has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Train<'a> {
-    /// The bytes of the datagrams, at least one.
-    pub bytes: &'a [u8],
-    /// How far apart datagrams start; the last one may be shorter.
-    pub stride: usize,
+#[must_use]
+pub enum Flushed {
+    /// There is nothing more.
+    All,
+    /// The [`Output`] is full. What it holds should be sent, and more asked for.
+    Full,
 }
 
 impl Output {
-    /// Returns an empty buffer that an engine stops to fill with data once another datagram would make
+    /// Returns an empty buffer that a protocol stops to fill with data once another datagram would make
     /// it longer than `limit` bytes.
     ///
     /// It may still become longer by acknowledgements, of which all find room, and by parity.
@@ -78,24 +81,27 @@ impl Output {
 
     /// Returns whether another datagram of `len` bytes is more than it should hold. For one there is
     /// always room.
-    pub(crate) fn is_full(&self, len: u16) -> bool {
+    #[must_use]
+    pub fn is_full(&self, len: u16) -> bool {
         let held = self.bytes.len() - self.start;
         held > 0 && held + usize::from(len) > self.limit
     }
 
-    /// Writes `segment` into the last datagram, or into a new one with `headroom` free at its head
-    /// if the last would become longer than `mtu`. Returns whether it is a new one.
+    /// Writes `parts` into the last datagram, or into a new one with `headroom` free at its head if
+    /// the last would become longer than `mtu`. Returns whether it is a new one.
     #[inline]
-    pub(crate) fn push(&mut self, segment: &Segment<'_>, mtu: usize, headroom: usize) -> bool {
-        let fits = |start| self.bytes.len() - start + segment.wire_len() <= mtu;
+    pub fn push<const N: usize>(&mut self, parts: [&[u8]; N], mtu: usize, headroom: usize) -> bool {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let fits = |start| self.bytes.len() - start + len <= mtu;
         let new = !self.open.is_some_and(fits);
         if new {
             self.open = Some(self.bytes.len());
             self.bytes.resize(self.bytes.len() + headroom, 0);
             self.ends.push(self.bytes.len());
         }
-        self.bytes.extend_from_slice(&segment.header());
-        self.bytes.extend_from_slice(segment.payload);
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
         if let Some(end) = self.ends.last_mut() {
             *end = self.bytes.len();
         }
@@ -103,22 +109,24 @@ impl Output {
     }
 
     /// Changes how long it becomes by data.
-    pub(crate) fn set_limit(&mut self, limit: usize) {
+    pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
     /// Returns how many bytes of data it should still take.
-    pub(crate) fn left(&self) -> usize {
+    #[must_use]
+    pub fn left(&self) -> usize {
         self.limit.saturating_sub(self.bytes.len() - self.start)
     }
 
     /// Lets no datagram grow any more.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.open = None;
     }
 
-    /// Adds a datagram as it is.
-    pub(crate) fn push_whole(&mut self, parts: [&[u8]; 2]) {
+    /// Adds a datagram of these parts as it is.
+    #[inline]
+    pub fn push_whole<const N: usize>(&mut self, parts: [&[u8]; N]) {
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
@@ -127,7 +135,7 @@ impl Output {
     }
 
     /// Returns a datagram for changes, and lets none grow any more.
-    pub(crate) fn datagram_mut(&mut self, index: usize) -> &mut [u8] {
+    pub fn datagram_mut(&mut self, index: usize) -> &mut [u8] {
         self.close();
         let place = self.place(index);
         &mut self.bytes[place]
@@ -154,25 +162,25 @@ pub struct Trains<'a> {
 }
 
 impl<'a> Iterator for Trains<'a> {
-    type Item = Train<'a>;
+    type Item = Chunk<'a>;
 
-    fn next(&mut self) -> Option<Train<'a>> {
+    fn next(&mut self) -> Option<Chunk<'a>> {
         let Output { bytes, ends, .. } = self.output;
         let first = self.output.place(self.next);
-        let stride = first.len();
+        let stride = NonZeroUsize::new(first.len())?;
         let mut end = *ends.get(self.next)?;
         let mut full = true;
         for count in 1..=MAX_TRAIN {
             self.next += 1;
             let place = self.output.place(self.next);
-            let too_long = place.len() > stride || place.end - first.start > MAX_TRAIN_BYTES;
+            let too_long = place.len() > stride.get() || place.end - first.start > MAX_TRAIN_BYTES;
             if place.is_empty() || too_long || !full || count == MAX_TRAIN {
                 break;
             }
-            full = place.len() == stride;
+            full = place.len() == stride.get();
             end = place.end;
         }
-        Some(Train { bytes: &bytes[first.start..end], stride })
+        Some(Chunk { bytes: &bytes[first.start..end], stride })
     }
 }
 
@@ -209,6 +217,8 @@ mod tests {
             output.push_whole([&vec![0; len], &[]]);
         }
         let trains = output.trains();
-        trains.map(|train| (train.bytes.chunks(train.stride).count(), train.stride)).collect()
+        trains
+            .map(|Chunk { bytes, stride }| (bytes.chunks(stride.get()).count(), stride.get()))
+            .collect()
     }
 }

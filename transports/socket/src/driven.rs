@@ -1,21 +1,73 @@
-//! A conversation over a socket.
+//! Protocols that run in this process, over sockets.
+//!
+//! A [`Machine`] is one end of a conversation, without a socket and without a clock; [`Driven`] is
+//! one with them.
+
+mod half;
 
 use std::{
     fmt,
     future::{Future, poll_fn},
     io,
-    num::NonZeroUsize,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use polyperf_socket::{DatagramRecv, DatagramSend, Endpoint, MAX_DATAGRAM, Rooms, Sieve, Worker};
 use polyperf_transport::{Chunk, Home as _};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::{Config, Conversation, Flushed, Output, Stats, settings::Settings};
+use crate::{DatagramRecv, DatagramSend, Endpoint, Flushed, Output, Rooms, Sieve, Worker};
+
+/// One end of a reliable conversation over datagrams.
+///
+/// It does what it is told at a `now`, which is the time since an epoch and never goes back.
+pub trait Machine: fmt::Debug + Send + 'static {
+    /// What it counts.
+    type Stats: Clone + fmt::Debug + Send;
+
+    /// Takes bytes to send as far as there is room, and returns how many.
+    fn send(&mut self, bytes: &[u8]) -> usize;
+
+    /// Says that nothing more will be sent, behind everything that was.
+    fn finish(&mut self);
+
+    /// Hears that nobody will read any more.
+    fn desert(&mut self) {}
+
+    /// Fills `buf` with what has arrived; `None` if there is nothing now.
+    fn recv(&mut self, buf: &mut [u8]) -> Option<usize>;
+
+    /// Takes a datagram in, which the network has `marked` or not (RFC 3168). What is wrong with one
+    /// is counted.
+    fn input(&mut self, datagram: &[u8], marked: bool, now: Duration);
+
+    /// Writes what is to be sent now behind what `output` holds already.
+    fn flush(&mut self, now: Duration, output: &mut Output) -> Flushed;
+
+    /// Returns when to call [`flush`](Self::flush) next, if nothing happens before.
+    fn deadline(&self, now: Duration) -> Option<Duration>;
+
+    /// Returns whether there is enough room for what one system call sends, or as much as there can
+    /// be: less is not worth a call while other data is under way.
+    fn has_room(&self) -> bool;
+
+    /// Returns whether there is something to read, or that nothing more will come.
+    fn is_readable(&self) -> bool;
+
+    /// Returns whether the peer has said that nothing follows, and everything before has been read.
+    fn is_ended(&self) -> bool;
+
+    /// Returns whether the peer has acknowledged everything that was sent.
+    fn is_drained(&self) -> bool;
+
+    /// Returns why it is over before its end, as what is said of the peer: `is gone: ...`.
+    fn failure(&self) -> Option<(io::ErrorKind, String)>;
+
+    /// Returns what it has counted.
+    fn stats(&self) -> Self::Stats;
+}
 
 /// One end of a conversation, as its halves, its driver and whoever reads its figures share it.
 ///
@@ -23,31 +75,31 @@ use crate::{Config, Conversation, Flushed, Output, Stats, settings::Settings};
 /// halves do so themselves where they are driven beside the driver, on its thread, which saves a
 /// change of tasks for each batch; there the lock is always free.
 #[derive(Debug)]
-pub(crate) struct Flow {
-    state: Mutex<State>,
+pub struct Driven<M: Machine> {
+    state: Mutex<State<M>>,
     /// As of the last look at the socket.
-    stats: Mutex<Stats>,
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) worker: Arc<Worker>,
-    pub(crate) settings: Settings,
-    /// How long it took to open; `None` where nobody asked to be let in.
-    pub(crate) handshake: Option<Duration>,
+    stats: Mutex<M::Stats>,
+    endpoint: Arc<Endpoint>,
+    worker: Arc<Worker>,
 }
 
-/// What a flow is made of.
-pub(crate) struct Parts {
-    pub(crate) conversation: Conversation,
-    pub(crate) halves: (DatagramSend, DatagramRecv),
-    pub(crate) sieve: Sieve,
+/// What a driven conversation is made of.
+#[derive(Debug)]
+pub struct Parts<M> {
+    /// This end.
+    pub machine: M,
+    /// Its socket.
+    pub halves: (DatagramSend, DatagramRecv),
+    /// What tells its datagrams from those that opened the flow.
+    pub sieve: Sieve,
     /// What the reader finds first.
-    pub(crate) hello: Vec<u8>,
-    pub(crate) worker: Arc<Worker>,
-    pub(crate) settings: Settings,
-    pub(crate) handshake: Option<Duration>,
+    pub hello: Vec<u8>,
+    /// The thread that it runs on.
+    pub worker: Arc<Worker>,
 }
 
-pub(crate) struct State {
-    conversation: Conversation,
+struct State<M> {
+    machine: M,
     endpoint: Arc<Endpoint>,
     send: DatagramSend,
     recv: DatagramRecv,
@@ -61,8 +113,6 @@ pub(crate) struct State {
     epoch: Instant,
     /// When the socket was looked at last, since then.
     now: Duration,
-    /// Segments that there has to be room for before more is taken.
-    enough: usize,
     /// Why it is over.
     failure: Option<Failure>,
     /// Whether nothing more is to be sent.
@@ -90,16 +140,17 @@ struct Failure {
     text: String,
 }
 
-impl Flow {
-    /// Returns a flow that is driven until both of its halves are gone, and everything sent has
+impl<M: Machine> Driven<M> {
+    /// Returns a conversation that is driven until both of its halves are gone, and everything sent has
     /// arrived.
-    pub(crate) fn start(parts: Parts) -> Arc<Self> {
-        let Parts { conversation, halves, sieve, hello, worker, settings, handshake } = parts;
+    #[must_use]
+    pub fn start(parts: Parts<M>) -> Arc<Self> {
+        let Parts { machine, halves, sieve, hello, worker } = parts;
         let (send, recv) = halves;
-        let stats = conversation.stats();
+        let stats = machine.stats();
         let endpoint = Arc::clone(recv.endpoint());
         let state = State {
-            conversation,
+            machine,
             endpoint: Arc::clone(&endpoint),
             send,
             recv,
@@ -111,7 +162,6 @@ impl Flow {
             rooms: Rooms::new(),
             epoch: Instant::now(),
             now: Duration::ZERO,
-            enough: enough(&settings.config),
             failure: None,
             finished: false,
             blocked: false,
@@ -120,21 +170,15 @@ impl Flow {
             sender: Waiter { waker: None, there: true },
             receiver: Waiter { waker: None, there: true },
         };
-        let flow = Arc::new(Self {
-            state: Mutex::new(state),
-            stats: Mutex::new(stats),
-            endpoint,
-            worker,
-            settings,
-            handshake,
-        });
+        let flow =
+            Arc::new(Self { state: Mutex::new(state), stats: Mutex::new(stats), endpoint, worker });
         let driver = Driver { flow: Arc::clone(&flow), timer: None, leaves: None };
         flow.worker.spawn(Box::pin(driver.run()));
         flow
     }
 
     /// Takes bytes to send as far as there is room.
-    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.lock();
         let mut looked = false;
         if bytes.is_empty() {
@@ -147,9 +191,7 @@ impl Flow {
             if state.finished {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            // In a stream there is nothing too long.
-            let taken =
-                if state.has_room() { state.conversation.send(bytes).unwrap_or(0) } else { 0 };
+            let taken = if state.machine.has_room() { state.machine.send(bytes) } else { 0 };
             if taken > 0 {
                 self.look(&mut state, Wanted::Nothing);
                 return Poll::Ready(Ok(taken));
@@ -164,11 +206,7 @@ impl Flow {
     }
 
     /// Fills `buf` with what has arrived; `None` if nothing more will.
-    pub(crate) fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<Option<usize>>> {
+    fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Option<usize>>> {
         let mut state = self.lock();
         if !state.hello.is_empty() {
             let len = state.hello.len().min(buf.len());
@@ -178,14 +216,14 @@ impl Flow {
         }
         let mut looked = false;
         loop {
-            if let Some(len) = state.conversation.recv(buf) {
+            if let Some(len) = state.machine.recv(buf) {
                 // The peer may have to hear that there is room again.
                 if state.is_due() {
                     self.look(&mut state, Wanted::Nothing);
                 }
                 return Poll::Ready(Ok(Some(len)));
             }
-            if state.conversation.is_ended() {
+            if state.machine.is_ended() {
                 return Poll::Ready(Ok(None));
             }
             if let Some(failure) = &state.failure {
@@ -201,23 +239,26 @@ impl Flow {
     }
 
     /// Says that nothing more will be sent, behind everything that was.
-    pub(crate) fn finish(&self) -> io::Result<()> {
+    fn finish(&self) -> io::Result<()> {
         let mut state = self.lock();
         if let Some(failure) = &state.failure {
             return Err(failure.error());
         }
         state.finished = true;
-        state.conversation.finish();
+        state.machine.finish();
         self.look(&mut state, Wanted::Nothing);
         Ok(())
     }
 
     /// Hears that a half is gone.
-    pub(crate) fn leave(&self, half: Half) {
+    fn leave(&self, half: Half) {
         let mut state = self.lock();
         match half {
             Half::Sender => state.sender = Waiter { waker: None, there: false },
-            Half::Receiver => state.receiver = Waiter { waker: None, there: false },
+            Half::Receiver => {
+                state.receiver = Waiter { waker: None, there: false };
+                state.machine.desert();
+            }
         }
         if state.is_left() {
             state.wake_driver();
@@ -225,12 +266,18 @@ impl Flow {
     }
 
     /// Returns the figures as of the last look.
-    pub(crate) fn stats(&self) -> Stats {
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn stats(&self) -> M::Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns its socket.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// Looks after the socket in the driver's stead, on its thread, or else has the driver look.
-    fn look(&self, state: &mut State, wanted: Wanted) {
+    fn look(&self, state: &mut State<M>, wanted: Wanted) {
         let Some(driver) = state.driver.clone().filter(|_| self.worker.is_here()) else {
             return state.wake_driver();
         };
@@ -242,18 +289,18 @@ impl Flow {
         }
     }
 
-    fn publish(&self, state: &State) {
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = state.conversation.stats();
+    fn publish(&self, state: &State<M>) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = state.machine.stats();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Which half.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Half {
+enum Half {
     Sender,
     Receiver,
 }
@@ -271,7 +318,7 @@ enum Wanted {
     Data,
 }
 
-impl State {
+impl<M: Machine> State<M> {
     /// Receives, unless nothing is wanted, and sends, until there is what was wanted, or something
     /// for a half that waits, which is woken. Whatever has to be waited for wakes the task of `cx`.
     fn drive(&mut self, cx: &mut Context<'_>, wanted: Wanted) {
@@ -299,20 +346,14 @@ impl State {
     fn has(&self, wanted: Wanted) -> bool {
         match wanted {
             Wanted::Nothing | Wanted::Anything => false,
-            Wanted::Room => self.has_room(),
-            Wanted::Data => self.conversation.is_readable(),
+            Wanted::Room => self.machine.has_room(),
+            Wanted::Data => self.machine.is_readable(),
         }
-    }
-
-    /// Returns whether there is enough room for what one system call sends, or as much as there can
-    /// be: less is not worth a call while other data is under way.
-    fn has_room(&self) -> bool {
-        self.conversation.room() >= self.enough
     }
 
     /// Returns whether there is something to be sent at this time.
     fn is_due(&self) -> bool {
-        self.conversation.deadline(self.now).is_some_and(|due| due <= self.now)
+        self.machine.deadline(self.now).is_some_and(|due| due <= self.now)
     }
 
     /// Receives what has come, as much as one acknowledgement should be for, and returns whether
@@ -320,12 +361,11 @@ impl State {
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         let (mut received, mut datagrams) = (0, 0);
         while received < MOST_BYTES && datagrams < MOST_DATAGRAMS {
-            let Self { recv, rooms, sieve, conversation, endpoint, epoch, now, .. } = self;
+            let Self { recv, rooms, sieve, machine, endpoint, epoch, now, .. } = self;
             let keep = |datagram: &[u8]| sieve.keeps(datagram, endpoint);
             let mut read = None;
-            let came = recv.poll_recv_each(cx, rooms, keep, |datagram| {
-                // What is rejected is counted there.
-                let _ = conversation.input(datagram, *read.get_or_insert_with(|| epoch.elapsed()));
+            let came = recv.poll_recv_each(cx, rooms, keep, |datagram, marked| {
+                machine.input(datagram, marked, *read.get_or_insert_with(|| epoch.elapsed()));
                 received += datagram.len();
             });
             *now = read.unwrap_or(*now);
@@ -348,7 +388,7 @@ impl State {
     /// Returns when there is something to do, if nothing happens before.
     fn due(&self) -> Option<Duration> {
         let waits = self.failure.is_none() && !self.blocked;
-        self.conversation.deadline(self.now).filter(|_| waits)
+        self.machine.deadline(self.now).filter(|_| waits)
     }
 
     /// Sends whatever is to be sent now, as far as the socket takes it.
@@ -358,7 +398,7 @@ impl State {
             if self.blocked {
                 return;
             }
-            let all = self.conversation.flush(self.now, &mut self.output) == Flushed::All;
+            let all = self.machine.flush(self.now, &mut self.output) == Flushed::All;
             if self.output.is_empty() {
                 return;
             }
@@ -375,9 +415,7 @@ impl State {
         let mut failed = None;
         'trains: for next in output.trains().skip(*train) {
             while let Some(bytes) = next.bytes.get(*sent..).filter(|bytes| !bytes.is_empty()) {
-                let Some(stride) = NonZeroUsize::new(next.stride) else { break };
-                let chunk = Chunk { bytes, stride };
-                match send.poll_send(cx, chunk) {
+                match send.poll_send(cx, Chunk { bytes, ..next }) {
                     Poll::Pending => return false,
                     Poll::Ready(Ok(len)) => *sent += len,
                     Poll::Ready(Err(error)) => {
@@ -400,9 +438,9 @@ impl State {
 
     /// Ends the flow if the peer is gone.
     fn judge(&mut self) {
-        if let Some(dead) = self.conversation.dead() {
+        if let Some((kind, text)) = self.machine.failure() {
             let peer = self.recv.endpoint().peer();
-            self.fail(io::ErrorKind::TimedOut, format!("{peer} is gone: {dead}"));
+            self.fail(kind, format!("{peer} {text}"));
         }
     }
 
@@ -413,9 +451,8 @@ impl State {
     /// Wakes the halves that have something to do, and returns whether any has.
     fn wake_halves(&mut self) -> bool {
         let failed = self.failure.is_some();
-        let conversation = &self.conversation;
-        let readable = failed || conversation.is_readable() || conversation.is_ended();
-        let writable = failed || conversation.room() >= self.enough;
+        let readable = failed || self.machine.is_readable() || self.machine.is_ended();
+        let writable = failed || self.machine.has_room();
         let reads = readable && self.receiver.wake();
         let writes = writable && self.sender.wake();
         reads || writes
@@ -457,14 +494,14 @@ impl Failure {
 }
 
 /// The task that waits for a flow's socket and its timers.
-struct Driver {
-    flow: Arc<Flow>,
+struct Driver<M: Machine> {
+    flow: Arc<Driven<M>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Until when what was sent may still arrive, once nobody uses the flow any more.
     leaves: Option<Duration>,
 }
 
-impl Driver {
+impl<M: Machine> Driver<M> {
     async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
@@ -479,14 +516,14 @@ impl Driver {
         for _ in 0..LOOKS {
             let now = state.epoch.elapsed();
             if state.is_left() && self.leaves.is_none() {
-                state.conversation.finish();
+                state.machine.finish();
                 self.leaves = Some(now + LINGER);
             }
             state.drive(cx, Wanted::Anything);
             flow.publish(&state);
             let now = state.now;
             let late = self.leaves.is_some_and(|leaves| now >= leaves);
-            let done = state.failure.is_some() || late || state.conversation.is_drained();
+            let done = state.failure.is_some() || late || state.machine.is_drained();
             if state.is_left() && done {
                 return Poll::Ready(());
             }
@@ -516,7 +553,7 @@ impl Driver {
     }
 }
 
-impl Drop for Driver {
+impl<M: Machine> Drop for Driver<M> {
     /// Whatever ends the driver, nobody waits for it any more.
     fn drop(&mut self) {
         let mut state = self.flow.lock();
@@ -526,19 +563,13 @@ impl Drop for Driver {
     }
 }
 
-impl fmt::Debug for State {
+impl<M: fmt::Debug> fmt::Debug for State<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
-            .field("conversation", &self.conversation)
+            .field("machine", &self.machine)
             .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns how many segments one system call sends, or half of the window if that is less.
-fn enough(config: &Config) -> usize {
-    let call = MAX_DATAGRAM / usize::from(config.mtu).max(1);
-    call.min(usize::from(config.send_window.get()) / 2).max(1)
 }
 
 /// For how long what was sent may still arrive when nobody uses the flow any more.
@@ -554,6 +585,3 @@ const ROUNDS: usize = 32;
 /// offload. Without, it takes many, and an acknowledgement for each would cost as much as the data.
 const MOST_BYTES: usize = 48 << 10;
 const MOST_DATAGRAMS: usize = 64;
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! The halves of a stream over a conversation.
+//! The halves of a stream over a driven conversation.
 
 use std::{
     io,
@@ -8,30 +8,30 @@ use std::{
     time::Duration,
 };
 
-use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf, Stream};
+use polyperf_transport::{Chunk, Path, Received, RecvHalf, SendHalf, Stream};
 
-use crate::{
-    flow::{Flow, Half},
-    path::KcpPath,
-};
+use super::{Driven, Half, Machine};
 
-/// Returns the stream over `flow`.
-pub(crate) fn stream(flow: Arc<Flow>) -> Stream {
-    Stream {
-        send: Box::new(KcpSend(Arc::clone(&flow))),
-        recv: Box::new(KcpRecv(Arc::clone(&flow))),
-        local: flow.endpoint.local(),
-        peer: flow.endpoint.peer(),
-        home: Some(Arc::clone(&flow.worker) as _),
-        path: Arc::new(KcpPath(flow)),
-        early: false,
+impl<M: Machine> Driven<M> {
+    /// Returns the stream over it, of whose path `path` tells.
+    #[must_use]
+    pub fn stream(self: Arc<Self>, path: Arc<dyn Path>) -> Stream {
+        Stream {
+            local: self.endpoint.local(),
+            peer: self.endpoint.peer(),
+            home: Some(Arc::clone(&self.worker) as _),
+            send: Box::new(Sender(Arc::clone(&self))),
+            recv: Box::new(Receiver(self)),
+            path,
+            early: false,
+        }
     }
 }
 
 #[derive(Debug)]
-struct KcpSend(Arc<Flow>);
+struct Sender<M: Machine>(Arc<Driven<M>>);
 
-impl SendHalf for KcpSend {
+impl<M: Machine> SendHalf for Sender<M> {
     fn poll_send(&mut self, cx: &mut Context<'_>, chunk: Chunk<'_>) -> Poll<io::Result<usize>> {
         self.0.poll_send(cx, chunk.bytes)
     }
@@ -48,16 +48,16 @@ impl SendHalf for KcpSend {
     fn block_for(&mut self, _: Option<Duration>) {}
 }
 
-impl Drop for KcpSend {
+impl<M: Machine> Drop for Sender<M> {
     fn drop(&mut self) {
         self.0.leave(Half::Sender);
     }
 }
 
 #[derive(Debug)]
-struct KcpRecv(Arc<Flow>);
+struct Receiver<M: Machine>(Arc<Driven<M>>);
 
-impl RecvHalf for KcpRecv {
+impl<M: Machine> RecvHalf for Receiver<M> {
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl RecvHalf for KcpRecv {
     fn block_for(&mut self, _: Option<Duration>) {}
 }
 
-impl Drop for KcpRecv {
+impl<M: Machine> Drop for Receiver<M> {
     fn drop(&mut self) {
         self.0.leave(Half::Receiver);
     }

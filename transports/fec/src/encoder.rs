@@ -1,12 +1,12 @@
 //! The end that makes parity.
 
+use polyperf_socket::Output;
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
-use super::{DATA, FecConfig, HEADER, PARITY, SHARD, SIZE};
-use crate::{output::Output, stats::FecStats};
+use crate::{DATA, FecConfig, FecStats, HEADER, PARITY, SHARD, SIZE};
 
 /// Numbers datagrams, and adds parity behind each group.
-pub(crate) struct Encoder {
+pub struct Encoder {
     config: FecConfig,
     codec: ReedSolomon,
     seqid: u32,
@@ -18,7 +18,9 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn new(config: FecConfig) -> Self {
+    /// Returns one to which nothing has been given yet.
+    #[must_use]
+    pub fn new(config: FecConfig) -> Self {
         Self {
             config,
             codec: config.codec(),
@@ -38,7 +40,7 @@ impl Encoder {
 
     /// Moves the datagrams of `plain`, which have their first eight bytes free, to `output`, and with
     /// them what parity there is then.
-    pub(crate) fn encode(&mut self, plain: &mut Output, output: &mut Output, stats: &mut FecStats) {
+    pub fn encode(&mut self, plain: &mut Output, output: &mut Output, stats: &mut FecStats) {
         for index in 0..plain.len() {
             let seqid = self.next_seqid();
             let datagram = plain.datagram_mut(index);

@@ -2,11 +2,10 @@
 
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
-use super::{FecConfig, Framed, Kind, payload};
-use crate::stats::FecStats;
+use crate::{FecConfig, FecStats, Framed, Kind, payload};
 
 /// Keeps the last few groups, and rebuilds what is missing in them.
-pub(crate) struct Decoder {
+pub struct Decoder {
     config: FecConfig,
     codec: ReedSolomon,
     groups: [Group; GROUPS],
@@ -32,14 +31,15 @@ struct Group {
 
 impl Decoder {
     /// Returns one that takes shards of up to `longest` bytes.
-    pub(crate) fn new(config: FecConfig, longest: usize) -> Self {
+    #[must_use]
+    pub fn new(config: FecConfig, longest: usize) -> Self {
         let groups = std::array::from_fn(|_| Group { settled: true, ..Group::default() });
         Self { config, codec: config.codec(), groups, newest: None, longest, lost: Vec::new() }
     }
 
     /// Notes a datagram, and hands over what can be rebuilt by now to `take`, which says whether it is
     /// good for anything.
-    pub(crate) fn take(
+    pub fn take(
         &mut self,
         datagram: &Framed<'_>,
         stats: &mut FecStats,

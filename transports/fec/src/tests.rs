@@ -1,5 +1,6 @@
+use polyperf_socket::Output;
+
 use super::*;
-use crate::{output::Output, stats::FecStats};
 
 fn config(data: u8, parity: u8) -> FecConfig {
     FecConfig::new(NonZeroU8::new(data).unwrap(), NonZeroU8::new(parity).unwrap()).unwrap()

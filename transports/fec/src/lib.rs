@@ -22,7 +22,7 @@ use std::{fmt, num::NonZeroU8, str::FromStr};
 
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
-pub(crate) use self::{decoder::Decoder, encoder::Encoder};
+pub use self::{decoder::Decoder, encoder::Encoder};
 
 /// How many datagrams form a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,18 +109,42 @@ impl FromStr for FecConfig {
     }
 }
 
-/// A datagram with a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Framed<'a> {
-    pub(crate) seqid: u32,
-    pub(crate) kind: Kind,
-    /// From offset 6 on.
-    pub(crate) shard: &'a [u8],
+/// What forward error correction has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FecStats {
+    /// Datagrams of parity written.
+    pub parity_sent: u64,
+    /// Bytes of those, their headers included.
+    pub parity_bytes_sent: u64,
+    /// Datagrams of parity received.
+    pub parity_received: u64,
+    /// Bytes of those, their headers included.
+    pub parity_bytes_received: u64,
+    /// Datagrams that were rebuilt, and of which something was taken.
+    pub recovered: u64,
+    /// Datagrams of data that were missing when their group was given up.
+    pub unrecoverable: u64,
+    /// Datagrams dropped for what their headers say, and groups whose lengths do not fit together.
+    pub malformed: u64,
 }
 
+/// A datagram with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub struct Framed<'a> {
+    /// Its number.
+    pub seqid: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// From offset 6 on.
+    pub shard: &'a [u8],
+}
+
+/// What a datagram with a header is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A datagram that was sent anyway.
     Data,
+    /// One by which others can be rebuilt.
     Parity,
 }
 
@@ -128,7 +152,8 @@ impl<'a> Framed<'a> {
     /// Returns the datagram that `bytes` are; `None` if there is no such header, as before a segment
     /// alone.
     #[inline]
-    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, shard) = bytes.split_first_chunk::<SHARD>()?;
         let kind = match u16::from_le_bytes([header[4], header[5]]) {
             DATA => Kind::Data,
@@ -142,13 +167,14 @@ impl<'a> Framed<'a> {
 
 /// Returns the datagram within a shard of data; `None` if the length that it tells cannot be.
 #[inline]
-pub(crate) fn payload(shard: &[u8]) -> Option<&[u8]> {
+#[must_use]
+pub fn payload(shard: &[u8]) -> Option<&[u8]> {
     let (size, _) = shard.split_first_chunk()?;
     shard.get(SIZE..usize::from(u16::from_le_bytes(*size)))
 }
 
 /// Bytes of the header in front of data.
-pub(crate) const HEADER: usize = SHARD + SIZE;
+pub const HEADER: usize = SHARD + SIZE;
 
 /// Where a shard begins.
 const SHARD: usize = 6;
