@@ -358,7 +358,8 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
         require((MIN_MSS..=MAX_MSS).contains(&mss.get()), "mss", &mss, "88 to 32767 bytes");
     }
     if let Some(congestion) = &tuning.congestion {
-        require(name_ok(congestion), "congestion", &clip(congestion), "1 to 32 of a-z 0-9 - _");
+        let fits = control_ok(congestion);
+        require(fits, "congestion", &clip(congestion), "1 to 32 of a-z A-Z 0-9 - _ : .");
     }
     if let Some(label) = tuning.flow_label {
         require(label.get() <= MAX_FLOW_LABEL, "flow_label", &label, "1 to 1048575");
@@ -442,6 +443,12 @@ const MAX_FLOW_LABEL: u32 = 0xf_ffff;
 const MAX_TIMEOUT_MS: u32 = 86_400_000;
 const MIN_RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
 const MAX_PROCESSOR: u16 = 1024;
+
+/// Congestion controls may have a number behind their name, with a unit.
+fn control_ok(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.');
+    (1..=32).contains(&name.len()) && name.chars().all(fits)
+}
 
 #[cfg(test)]
 mod tests {

@@ -159,10 +159,6 @@ mod tests {
                         set.remove(range.clone());
                         model.retain(|number| !range.contains(number));
                     }
-                    1 if random(10) == 0 => {
-                        set.remove_below(start);
-                        model.retain(|number| *number >= start);
-                    }
                     _ => {
                         set.insert(range.clone());
                         model.extend(range.clone());

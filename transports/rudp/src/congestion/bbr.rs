@@ -27,8 +27,6 @@ mod control;
 mod model;
 mod probe;
 #[cfg(test)]
-mod sim;
-#[cfg(test)]
 mod tests;
 
 /// `StartupPacingGain`: the least that doubles the rate each round.
