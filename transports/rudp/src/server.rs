@@ -13,14 +13,21 @@ use crate::{Config, Connection, NAME, PREFIX, Parameters, path::RudpPath, settin
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
     door: Door,
+    /// Of flows that nobody has announced.
+    config: Config,
     crew: Arc<Crew>,
     accepted: Accepted,
 }
 
 impl Doorkeeper {
     /// Returns one that hands what `gate` lets in over to `accepted`.
-    pub(crate) fn new(gate: Arc<dyn Gate>, crew: Arc<Crew>, accepted: Accepted) -> Self {
-        Self { door: Door::new(PREFIX, gate, Instant::now()), crew, accepted }
+    pub(crate) fn new(
+        gate: Arc<dyn Gate>,
+        config: Config,
+        crew: Arc<Crew>,
+        accepted: Accepted,
+    ) -> Self {
+        Self { door: Door::new(PREFIX, gate, Instant::now()), config, crew, accepted }
     }
 
     fn open(&self, flow: Flow, arrival: &Arrival<'_>) -> io::Result<Stream> {
@@ -32,7 +39,8 @@ impl Doorkeeper {
         let worker = self.crew.next()?;
         let tuning = self.announced(id);
         // What RUDP does not have was refused before the test was agreed on.
-        let asked = settings::config(&tuning).unwrap_or_default();
+        let asked = tuning.as_ref().and_then(|tuning| settings::config(tuning).ok());
+        let (asked, tuning) = (asked.unwrap_or(self.config), tuning.unwrap_or_default());
         let config = Config { mtu: asked.mtu.min(theirs.mtu), ..asked };
         let config = socket::fitted(config, flow.endpoint());
         socket::prepare(flow.endpoint(), &config, &tuning);
@@ -46,11 +54,11 @@ impl Doorkeeper {
     }
 
     /// Returns what the test asks for that the client's attempt is called by.
-    fn announced(&self, id: [u8; 16]) -> Tuning {
+    fn announced(&self, id: [u8; 16]) -> Option<Tuning> {
         let mut mark = Mark::default();
         let len = mark.len();
         mark.copy_from_slice(&id[..len]);
-        self.door.gate().announced(&mark).unwrap_or_default()
+        self.door.gate().announced(&mark)
     }
 }
 

@@ -5,12 +5,14 @@ use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
 
-use crate::{NAME, client::RudpConnection, server::Doorkeeper, settings};
+use crate::{Config, NAME, client::RudpConnection, server::Doorkeeper, settings};
 
 /// The RUDP transport.
 #[derive(Debug, Clone)]
 pub struct Rudp {
     ports: Arc<UdpPorts>,
+    /// Of flows that nobody asks anything for.
+    config: Config,
 }
 
 impl Rudp {
@@ -23,13 +25,24 @@ impl Rudp {
     /// Returns RUDP that shares its ports with whichever transports use `ports` too.
     #[must_use]
     pub fn sharing(ports: Arc<UdpPorts>) -> Self {
-        Self { ports }
+        Self { ports, config: Config::default() }
     }
 
     /// Has listeners' ports work as `options` say, those that are opened from here on.
     #[must_use]
-    pub fn with_options(self, options: PortOptions) -> Self {
-        Self::sharing(Arc::new(UdpPorts::clone(&self.ports).with_options(options)))
+    pub fn with_options(mut self, options: PortOptions) -> Self {
+        self.ports = Arc::new(UdpPorts::clone(&self.ports).with_options(options));
+        self
+    }
+
+    /// Has flows work as `tuning` asks that nobody else has asked anything for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for the first thing that RUDP does not have, or not so.
+    pub fn with_defaults(mut self, tuning: &Tuning) -> Result<Self, Error> {
+        self.config = settings::config(tuning)?;
+        Ok(self)
     }
 
     /// Listens on `addr`, as [`Transport::listen`] does, and can say what it dropped.
@@ -39,7 +52,7 @@ impl Rudp {
     /// [`Error::Listen`] if the address cannot be had.
     pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
         FlowListener::join(&self.ports, addr, |accepted| {
-            Arc::new(Doorkeeper::new(gate, crew(), accepted))
+            Arc::new(Doorkeeper::new(gate, self.config, crew(), accepted))
         })
         .map_err(|source| Error::Listen { addr, source })
     }
@@ -68,7 +81,8 @@ impl Transport for Rudp {
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
-        let config = settings::config(&peer.tuning)?;
+        let config =
+            if peer.tuning.is_default() { self.config } else { settings::config(&peer.tuning)? };
         let sockets = Arc::clone(self.ports.sockets());
         Ok(Box::new(RudpConnection::new(sockets, peer.clone(), config, crew())))
     }

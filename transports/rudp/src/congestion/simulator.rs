@@ -15,7 +15,7 @@ use std::{
 };
 
 /// The length of each packet.
-pub const PACKET: u64 = 1_472;
+pub(crate) const PACKET: u64 = 1_472;
 
 /// The receiver waits at most this long before it acknowledges.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -28,14 +28,14 @@ const PERSISTENT: u32 = 3;
 
 /// A generator of random numbers (`SplitMix64`).
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -44,44 +44,44 @@ impl Random {
     }
 
     /// Returns one below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
     /// Returns whether something of probability `p` happens.
-    pub fn chance(&mut self, p: f64) -> bool {
+    pub(crate) fn chance(&mut self, p: f64) -> bool {
         ((self.next() >> 11) as f64) < p * (1u64 << 53) as f64
     }
 }
 
 /// A path that all flows share.
 #[derive(Debug, Clone)]
-pub struct Path {
+pub(crate) struct Path {
     /// The rate of the bottleneck in bytes per second, if it has one.
-    pub rate: Option<u64>,
+    pub(crate) rate: Option<u64>,
     /// The round trip without the queue.
-    pub rtt: Duration,
+    pub(crate) rtt: Duration,
     /// The bytes that the queue of the bottleneck takes.
-    pub queue: u64,
+    pub(crate) queue: u64,
     /// The probability that a packet is lost before the bottleneck.
-    pub loss: f64,
+    pub(crate) loss: f64,
 }
 
 /// A sender and its receiver.
 #[derive(Debug)]
-pub struct Flow {
-    pub controller: Box<dyn Controller>,
-    pub sent_bytes: u64,
-    pub delivered: u64,
-    pub lost_packets: u64,
-    pub spurious: u64,
-    pub persistent: u64,
-    pub in_flight: u64,
-    pub smoothed_rtt: Option<Duration>,
+pub(crate) struct Flow {
+    pub(crate) controller: Box<dyn Controller>,
+    pub(crate) sent_bytes: u64,
+    pub(crate) delivered: u64,
+    pub(crate) lost_packets: u64,
+    pub(crate) spurious: u64,
+    pub(crate) persistent: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) smoothed_rtt: Option<Duration>,
     /// The numbers of packets that the network drops.
-    pub drop: BTreeSet<u64>,
+    pub(crate) drop: BTreeSet<u64>,
     /// The bytes per second that the application has, if they are limited.
-    pub application: Option<u64>,
+    pub(crate) application: Option<u64>,
     start: Duration,
     produced_before: u64,
     next: u64,
@@ -126,11 +126,11 @@ enum Event {
 
 /// Flows through one path.
 #[derive(Debug)]
-pub struct Simulator {
-    pub path: Path,
-    pub now: Duration,
+pub(crate) struct Simulator {
+    pub(crate) path: Path,
+    pub(crate) now: Duration,
     /// How many packets the queue had no room for.
-    pub overflows: u64,
+    pub(crate) overflows: u64,
     flows: Vec<Flow>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize, Event)>>,
     sequence: u64,
@@ -139,7 +139,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    pub fn new(path: Path, seed: u64) -> Self {
+    pub(crate) fn new(path: Path, seed: u64) -> Self {
         Self {
             path,
             now: Duration::ZERO,
@@ -153,7 +153,7 @@ impl Simulator {
     }
 
     /// Adds a flow that starts at `start` and sends without end, or what the application makes.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         controller: Box<dyn Controller>,
         start: Duration,
@@ -196,29 +196,29 @@ impl Simulator {
         flow
     }
 
-    pub fn flow(&self, flow: usize) -> &Flow {
+    pub(crate) fn flow(&self, flow: usize) -> &Flow {
         &self.flows[flow]
     }
 
     /// Returns the window in packets.
-    pub fn window(&self, flow: usize) -> f64 {
+    pub(crate) fn window(&self, flow: usize) -> f64 {
         self.flows[flow].controller.window() as f64 / PACKET as f64
     }
 
     /// Lets the network drop the packet that is sent next.
-    pub fn drop_next(&mut self, flow: usize) {
+    pub(crate) fn drop_next(&mut self, flow: usize) {
         let next = self.flows[flow].next;
         self.flows[flow].drop.insert(next);
     }
 
     /// Lets the network drop every packet whose number is a multiple of `period`.
-    pub fn drop_every(&mut self, flow: usize, period: u64) {
+    pub(crate) fn drop_every(&mut self, flow: usize, period: u64) {
         let next = self.flows[flow].next.next_multiple_of(period);
         self.flows[flow].drop.extend([next, next + period]);
     }
 
     /// Changes what the application has from now on.
-    pub fn set_application(&mut self, flow: usize, application: Option<u64>) {
+    pub(crate) fn set_application(&mut self, flow: usize, application: Option<u64>) {
         let now = self.now;
         let state = &mut self.flows[flow];
         state.produced_before = state.sent_bytes;
@@ -228,7 +228,7 @@ impl Simulator {
     }
 
     /// Runs until `end`.
-    pub fn run_until(&mut self, end: Duration) {
+    pub(crate) fn run_until(&mut self, end: Duration) {
         while let Some(Reverse((time, ..))) = self.queue.peek()
             && *time <= end
             && let Some(Reverse((time, _, flow, event))) = self.queue.pop()
@@ -530,7 +530,7 @@ fn spend(bytes: u64, rate: u64) -> Duration {
 }
 
 /// Returns the loss at `now` of a packet that was sent at `sent`.
-pub fn lost(now: Duration, sent: Duration) -> Lost {
+pub(crate) fn lost(now: Duration, sent: Duration) -> Lost {
     Lost {
         now,
         packet: 0,
@@ -546,7 +546,7 @@ pub fn lost(now: Duration, sent: Duration) -> Lost {
 }
 
 /// Returns the acknowledgement at `now` of two packets that were sent at `sent`.
-pub fn ack(now: Duration, sent: Duration) -> Ack {
+pub(crate) fn ack(now: Duration, sent: Duration) -> Ack {
     Ack {
         now,
         acked: 2 * PACKET,
@@ -568,7 +568,7 @@ pub fn ack(now: Duration, sent: Duration) -> Ack {
 /// Gives random events, possible and impossible ones, to a controller, and calls `check` with the length
 /// of a packet after each. Only time never goes back.
 #[allow(clippy::too_many_lines, reason = "most of it lists the fields of the events")]
-pub fn torment(
+pub(crate) fn torment(
     controller: &mut dyn Controller,
     seed: u64,
     events: u64,
