@@ -54,7 +54,7 @@ impl Doorkeeper {
                 let settings = self.announced(id).among_ourselves();
                 opened.endpoint().ask_for_window(settings.config.receive_window.get());
                 let machine = converse(conv::of_hello(hello), &settings)?;
-                let (halves, sieve) = opened.open(PREFIX, id, hello, &[]);
+                let (halves, sieve) = opened.open(PREFIX, id, hello, &[], &[]);
                 let hello = hello.to_vec();
                 (Parts { machine, halves, sieve, hello, worker }, settings)
             }

@@ -47,7 +47,7 @@ impl Doorkeeper {
         let own = Parameters::new(&config, rand::random());
         let machine = Connection::new(config, own, theirs, rand::random())
             .map_err(|mistake| crate::invalid(&mistake))?;
-        let (halves, sieve) = flow.open(PREFIX, id, hello, &own.encode());
+        let (halves, sieve) = flow.open(PREFIX, id, hello, &own.encode(), &[]);
         let hello = hello.to_vec();
         let flow = Driven::start(Parts { machine, halves, sieve, hello, worker });
         Ok(RudpPath::stream(flow, config, None))

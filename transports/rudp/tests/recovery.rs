@@ -5,8 +5,9 @@ mod lab;
 use std::time::Duration;
 
 use lab::{Flow, World, float, link, loss, with};
-use polyperf_memory::link::{LinkConfig, Loss, Probability};
+use polyperf_memory::link::{LinkConfig, Loss, Probability, QueueLimit};
 use polyperf_rudp::{Config, FecConfig};
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 const MB: u64 = 1_000_000;
 
@@ -72,6 +73,51 @@ fn everything_arrives_whatever_the_link_does() {
             }
         }
     }
+}
+
+#[test]
+fn a_link_of_any_kind_that_is_not_dead_brings_every_byte() {
+    for seed in 0..150 {
+        let mut dice = SmallRng::seed_from_u64(seed);
+        let (forward, back) = (any_link(&mut dice, seed), any_link(&mut dice, seed + 1000));
+        let controls = ["cubic", "bbr", "none", "fixed:20M", "fixed:300K"];
+        let config = Config {
+            window: 1 << dice.random_range(12..20),
+            mtu: dice.random_range(100..1453),
+            no_delay: dice.random(),
+            fec: dice.random_bool(0.3).then(|| "5:2".parse().unwrap()),
+            // Long enough that a link which loses almost everything is not taken for dead.
+            idle_timeout: Duration::from_secs(1000),
+            ..with(controls[dice.random_range(0..controls.len())])
+        };
+        let mut flow = Flow::new(config, dice.random_range(0..300_000));
+        flow.piece = dice.random_range(1..1 << 14);
+        if flow.piece > 4000 && dice.random_bool(0.3) {
+            flow.pause = Duration::from_millis(dice.random_range(0..50));
+        }
+        let mut world = World::between(vec![flow], forward, back);
+        world.finish();
+    }
+}
+
+/// Returns a link that is slow or fast, near or far, and loses, copies, delays and reorders.
+fn any_link(dice: &mut SmallRng, seed: u64) -> LinkConfig {
+    let ms = Duration::from_millis;
+    let often = [0.0, 0.01, 0.1, 0.3, 0.5];
+    let mut chance = || often[dice.random_range(0..often.len())];
+    let (lost, reordered, copied, bursts) = (chance(), chance(), chance(), chance());
+    let mut link = link(dice.random_range(1..200), dice.random_range(0..200))
+        .queue(QueueLimit::Bytes(dice.random_range(3000..300_000)))
+        .reorder(Probability::new(reordered), ms(dice.random_range(1..60)))
+        .duplicate(Probability::new(copied))
+        .jitter(ms(dice.random_range(0..20)))
+        .seed(seed);
+    link = link.loss(if bursts > 0.2 {
+        Loss::bursts(Probability::new(lost.max(0.01)), dice.random_range(2.0..20.0))
+    } else {
+        loss(lost)
+    });
+    link
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl Door {
 
 impl Flow {
     /// Answers the Open with this `id` and `hello`, with `parameters` if the protocol has any, and
-    /// returns the halves, and what tells an Open that is repeated from data.
+    /// returns the halves, of which the one that receives begins with `first`, if that is anything,
+    /// and what tells an Open that is repeated from data.
     ///
     /// Until it first has to wait, the current runtime sees to clients that have not heard.
     #[must_use]
@@ -82,6 +83,7 @@ impl Flow {
         id: Id,
         hello: &[u8],
         parameters: &[u8],
+        first: &[u8],
     ) -> ((DatagramSend, DatagramRecv), Sieve) {
         let endpoint = Arc::clone(self.endpoint());
         let accept = Packet::Accept { id, parameters }.encode(prefix);
@@ -89,7 +91,7 @@ impl Flow {
         let sieve = Sieve::Server { prefix, id, hello: hello.into(), accept: accept.into() };
         let attending = sieve.clone();
         let keep = move |datagram: &[u8]| attending.keeps(datagram, &endpoint);
-        (self.into_attended_halves(&[], ATTENDANCE, keep), sieve)
+        (self.into_attended_halves(first, ATTENDANCE, keep), sieve)
     }
 }
 
