@@ -80,7 +80,8 @@ pub(super) struct RawClient {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Test")]
 pub(super) struct RawTest {
-    /// Transport of the data streams [default: tcp].
+    /// Transport of the data streams: tcp, udp, kcp, tokio-kcp, quic, quic-datagram, or rudp, which is
+    /// polyperf's own protocol and works between its ends alone [default: tcp].
     #[arg(long, value_name = "NAME")]
     pub(super) transport: Option<String>,
     /// As --transport udp.

@@ -103,7 +103,7 @@ fn values_out_of_range_are_refused_with_the_range() {
     );
     assert_mistakes("compare -t 0 -P 0", &["-t 0 ", "-P 0 "]);
     for (option, values) in [
-        ("--mtu", ["1199", "65508"]),
+        ("--mtu", ["99", "65508"]),
         ("--ack-frequency", ["1001", "99999999999"]),
         ("--connections", ["2", "129"]),
     ] {

@@ -98,7 +98,7 @@ impl Victim {
             if let Ok(Packet::Numbered(packet)) = Packet::parse(datagram, 7) {
                 assert!(packet.payload.len() < datagram.len());
             }
-            self.end.input(datagram, self.met % 4 == 0, self.now);
+            self.end.input(datagram, self.met.is_multiple_of(4), self.now);
             while let Some(len) = self.end.recv(&mut self.buf) {
                 read += len as u64;
             }
