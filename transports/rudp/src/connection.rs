@@ -137,6 +137,11 @@ impl Connection {
         self.sender.room()
     }
 
+    /// Returns how many bytes of data one system call sends.
+    pub(crate) fn call(&self) -> u64 {
+        self.sender.call()
+    }
+
     /// Returns how many bytes of data the longest datagram has.
     #[must_use]
     pub fn payload(&self) -> u16 {

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use polyperf_socket::{Flushed, MAX_DATAGRAM, Machine, Output};
+use polyperf_socket::{Flushed, Machine, Output};
 
 use crate::{Connection, Stats};
 
@@ -38,8 +38,7 @@ impl Machine for Connection {
     }
 
     fn has_room(&self) -> bool {
-        let enough = (MAX_DATAGRAM as u64).min(u64::from(self.config().window) / 2);
-        self.room() >= enough
+        self.room() >= self.call().min(u64::from(self.config().window) / 2)
     }
 
     fn is_readable(&self) -> bool {

@@ -5,6 +5,8 @@ mod track;
 
 use std::{cmp::min, ops::Range, time::Duration};
 
+use polyperf_socket::Output;
+
 use self::{
     rate::Rates,
     track::{Given, Track},
@@ -169,7 +171,13 @@ impl Sender {
     pub(crate) fn room(&self) -> u64 {
         let waiting = self.written - self.next;
         let room = self.ring.end() - self.written;
-        min(room, BACKLOG.saturating_sub(waiting))
+        min(room, (CALLS * self.call()).saturating_sub(waiting))
+    }
+
+    /// Returns how many bytes of data one system call sends, in whole packets.
+    pub(crate) fn call(&self) -> u64 {
+        let packets = Output::DEFAULT_LIMIT as u64 / self.packet;
+        packets.clamp(1, Output::MOST as u64) * self.payload
     }
 
     /// Says that nothing more will be sent.
@@ -615,8 +623,9 @@ fn ranges_fit(ack: &Ack<'_>, largest: u64) -> bool {
     })
 }
 
-/// Bytes that may wait to be sent first.
-const BACKLOG: u64 = 256 << 10;
+/// System calls that what waits fills: a whole number, so that none of them is for a few packets that
+/// are left over.
+const CALLS: u64 = 4;
 
 /// How often the time that is waited for doubles.
 const MOST_DOUBLINGS: u32 = 10;

@@ -146,7 +146,11 @@ impl<M: Machine> Driven<M> {
     #[must_use]
     pub fn start(parts: Parts<M>) -> Arc<Self> {
         let Parts { machine, halves, sieve, hello, worker } = parts;
-        let (send, recv) = halves;
+        let (mut send, mut recv) = halves;
+        // Whoever opened the flow had the socket watched by its own runtime, which would be woken by
+        // each datagram; from here on the worker's does.
+        send.block_for(None);
+        recv.block_for(None);
         let stats = machine.stats();
         let endpoint = Arc::clone(recv.endpoint());
         let state = State {

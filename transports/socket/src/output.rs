@@ -45,7 +45,10 @@ impl Output {
         output
     }
 
-    /// What one call to the system takes.
+    /// Datagrams that one call to the system takes.
+    pub const MOST: usize = MAX_TRAIN;
+
+    /// Bytes that one call to the system takes.
     pub const DEFAULT_LIMIT: usize = MAX_TRAIN_BYTES;
 
     /// Forgets all datagrams.
