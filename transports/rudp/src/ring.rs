@@ -4,11 +4,14 @@ use std::{cmp::min, ops::Range};
 
 /// The bytes of a stream from some offset on, as far as there is room.
 ///
-/// Memory is taken as it is touched first, and from its beginning whenever there is nothing in it:
-/// what is never fuller than a few bytes takes no more.
+/// It takes memory as it becomes fuller than it has been, and never gives any back: what is never
+/// fuller than a few bytes takes no more than [`FIRST`]. When there is nothing in it, it begins at the
+/// beginning, which is still in the cache.
 #[derive(Debug)]
 pub(crate) struct Ring {
     bytes: Vec<u8>,
+    /// How many bytes there is room for, once they are needed.
+    capacity: usize,
     /// Where the byte at `base` lies.
     head: usize,
     base: u64,
@@ -16,7 +19,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity.max(1)], head: 0, base: 0 }
+        Self { bytes: Vec::new(), capacity: capacity.max(1), head: 0, base: 0 }
     }
 
     /// Returns the lowest offset that is kept.
@@ -28,12 +31,13 @@ impl Ring {
     /// Returns the first offset that there is no room for.
     #[inline]
     pub(crate) fn end(&self) -> u64 {
-        self.base + self.bytes.len() as u64
+        self.base + self.capacity as u64
     }
 
     /// Puts `bytes` at `offset`; there must be room.
     #[inline]
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        self.make_room(offset - self.base, bytes.len());
         let (first, second) = self.places(offset, bytes.len());
         let (front, back) = bytes.split_at(first.len());
         self.bytes[first].copy_from_slice(front);
@@ -64,6 +68,24 @@ impl Ring {
         }
     }
 
+    /// Takes more memory if it is needed for `len` bytes that are so far `ahead`.
+    #[inline]
+    fn make_room(&mut self, ahead: u64, len: usize) {
+        let needed = usize::try_from(ahead).unwrap_or(usize::MAX).saturating_add(len);
+        if needed > self.bytes.len() {
+            self.grow(needed);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        assert!(needed <= self.capacity, "there is no room");
+        let len = min(needed.next_power_of_two().max(FIRST), self.capacity);
+        self.bytes.rotate_left(self.head);
+        self.head = 0;
+        self.bytes.resize(len, 0);
+    }
+
     #[inline]
     fn places(&self, offset: u64, len: usize) -> (Range<usize>, Range<usize>) {
         let ahead = usize::try_from(offset - self.base).unwrap_or(usize::MAX);
@@ -75,6 +97,9 @@ impl Ring {
         (start..start + first, 0..len - first)
     }
 }
+
+/// Bytes of memory that are taken at first.
+const FIRST: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -101,6 +126,26 @@ mod tests {
             assert_eq!(held(&ring, base..written), left);
         }
         assert_eq!(ring.end() - ring.base(), 10);
+    }
+
+    #[test]
+    fn it_becomes_as_large_as_it_has_to_with_everything_in_its_place() {
+        let byte = |at: u64| (at % 251) as u8;
+        let mut ring = Ring::new(1 << 20);
+        assert_eq!(ring.end(), 1 << 20);
+        let mut written = 0_u64;
+        for (len, read) in [(60_000, 50_000), (40_000, 30_000), (100_000, 1000), (600_000, 0)] {
+            let bytes: Vec<u8> = (written..written + len).map(byte).collect();
+            ring.write(written, &bytes);
+            written += len;
+            ring.advance(ring.base() + read, false);
+            let left: Vec<u8> = (ring.base()..written).map(byte).collect();
+            assert_eq!(held(&ring, ring.base()..written), left);
+        }
+        assert_eq!(ring.bytes.len(), 1 << 20);
+        let mut small = Ring::new(1 << 20);
+        small.write(0, b"few");
+        assert_eq!(small.bytes.len(), FIRST);
     }
 
     #[test]
