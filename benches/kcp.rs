@@ -24,25 +24,26 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
+#[path = "kcp/ours.rs"]
+mod ours;
 // Each benchmark uses a part of what they share.
 #[allow(dead_code)]
 mod support;
+#[path = "kcp/table.rs"]
+mod table;
 #[path = "kcp/tool.rs"]
 mod tool;
 #[path = "kcp/veth.rs"]
 mod veth;
 
-use std::{io::Write as _, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use polyperf::{
-    Client, Server,
-    outcome::{Ended, Side},
-};
 
 use crate::{
-    support::{Result, median, runtime},
-    tool::{Figures, Run, Tool, Where},
+    support::Result,
+    table::{conclude, ratio, rounds},
+    tool::{Run, Tool, Where},
     veth::Veth,
 };
 
@@ -86,9 +87,9 @@ fn main() -> ExitCode {
     let result = match &args.role {
         Some(Role::Loopback) => loopback(&args),
         Some(Role::Veth) => over_veth(&args),
-        Some(Role::Serve { at }) => serve(*at).map(|()| true),
+        Some(Role::Serve { at }) => ours::serve(*at).map(|()| true),
         Some(Role::Client { server, transport }) => {
-            client(*server, transport, args.time).map(|()| true)
+            ours::client(*server, transport, args.time).map(|()| true)
         }
         None => loopback(&args).and_then(|fast| Ok(over_veth(&args)? && fast)),
     };
@@ -125,97 +126,20 @@ fn compare(name: &str, args: &Args, place: &Where, bounds: &Bounds) -> Result<bo
         Ok(tool) => tools.push(tool),
         Err(error) => println!("kcp-go: not measured: {error}"),
     }
-    let mut series: Vec<Vec<Run>> = tools.iter().map(|_| Vec::new()).collect();
-    println!("{name}, {} s, {} rounds, load {}", args.time, args.rounds, load());
-    for _ in 0..args.rounds {
-        for (tool, runs) in tools.iter_mut().zip(&mut series) {
-            runs.push(tool.run(args.time, place)?);
-        }
-    }
-    print(&tools, &series);
-    let [ours, tokio, rest @ ..] = &series[..] else { return Ok(true) };
+    let series = rounds(name, &mut tools, place, (args.rounds, args.time))?;
+    let [own, tokio, rest @ ..] = &series[..] else { return Ok(true) };
     let mut holds = true;
     if let Some(bound) = bounds.cost_of_tokio {
-        let cost = ratio(ours, tokio, Run::cost);
+        let cost = ratio(own, tokio, Run::cost);
         holds &= cost <= bound;
         println!("{cost:.3} times tokio_kcp's processor time (at most {bound:.3})");
     }
     if let [go] = rest {
-        let (goodput, cost) = (ratio(ours, go, Run::gbits), ratio(ours, go, Run::cost));
+        let (goodput, cost) = (ratio(own, go, Run::gbits), ratio(own, go, Run::cost));
         holds &= goodput >= bounds.goodput && cost <= bounds.cost;
         println!("{goodput:.1} times kcp-go's goodput (at least {:.1})", bounds.goodput);
         println!("{cost:.3} times kcp-go's processor time (at most {:.3})", bounds.cost);
     }
-    println!("{}, load {}\n", if holds { "holds" } else { "BROKEN" }, load());
+    conclude(holds);
     Ok(holds)
-}
-
-/// Returns the median ratio of the rounds.
-fn ratio(ours: &[Run], theirs: &[Run], figure: fn(&Run) -> f64) -> f64 {
-    let ratios: Vec<_> = ours.iter().zip(theirs).map(|(a, b)| figure(a) / figure(b)).collect();
-    median(&ratios).unwrap_or(f64::NAN)
-}
-
-fn print(tools: &[Tool], series: &[Vec<Run>]) {
-    println!(
-        "{:<10}{:>15}{:>9}{:>9}{:>16}{:>16}{:>13}",
-        "", "goodput Gbit/s", "min", "max", "sender CPU-s/GB", "receiver", "sent again"
-    );
-    for (tool, runs) in tools.iter().zip(series) {
-        let of = |figure: fn(&Run) -> f64| {
-            median(&runs.iter().map(figure).collect::<Vec<_>>()).unwrap_or(f64::NAN)
-        };
-        let rates = runs.iter().map(Run::gbits);
-        let again: Vec<_> = runs
-            .iter()
-            .map(|run| run.figures.retransmits.map_or("-".to_owned(), |again| again.to_string()))
-            .collect();
-        println!(
-            "{:<10}{:>15.3}{:>9.3}{:>9.3}{:>16.3}{:>16.3}  {}",
-            tool.name,
-            of(Run::gbits),
-            rates.clone().fold(f64::INFINITY, f64::min),
-            rates.fold(0.0, f64::max),
-            of(Run::sender_cost),
-            of(Run::receiver_cost),
-            again.join(", "),
-        );
-    }
-}
-
-/// Returns the load of the machine: how many tasks ran or waited to, over the last minute.
-fn load() -> String {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').next().unwrap_or_default().to_owned()
-}
-
-fn serve(at: SocketAddr) -> Result<()> {
-    runtime()?.block_on(async {
-        let server = Server::builder().listen(at).bind().await?;
-        let (_, addr) = server.local_addrs()[0];
-        println!("{addr}");
-        std::io::stdout().flush()?;
-        server.run(std::future::pending()).await;
-        Ok(())
-    })
-}
-
-fn client(server: SocketAddr, transport: &str, seconds: u64) -> Result<()> {
-    let client = Client::builder(server.ip().to_string())
-        .port(server.port())
-        .transport(transport)
-        .time(Duration::from_secs(seconds))
-        .build()?;
-    let outcome = runtime()?.block_on(client.run())?;
-    if outcome.ended != Ended::Complete {
-        return Err(format!("{:?}", outcome.ended).into());
-    }
-    let flow = |side| outcome.side(side).and_then(|side| side.flows.first()).ok_or("no summary");
-    let figures = Figures {
-        goodput_bps: outcome.goodput(Side::Server).ok_or("nothing was received")?,
-        bytes: flow(Side::Server)?.bytes,
-        retransmits: flow(Side::Client)?.path.retransmits,
-    };
-    println!("{}", serde_json::to_string(&figures)?);
-    Ok(())
 }

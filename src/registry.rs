@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use polyperf_certs::{Identity, KnownServers, Provider, Trust};
 use polyperf_kcp::Kcp;
 use polyperf_quic::{Quic, Settings};
+use polyperf_rudp::Rudp;
 use polyperf_socket::UdpPorts;
 use polyperf_tcp::Tcp;
 use polyperf_tokio_kcp::TokioKcp;
@@ -71,6 +72,7 @@ impl Registry {
         Self::empty()
             .with(Arc::new(Tcp::new(sockets())))
             .with(Arc::new(Udp::sharing(Arc::clone(&ports))))
+            .with(Arc::new(Rudp::sharing(Arc::clone(&ports))))
             .with(Arc::new(Kcp::sharing(Arc::clone(&ports))))
             .with(Arc::new(TokioKcp::sharing(ports)))
             .with(Arc::new(quic.streams()))

@@ -358,13 +358,14 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
         require((MIN_MSS..=MAX_MSS).contains(&mss.get()), "mss", &mss, "88 to 32767 bytes");
     }
     if let Some(congestion) = &tuning.congestion {
-        require(name_ok(congestion), "congestion", &clip(congestion), "1 to 32 of a-z 0-9 - _");
+        let fits = control_ok(congestion);
+        require(fits, "congestion", &clip(congestion), "1 to 32 of a-z A-Z 0-9 - _ : .");
     }
     if let Some(label) = tuning.flow_label {
         require(label.get() <= MAX_FLOW_LABEL, "flow_label", &label, "1 to 1048575");
     }
     if let Some(mtu) = tuning.mtu {
-        require((MIN_MTU..=MAX_MTU).contains(&mtu.get()), "mtu", &mtu, "1200 to 65507 bytes");
+        require((MIN_MTU..=MAX_MTU).contains(&mtu.get()), "mtu", &mtu, "100 to 65507 bytes");
     }
     if let Some(packets) = tuning.ack_frequency {
         let ok = packets.get() <= MAX_ACK_FREQUENCY;
@@ -434,14 +435,20 @@ const MAX_BURST: u16 = 1000;
 const MAX_WINDOW: u32 = 512 << 20;
 const MIN_MSS: u32 = 88;
 const MAX_MSS: u32 = 32_767;
-/// What every path of QUIC carries (RFC 9000, 14), and what UDP over IPv4 does.
-const MIN_MTU: u32 = 1200;
+/// What the transport with the least takes, and what UDP over IPv4 carries.
+const MIN_MTU: u32 = 100;
 const MAX_MTU: u32 = 65_507;
 const MAX_ACK_FREQUENCY: u32 = 1000;
 const MAX_FLOW_LABEL: u32 = 0xf_ffff;
 const MAX_TIMEOUT_MS: u32 = 86_400_000;
 const MIN_RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
 const MAX_PROCESSOR: u16 = 1024;
+
+/// Congestion controls may have a number behind their name, with a unit.
+fn control_ok(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.');
+    (1..=32).contains(&name.len()) && name.chars().all(fits)
+}
 
 #[cfg(test)]
 mod tests {
@@ -468,7 +475,7 @@ mod tests {
                 window: NonZeroU32::new(u32::MAX),
                 mss: NonZeroU32::new(1),
                 congestion: Some(String::new()),
-                mtu: NonZeroU32::new(1199),
+                mtu: NonZeroU32::new(99),
                 ack_frequency: NonZeroU32::new(1001),
                 connections: NonZeroU32::new(2),
                 ..Tuning::default()

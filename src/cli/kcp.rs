@@ -39,8 +39,8 @@ pub(super) struct RawKcp {
     /// When data leaves: batch, as soon as it can; interval, at KCP's clock; batch unless given.
     #[arg(long, value_name = "NAME")]
     pub(super) kcp_flush: Option<String>,
-    /// Forward error correction: P datagrams of parity for each D of data, such as 10:3, together
-    /// 255 at most; none unless given.
+    /// Forward error correction of kcp and rudp: P datagrams of parity for each D of data, such as
+    /// 10:3, together 255 at most; none unless given.
     #[arg(long, value_name = "D:P")]
     pub(super) fec: Option<String>,
 }

@@ -15,7 +15,8 @@ use crate::transport::Tuning;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "QUIC")]
 pub(super) struct RawQuic {
-    /// Largest packet to look for on the path, in bytes of UDP payload, 1200 to 65507.
+    /// Largest packet in bytes of UDP payload, which QUIC looks for on the path from 1200 on, and RUDP
+    /// sends from 100 on, up to 65507.
     #[arg(long, value_name = "N")]
     pub(super) mtu: Option<String>,
     /// Packets that a receiver may leave without an acknowledgement, 1 to 1000.

@@ -80,7 +80,8 @@ pub(super) struct RawClient {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Test")]
 pub(super) struct RawTest {
-    /// Transport of the data streams [default: tcp].
+    /// Transport of the data streams: tcp, udp, kcp, tokio-kcp, quic, quic-datagram, or rudp, which is
+    /// polyperf's own protocol and works between its ends alone [default: tcp].
     #[arg(long, value_name = "NAME")]
     pub(super) transport: Option<String>,
     /// As --transport udp.
@@ -125,8 +126,15 @@ pub(super) struct RawStreams {
     /// Bytes of socket buffer, or of the stream's window.
     #[arg(short, long, value_name = "N[KMG]")]
     pub(super) window: Option<String>,
-    /// Congestion control.
-    #[arg(short = 'C', long, alias = "linux-congestion", value_name = "NAME")]
+    /// Congestion control: one that the system has; of rudp cubic, bbr, none, or fixed:RATE, such as
+    /// fixed:50M.
+    #[arg(
+        short = 'C',
+        long,
+        visible_alias = "cc",
+        alias = "linux-congestion",
+        value_name = "NAME"
+    )]
     pub(super) congestion: Option<String>,
     /// Largest segment, in bytes.
     #[arg(short = 'M', long, value_name = "N")]

@@ -70,6 +70,7 @@ fn flow(outcome: &Outcome, name: &str, row: &Row) -> Option<String> {
     let limited = sent.window_limited.map(|time| millis("limited by windows for", time));
     let facts = [
         again(&sent, &received),
+        sender.and_then(|flow| control(&flow.path)),
         limited,
         clocks(&sent, rtt),
         correction(&sent, &received),
@@ -94,6 +95,28 @@ fn again(sent: &Arq, received: &Arq) -> Option<String> {
         sent.segments_sent.map(|segments| count("segments sent", segments)),
         again,
         received.duplicates.map(|segments| count("duplicates received", segments)),
+    ];
+    joined(parts, ", ")
+}
+
+/// Returns what congestion control in this process made of the path.
+fn control(path: &PathStats) -> Option<String> {
+    let state = path.congestion_state.as_deref().map(safe::short)?;
+    #[allow(clippy::cast_precision_loss, reason = "figures have three digits")]
+    let rate = |what: &str, rate: Option<u64>| {
+        rate.map(|rate| format!("{what} {}", figure::rate(Some(rate as f64), None)))
+    };
+    let lost = match (path.packets_lost, path.spurious_losses) {
+        (Some(lost), Some(spurious)) => Some(format!("lost {lost} ({spurious} spurious)")),
+        _ => None,
+    };
+    let marks = path.ce_marks.filter(|&marks| marks > 0).map(|marks| count("marked", marks));
+    let parts = [
+        lost,
+        marks,
+        rate("paced at", path.pacing_rate),
+        rate("delivered at", path.delivery_rate),
+        Some(format!("at last in {state}")),
     ];
     joined(parts, ", ")
 }

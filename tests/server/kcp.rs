@@ -6,30 +6,11 @@ use std::{
 };
 
 use polyperf::{
-    client,
     outcome::{Ended, Side},
     transport::{Fec, Tuning},
 };
 
-use crate::support::{Serving, assert_adds_up, finished, soon, spawn, tcp_client, tcp_server};
-
-/// Runs these tests at once, and asserts that each adds up at both ends.
-async fn all_add_up(server: &mut Serving, clients: Vec<client::Builder>) {
-    let clients: Vec<_> = clients.into_iter().map(spawn).collect();
-    let mut theirs = Vec::new();
-    for _ in 0..clients.len() {
-        theirs.push(server.event(finished).await);
-    }
-    for client in clients {
-        let ours = soon(client).await.unwrap().unwrap();
-        let theirs = theirs.iter().find(|o| o.info.session == ours.info.session).unwrap();
-        assert_eq!((&ours.ended, &theirs.ended), (&Ended::Complete, &Ended::Complete));
-        assert_adds_up(&ours, theirs);
-        let ports = ours.info.flows.iter().all(|flow| flow.peer.port() == server.addr.port());
-        assert!(ports, "another port: {:?}", ours.info.flows);
-    }
-    server.idle().await;
-}
+use crate::support::{all_add_up, soon, spawn, tcp_client, tcp_server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_kcps_and_tcp_at_once_add_up_on_one_port() {

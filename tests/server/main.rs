@@ -19,6 +19,7 @@ mod kcp;
 mod over_tcp;
 mod quic;
 mod raw;
+mod rudp;
 mod spoofed;
 mod stock;
 mod support;

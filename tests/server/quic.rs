@@ -6,7 +6,7 @@ use polyperf::{
     Registry,
     certs::{Fingerprint, Trust},
     client,
-    measure::{FlowId, Role},
+    measure::FlowId,
     outcome::{Ended, Outcome, Side},
     protocol::native::{Hello, Token},
     registry::Security,
@@ -18,18 +18,8 @@ use polyperf::{
 use tokio::net::UdpSocket;
 
 use crate::support::{
-    Serving, assert_adds_up, connected, finished, short, soon, spawn, tcp_client, tcp_server,
+    Serving, all_add_up, assert_adds_up, connected, short, soon, spawn, tcp_client, tcp_server,
 };
-
-/// Asserts that all datagrams that were sent have been received, or counted as lost.
-fn assert_counts(outcome: &Outcome) {
-    for info in &outcome.info.flows {
-        let sent = outcome.flow(info.flow, Role::Sender).unwrap().datagrams_sent.unwrap();
-        let received = outcome.flow(info.flow, Role::Receiver).unwrap().datagrams.unwrap();
-        assert_eq!(received.received + received.lost.unwrap(), sent, "flow {}", info.flow.0);
-        assert!(received.received > 0);
-    }
-}
 
 /// Runs a test, and returns what the client and the server made of it.
 async fn run(server: &mut Serving, client: client::Builder) -> [Arc<Outcome>; 2] {
@@ -49,38 +39,21 @@ async fn tests_of_all_transports_at_once_add_up_on_one_port() {
             spec.block = 1000;
         })
     };
-    let clients: Vec<_> = [
+    let clients = vec![
         of("tcp").bytes(5_000_003),
         of("tcp").bytes(5_000_003).reverse().streams(2),
         of("quic").bytes(5_000_003).streams(3),
         of("quic").bytes(5_000_003).reverse(),
         of("quic").bytes(5_000_003).bidirectional(),
         of("quic").control("tcp").bytes(5_000_003),
+        of("rudp").bytes(5_000_003),
         few(of("udp")),
         few(of("udp")).reverse(),
         few(of("udp").control("quic")),
         few(of("quic-datagram")),
         few(of("quic-datagram").control("tcp")).reverse(),
-    ]
-    .into_iter()
-    .map(spawn)
-    .collect();
-    let mut theirs = Vec::new();
-    for _ in 0..clients.len() {
-        theirs.push(server.event(finished).await);
-    }
-    for client in clients {
-        let ours = soon(client).await.unwrap().unwrap();
-        let theirs = theirs.iter().find(|o| o.info.session == ours.info.session).unwrap();
-        assert_eq!((&ours.ended, &theirs.ended), (&Ended::Complete, &Ended::Complete));
-        match ours.info.flows[0].datagrams {
-            true => assert_counts(&ours),
-            false => assert_adds_up(&ours, theirs),
-        }
-        let ports = ours.info.flows.iter().all(|flow| flow.peer.port() == server.addr.port());
-        assert!(ports, "another port: {:?}", ours.info.flows);
-    }
-    server.idle().await;
+    ];
+    all_add_up(&mut server, clients).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

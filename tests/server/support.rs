@@ -7,7 +7,7 @@ use polyperf::{
     engine::Drive,
     event::Event,
     measure::{FlowSummary, Role, SideSummary},
-    outcome::Outcome,
+    outcome::{Ended, Outcome},
     protocol::native::Deadlines,
     server::{self, Handle, Stopped},
     transport::Transport,
@@ -75,7 +75,7 @@ impl Serving {
     pub(crate) async fn proves_itself(&mut self, client: client::Builder) {
         self.idle().await;
         let outcome = soon(client.bytes(100_000).build().unwrap().run()).await.unwrap();
-        assert_eq!(outcome.ended, polyperf::outcome::Ended::Complete);
+        assert_eq!(outcome.ended, Ended::Complete);
         assert_eq!(bytes(&outcome.local, Role::Sender), 100_000);
     }
 }
@@ -124,6 +124,27 @@ pub(crate) async fn tcp_server(set: impl FnOnce(server::Builder) -> server::Buil
 
 pub(crate) fn tcp_client(serving: &Serving) -> client::Builder {
     Client::builder("127.0.0.1").port(serving.addr.port())
+}
+
+/// Runs these tests at once, and asserts that each adds up at both ends, over the server's one port.
+pub(crate) async fn all_add_up(server: &mut Serving, clients: Vec<client::Builder>) {
+    let clients: Vec<_> = clients.into_iter().map(spawn).collect();
+    let mut theirs = Vec::new();
+    for _ in 0..clients.len() {
+        theirs.push(server.event(finished).await);
+    }
+    for client in clients {
+        let ours = soon(client).await.unwrap().unwrap();
+        let theirs = theirs.iter().find(|o| o.info.session == ours.info.session).unwrap();
+        assert_eq!((&ours.ended, &theirs.ended), (&Ended::Complete, &Ended::Complete));
+        match ours.info.flows[0].datagrams {
+            true => assert_counts(&ours),
+            false => assert_adds_up(&ours, theirs),
+        }
+        let ports = ours.info.flows.iter().all(|flow| flow.peer.port() == server.addr.port());
+        assert!(ports, "another port: {:?}", ours.info.flows);
+    }
+    server.idle().await;
 }
 
 /// Deadlines that a test over real time can wait for.
@@ -217,6 +238,16 @@ pub(crate) fn assert_adds_up(client: &Outcome, server: &Outcome) {
         let timed = client.info.spec.duration().is_some();
         assert!(!timed || received.bytes > 0, "flow {} carried nothing", info.flow.0);
         assert_eq!((&sent.error, &received.error), (&None, &None));
+    }
+}
+
+/// Asserts that all datagrams that were sent have been received, or counted as lost.
+fn assert_counts(outcome: &Outcome) {
+    for info in &outcome.info.flows {
+        let sent = outcome.flow(info.flow, Role::Sender).unwrap().datagrams_sent.unwrap();
+        let received = outcome.flow(info.flow, Role::Receiver).unwrap().datagrams.unwrap();
+        assert_eq!(received.received + received.lost.unwrap(), sent, "flow {}", info.flow.0);
+        assert!(received.received > 0);
     }
 }
 

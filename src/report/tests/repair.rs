@@ -64,6 +64,30 @@ fn what_was_sent_again_is_told_by_cause_and_beside_what_the_receiver_saw() {
 }
 
 #[test]
+fn what_congestion_control_made_of_the_path_is_told_by_the_end_that_sends() {
+    let mut outcome = over_kcp(1, None);
+    for side in [Side::Client, Side::Server] {
+        outcome = with_paths(outcome, side, |path| {
+            path.congestion_state = Some("cruising".to_owned());
+            path.packets_lost = Some(12);
+            path.spurious_losses = Some(2);
+            path.ce_marks = Some(if side == Side::Client { 3 } else { 7 });
+            path.pacing_rate = Some(101_000_000);
+            path.delivery_rate = Some(97_500_000);
+        });
+    }
+    let report = shown(&outcome);
+    let told = "; lost 12 (2 spurious), marked 3, paced at 101 Mbits/sec, delivered at \
+                97.5 Mbits/sec, at last in cruising; ";
+    assert!(report.contains(told), "{report}");
+    let quiet = with_paths(outcome, Side::Client, |path| {
+        (path.ce_marks, path.spurious_losses, path.pacing_rate) = (Some(0), None, None);
+    });
+    let report = shown(&quiet);
+    assert!(report.contains("; delivered at 97.5 Mbits/sec, at last in cruising; "), "{report}");
+}
+
+#[test]
 fn what_error_correction_cost_stands_beside_what_it_brought() {
     let report = shown(&over_kcp(1, Some(300)));
     let told = "; error correction: parity sent 300 datagrams, 410 KBytes, recovered 30, \

@@ -42,6 +42,9 @@ pub struct PathStats {
     /// Congestion window in bytes, now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwnd: Option<u64>,
+    /// Bytes that are under way: sent, and neither acknowledged nor given up, now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
     /// The window that the peer offers, in bytes, now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_window: Option<u64>,
@@ -112,6 +115,9 @@ pub struct PathStats {
     /// The congestion control in force, now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<String>,
+    /// What congestion control is doing, by the name that its specification uses, now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub congestion_state: Option<String>,
     /// A number of the connection that all figures here are of, where streams share one: those of
     /// streams with the same number must not be added up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +128,12 @@ pub struct PathStats {
     /// Bytes of those packets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_lost: Option<u64>,
+    /// Packets that were given up as lost, and had arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spurious_losses: Option<u64>,
+    /// Packets that the network has marked instead of dropping them, as the peer tells (RFC 3168).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ce_marks: Option<u64>,
     /// How often congestion control has answered to loss or marks (RFC 9002, section 7.3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion_events: Option<u64>,

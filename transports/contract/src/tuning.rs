@@ -202,8 +202,17 @@ impl Tuning {
     ///
     /// [`Error::Unsupported`] for the first of them.
     pub fn without_repair(&self, transport: &'static str) -> Result<(), Error> {
-        self.without(&OF_KCP, transport)?;
+        self.without_kcp(transport)?;
         self.without(&["fec"], transport)
+    }
+
+    /// Refuses every setting of KCP, which `transport` is not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for the first of them.
+    pub fn without_kcp(&self, transport: &'static str) -> Result<(), Error> {
+        self.without(&OF_KCP, transport)
     }
 
     /// Refuses these settings, which `transport` does not have.

@@ -9,15 +9,10 @@ use std::{
     time::Instant,
 };
 
-use polyperf_socket::{Crew, DatagramRecv, DatagramSend, Endpoint, Id, Sieve, dial};
+use polyperf_socket::{Crew, DatagramRecv, DatagramSend, Driven, Endpoint, Id, Parts, Sieve, dial};
 use polyperf_transport::{Connection, Error, Hello, Peer, Sockets, Stream, async_trait};
 
-use crate::{
-    Conversation, PREFIX, conv,
-    flow::{Flow, Parts},
-    half::stream,
-    settings::Settings,
-};
+use crate::{Conversation, PREFIX, conv, path::KcpPath, settings::Settings};
 
 /// A peer to open flows to. Nothing is shared between them but the threads that drive them.
 #[derive(Debug)]
@@ -74,16 +69,16 @@ impl KcpConnection {
             }
         };
         let handshake = matches!(sieve, Sieve::Client { .. }).then(|| began.elapsed());
-        let mut conversation = Conversation::new(conv, settings.config, settings.fec)
+        let mut machine = Conversation::new(conv, settings.config, settings.fec)
             .map_err(|mistakes| crate::invalid(&mistakes))?;
-        if conversation.send(first).map_err(io::Error::other)? < first.len() {
+        if machine.send(first).map_err(io::Error::other)? < first.len() {
             let text = format!("{} bytes are too many to begin with", first.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         // Those that open at once are dealt out as they begin.
         let (worker, hello) = (self.crew.next()?, Vec::new());
-        let parts = Parts { conversation, halves, sieve, hello, worker, settings, handshake };
-        Ok(stream(Flow::start(parts)))
+        let parts = Parts { machine, halves, sieve, hello, worker };
+        Ok(KcpPath::stream(Driven::start(parts), settings, handshake))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use polyperf_fec::{self as fec, Decoder, Encoder, FecConfig, FecStats, Framed, Kind};
+use polyperf_socket::{Flushed, Output};
+
 use crate::{
     config::{Config, ConfigError},
-    engine::{Dead, Engine, Flushed, Rejected, TooLong},
-    fec::{self, Decoder, Encoder, FecConfig, Framed, Kind},
-    output::Output,
+    engine::{Dead, Engine, Rejected, TooLong},
     segment::{Command, Segment},
-    stats::{FecStats, Stats},
+    stats::Stats,
 };
 
 /// One end of a conversation: an [`Engine`], and forward error correction around it.

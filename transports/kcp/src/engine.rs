@@ -21,7 +21,7 @@ use self::{
     sender::Sender,
     silence::Silence,
 };
-pub use self::{flush::Flushed, input::Rejected, rtt::RoundTrips, silence::Dead};
+pub use self::{input::Rejected, rtt::RoundTrips, silence::Dead};
 use crate::{
     config::{Config, ConfigError, MAX_FRAGMENTS, Mode},
     stats::{Rejections, Stats, Traffic},

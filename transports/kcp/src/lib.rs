@@ -9,10 +9,7 @@ mod config;
 mod conv;
 mod conversation;
 mod engine;
-mod fec;
-mod flow;
-mod half;
-mod output;
+mod machine;
 mod path;
 mod seq;
 mod server;
@@ -22,16 +19,17 @@ mod transport;
 
 pub mod segment;
 
+pub use polyperf_fec::{FecConfig, FecError, FecStats};
+pub use polyperf_socket::{Flushed, Output, Trains};
+
 pub use crate::{
     config::{
         Config, ConfigError, FlushPolicy, MAX_FRAGMENTS, MAX_MTU, MAX_WINDOW, MIN_MTU, Mode,
         Nodelay, Profile,
     },
     conversation::{Conversation, First},
-    engine::{Dead, Engine, Flushed, Rejected, RoundTrips, TooLong},
-    fec::{FecConfig, FecError},
-    output::{Output, Train, Trains},
-    stats::{FecStats, Rejections, Retransmits, Stats, Traffic},
+    engine::{Dead, Engine, Rejected, RoundTrips, TooLong},
+    stats::{Rejections, Retransmits, Stats, Traffic},
     transport::Kcp,
 };
 

@@ -1,21 +1,39 @@
 //! What is known of a flow.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use polyperf_transport::{Arq, Path, PathStats, Setting, Tuning};
+use polyperf_socket::Driven;
+use polyperf_transport::{Arq, Path, PathStats, Setting, Stream, Tuning};
 
-use crate::{NAME, Stats, flow::Flow};
+use crate::{Conversation, NAME, Stats, settings::Settings};
 
 #[derive(Debug)]
-pub(crate) struct KcpPath(pub(crate) Arc<Flow>);
+pub(crate) struct KcpPath {
+    flow: Arc<Driven<Conversation>>,
+    settings: Settings,
+    /// How long it took to open; `None` where nobody asked to be let in.
+    handshake: Option<Duration>,
+}
+
+impl KcpPath {
+    /// Returns the stream over `flow`.
+    pub(crate) fn stream(
+        flow: Arc<Driven<Conversation>>,
+        settings: Settings,
+        handshake: Option<Duration>,
+    ) -> Stream {
+        let path = Self { flow: Arc::clone(&flow), settings, handshake };
+        flow.stream(Arc::new(path))
+    }
+}
 
 impl Path for KcpPath {
     /// Round trips are those to the microsecond, as far as there are any; KCP's own are beside them.
     fn stats(&self) -> PathStats {
-        let flow = &self.0;
-        let stats = flow.stats();
-        let traffic = flow.endpoint.traffic();
-        let config = &flow.settings.config;
+        let stats = self.flow.stats();
+        let endpoint = self.flow.endpoint();
+        let traffic = endpoint.traffic();
+        let config = &self.settings.config;
         let mss = stats.mss as u64;
         PathStats {
             rtt: stats.rtt.map(|rtt| rtt.smoothed),
@@ -28,16 +46,16 @@ impl Path for KcpPath {
             congestion: config.congestion_control.then(|| NAME.to_owned()),
             send_calls: Some(traffic.send_calls()),
             recv_calls: Some(traffic.recv_calls()),
-            handshake: flow.handshake,
+            handshake: self.handshake,
             arq: Some(arq(&stats)),
-            parameters: flow.settings.parameters(),
-            ..flow.endpoint.stats()
+            parameters: self.settings.parameters(),
+            ..endpoint.stats()
         }
     }
 
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
-        let mut settings = self.0.endpoint.tune(tuning);
-        settings.extend(self.0.settings.answers(tuning));
+        let mut settings = self.flow.endpoint().tune(tuning);
+        settings.extend(self.settings.answers(tuning));
         tuning.answer_rest(&mut settings, NAME);
         settings
     }

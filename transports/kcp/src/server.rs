@@ -3,16 +3,11 @@
 use std::{io, sync::Arc, time::Instant};
 
 use polyperf_socket::{
-    Accepted, Arrival, Crew, Door, Flow as Opened, Judgement, Packet, Protocol, Sieve, Tag,
+    Accepted, Arrival, Crew, Door, Driven, Flow, Judgement, Packet, Parts, Protocol, Sieve, Tag,
 };
 use polyperf_transport::{AcceptError, Gate, Hello, Mark, Opening, Stream, Verdict};
 
-use crate::{
-    Conversation, First, NAME, PREFIX, conv,
-    flow::{Flow, Parts},
-    half::stream,
-    settings::Settings,
-};
+use crate::{Conversation, First, NAME, PREFIX, conv, path::KcpPath, settings::Settings};
 
 /// Judges what comes from sources without a flow.
 #[derive(Debug)]
@@ -52,16 +47,16 @@ impl Doorkeeper {
         }
     }
 
-    fn open(&self, opened: Opened, arrival: &Arrival<'_>) -> io::Result<Stream> {
+    fn open(&self, opened: Flow, arrival: &Arrival<'_>) -> io::Result<Stream> {
         let worker = self.crew.next()?;
-        let parts = match Packet::parse(PREFIX, arrival.bytes) {
+        let (parts, settings) = match Packet::parse(PREFIX, arrival.bytes) {
             Some(Packet::Open { id, hello, .. }) => {
                 let settings = self.announced(id).among_ourselves();
                 opened.endpoint().ask_for_window(settings.config.receive_window.get());
-                let conversation = converse(conv::of_hello(hello), &settings)?;
-                let (halves, sieve) = opened.open(PREFIX, id, hello, &[]);
+                let machine = converse(conv::of_hello(hello), &settings)?;
+                let (halves, sieve) = opened.open(PREFIX, id, hello, &[], &[]);
                 let hello = hello.to_vec();
-                Parts { conversation, halves, sieve, hello, worker, settings, handshake: None }
+                (Parts { machine, halves, sieve, hello, worker }, settings)
             }
             _ => {
                 let Some(First { conv, .. }) = First::of(arrival.bytes) else {
@@ -69,13 +64,13 @@ impl Doorkeeper {
                 };
                 let settings = self.settings.with_strangers();
                 opened.endpoint().ask_for_window(settings.config.receive_window.get());
-                let conversation = converse(conv, &settings)?;
+                let machine = converse(conv, &settings)?;
                 let (halves, sieve) = (opened.into_halves(arrival.bytes), Sieve::Open);
                 let hello = Vec::new();
-                Parts { conversation, halves, sieve, hello, worker, settings, handshake: None }
+                (Parts { machine, halves, sieve, hello, worker }, settings)
             }
         };
-        Ok(stream(Flow::start(parts)))
+        Ok(KcpPath::stream(Driven::start(parts), settings, None))
     }
 
     /// Returns what the test asks for that the client's attempt is called by.
@@ -99,7 +94,7 @@ impl Protocol for Doorkeeper {
         self.door.judge(arrival).unwrap_or_else(|| self.judge_bare(arrival))
     }
 
-    fn opened(&self, flow: Opened, arrival: &Arrival<'_>) {
+    fn opened(&self, flow: Flow, arrival: &Arrival<'_>) {
         let opened = self.open(flow, arrival).map_err(AcceptError::Exhausted);
         self.accepted.put(opened);
     }

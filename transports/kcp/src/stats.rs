@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use polyperf_fec::FecStats;
+
 use crate::engine::RoundTrips;
 
 /// What an engine has counted since it was made, and how it stands.
@@ -57,25 +59,6 @@ pub struct Stats {
     pub mss: usize,
     /// What forward error correction cost and brought; `None` without.
     pub fec: Option<FecStats>,
-}
-
-/// What forward error correction has counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FecStats {
-    /// Datagrams of parity written.
-    pub parity_sent: u64,
-    /// Bytes of those, their headers included.
-    pub parity_bytes_sent: u64,
-    /// Datagrams of parity received.
-    pub parity_received: u64,
-    /// Bytes of those, their headers included.
-    pub parity_bytes_received: u64,
-    /// Datagrams that were rebuilt, and of which something was taken.
-    pub recovered: u64,
-    /// Datagrams of data that were missing when their group was given up.
-    pub unrecoverable: u64,
-    /// Datagrams dropped for what their headers say, and groups whose lengths do not fit together.
-    pub malformed: u64,
 }
 
 /// What went one way.

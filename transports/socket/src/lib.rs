@@ -5,14 +5,16 @@
 //! into theirs. [`UdpPorts`] are the listeners' side: one port for the flows of all peers and of
 //! several protocols, and a [`QuicPort`] for QUIC beside them. A [`Door`] and [`open`](fn@open) are
 //! the two ends of how a flow is opened, and a [`Worker`] carries flows whose protocol runs in this
-//! process.
+//! process: a [`Machine`], which is [`Driven`].
 
+mod driven;
 mod endpoint;
 mod figures;
 mod flood;
 mod held;
 mod message;
 mod opening;
+mod output;
 mod port;
 mod recv;
 mod refusals;
@@ -28,9 +30,13 @@ mod worker;
 use std::{io, net::SocketAddr, num::NonZeroU32};
 
 pub use crate::{
+    driven::{Driven, Machine, Parts},
     endpoint::{Endpoint, PATIENCE},
     held::Train,
-    opening::{Accepted, Cookie, Door, FlowListener, Id, Packet, Prefix, Sieve, dial, open},
+    opening::{
+        Accepted, Cookie, Door, FlowListener, Id, Packet, Prefix, Sieve, dial, open, open_with,
+    },
+    output::{Flushed, Output, Trains},
     port::{
         Arrival, Flow, Judgement, PortCounts, PortOptions, PortShare, Protocol, QuicPort, Tag,
         UdpPorts,

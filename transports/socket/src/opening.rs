@@ -11,7 +11,7 @@ mod packet;
 mod sieve;
 
 pub use self::{
-    attempt::{dial, open},
+    attempt::{dial, open, open_with},
     door::Door,
     listener::{Accepted, FlowListener},
     packet::{Cookie, Id, Packet, Prefix},

@@ -105,11 +105,18 @@ pub enum Judgement {
 pub(crate) struct Parcel {
     pub(crate) bytes: Box<[u8]>,
     pub(crate) stride: usize,
+    /// Whether the network has marked them.
+    pub(crate) marked: bool,
 }
 
 impl Parcel {
     pub(crate) fn new(bytes: &[u8], stride: usize) -> Self {
-        Self { bytes: bytes.into(), stride }
+        Self { bytes: bytes.into(), stride, marked: false }
+    }
+
+    /// Says what the network has done to them.
+    pub(crate) fn with(self, ecn: Option<EcnCodepoint>) -> Self {
+        Self { marked: ecn == Some(EcnCodepoint::Ce), ..self }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use quinn_udp::RecvMeta;
+use quinn_udp::{EcnCodepoint, RecvMeta};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
@@ -32,6 +32,8 @@ pub struct DatagramRecv {
     claim: Option<Arc<Claim>>,
     /// Whether datagrams come one by one, so that one call should receive several.
     singly: bool,
+    /// Whether the network has marked what was received last.
+    marked: bool,
 }
 
 impl DatagramRecv {
@@ -46,6 +48,7 @@ impl DatagramRecv {
             strays: None,
             claim: None,
             singly: false,
+            marked: false,
         }
     }
 
@@ -104,8 +107,9 @@ impl DatagramRecv {
         Poll::Pending
     }
 
-    /// Receives datagrams into `rooms`, and hands each over that `keep` returns `true` for; returns
-    /// how many datagrams came in all.
+    /// Receives datagrams into `rooms`, and hands each over that `keep` returns `true` for, with
+    /// whether the network has marked it instead of dropping it (RFC 3168); returns how many
+    /// datagrams came in all.
     ///
     /// Where they come in trains, one call receives one, so that it is used while it is in the
     /// processor's cache; where they come one by one, several.
@@ -118,7 +122,7 @@ impl DatagramRecv {
         cx: &mut Context<'_>,
         rooms: &mut Rooms,
         mut keep: impl FnMut(&[u8]) -> bool,
-        mut each: impl FnMut(&[u8]),
+        mut each: impl FnMut(&[u8], bool),
     ) -> Poll<io::Result<usize>> {
         let own = matches!(self.endpoint.route, Route::Connected { .. });
         if self.singly && own && self.held.is_empty() && self.claim.is_none() {
@@ -130,7 +134,8 @@ impl DatagramRecv {
         let Train { len, stride } = ready!(self.poll_recv(cx, rooms.first(), keep))?;
         self.singly = len <= stride;
         let datagrams = rooms.first()[..len].chunks(stride.max(1));
-        Poll::Ready(Ok(datagrams.map(&mut each).count()))
+        let marked = self.marked;
+        Poll::Ready(Ok(datagrams.map(|datagram| each(datagram, marked)).count()))
     }
 
     /// Has `bytes`, datagrams a `stride` apart, received next.
@@ -170,7 +175,8 @@ impl DatagramRecv {
     }
 
     fn open(&mut self, parcel: &Parcel, keep: impl FnMut(&[u8]) -> bool) {
-        let Parcel { bytes, stride } = parcel;
+        let Parcel { bytes, stride, marked } = parcel;
+        self.marked = *marked;
         self.endpoint.traffic().received.add(bytes.len(), *stride);
         self.held.put(bytes, *stride);
         let train = Train { len: bytes.len(), stride: *stride };
@@ -183,7 +189,7 @@ impl DatagramRecv {
         cx: &mut Context<'_>,
         rooms: &mut Rooms,
         mut keep: impl FnMut(&[u8]) -> bool,
-        mut each: impl FnMut(&[u8]),
+        mut each: impl FnMut(&[u8], bool),
     ) -> Poll<io::Result<usize>> {
         let Self { endpoint, wait, strays, .. } = self;
         let mut metas = [RecvMeta::default(); rooms::COUNT];
@@ -221,7 +227,7 @@ impl DatagramRecv {
             for datagram in bytes.chunks(meta.stride.max(1)) {
                 count += 1;
                 if keep(datagram) {
-                    each(datagram);
+                    each(datagram, is_marked(meta));
                 }
             }
         }
@@ -248,6 +254,7 @@ impl DatagramRecv {
             return Poll::Ready(endpoint.weigh(error).map_or(Ok(None), Err));
         }
         let [RecvMeta { addr, len, stride, .. }] = metas;
+        self.marked = is_marked(&metas[0]);
         if !endpoint.is_from_peer(addr) {
             if let Some(strays) = strays {
                 endpoint.pass_back(strays, &metas[0], &room[..len]);
@@ -288,10 +295,15 @@ impl Endpoint {
         // Where there is no room, they are lost, as they could have been on the way.
         let _ = strays.try_send(Stray {
             origin: meta.into(),
-            parcel: Parcel::new(bytes, meta.stride),
+            parcel: Parcel::new(bytes, meta.stride).with(meta.ecn),
             asked: false,
         });
     }
+}
+
+/// Returns whether the network has marked what came together.
+pub(crate) fn is_marked(meta: &RecvMeta) -> bool {
+    meta.ecn == Some(EcnCodepoint::Ce)
 }
 
 /// Who reads a flow's socket: its receiving half, from the first time that it has to wait; until

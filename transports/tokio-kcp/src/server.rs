@@ -35,7 +35,7 @@ impl Doorkeeper {
         let settings = settings.unwrap_or_else(Settings::unasked);
         let endpoint = Arc::clone(opened.endpoint());
         endpoint.ask_for_window(settings.receive_window());
-        let ((_, recv), sieve) = opened.open(PREFIX, id, hello, &[]);
+        let ((_, recv), sieve) = opened.open(PREFIX, id, hello, &[], &[]);
         let flow = Flow::new(endpoint, Arc::clone(&worker), settings, hello.to_vec(), None);
         worker.run(Arc::clone(&flow).follow(conv(id), recv, sieve));
         Ok(stream(flow))

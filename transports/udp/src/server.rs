@@ -44,7 +44,7 @@ impl Protocol for Doorkeeper {
     fn opened(&self, flow: Flow, arrival: &Arrival<'_>) {
         let opened = match Packet::parse(PREFIX, arrival.bytes) {
             Some(Packet::Open { id, hello, .. }) => {
-                let (halves, sieve) = flow.open(PREFIX, id, hello, hello);
+                let (halves, sieve) = flow.open(PREFIX, id, hello, &[], hello);
                 stream(halves, sieve)
             }
             _ => stream(flow.into_halves(arrival.bytes), Sieve::Open),

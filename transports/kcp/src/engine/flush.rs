@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
+use polyperf_socket::{Flushed, Output};
+
 use super::{Engine, moment::Moment, sender::Cause};
 use crate::{
     config::{Config, FlushPolicy},
-    output::Output,
     segment::{Command, HEADER, Segment},
     seq::before,
     stats::Traffic,
 };
-
-/// Whether everything that could leave has been written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Flushed {
-    /// There is nothing more.
-    All,
-    /// The [`Output`] is full. What it holds should be sent, and `flush` called again.
-    Full,
-}
 
 impl Engine {
     /// Writes what is to be sent now behind what `output` holds already.
@@ -297,7 +288,11 @@ impl Limits {
 }
 
 fn write(segment: &Segment<'_>, config: &Config, output: &mut Output, sent: &mut Traffic) {
-    let new = output.push(segment, config.mtu.into(), config.headroom.into());
+    let new = output.push(
+        [&segment.header(), segment.payload],
+        config.mtu.into(),
+        config.headroom.into(),
+    );
     sent.segments += 1;
     sent.bytes += segment.payload.len() as u64;
     sent.wire_bytes += segment.wire_len() as u64;

@@ -46,13 +46,32 @@ pub async fn open(
     hello: &[u8],
     halves: (DatagramSend, DatagramRecv),
 ) -> io::Result<(DatagramSend, DatagramRecv)> {
-    Attempt::new(prefix, id, hello, halves)?.run().await
+    let (halves, _) = open_with(prefix, id, &[], hello, halves).await?;
+    Ok(halves)
+}
+
+/// Opens a flow as [`open`] does, and tells the server `parameters`; returns what the server tells
+/// as well.
+///
+/// # Errors
+///
+/// Those of [`open`], and [`io::ErrorKind::InvalidInput`] for parameters that are not as long as
+/// `prefix` says.
+pub async fn open_with(
+    prefix: Prefix,
+    id: Id,
+    parameters: &[u8],
+    hello: &[u8],
+    halves: (DatagramSend, DatagramRecv),
+) -> io::Result<((DatagramSend, DatagramRecv), Vec<u8>)> {
+    Attempt::new(prefix, id, [parameters, hello], halves)?.run().await
 }
 
 /// A client's attempt to open a flow: it asks until it is answered.
 struct Attempt<'a> {
     prefix: Prefix,
     id: Id,
+    parameters: &'a [u8],
     hello: &'a [u8],
     send: DatagramSend,
     recv: DatagramRecv,
@@ -60,7 +79,8 @@ struct Attempt<'a> {
 
 enum Answer {
     Challenge(Cookie),
-    Accept,
+    /// What the server tells.
+    Accept(Vec<u8>),
     /// The answer was lost, or is late: what the server sends already says as much.
     Data,
 }
@@ -69,24 +89,30 @@ impl<'a> Attempt<'a> {
     fn new(
         prefix: Prefix,
         id: Id,
-        hello: &'a [u8],
+        [parameters, hello]: [&'a [u8]; 2],
         (send, recv): (DatagramSend, DatagramRecv),
     ) -> io::Result<Self> {
+        if parameters.len() != prefix.parameters() {
+            let (len, needed) = (parameters.len(), prefix.parameters());
+            let text = format!("{len} bytes of parameters, not {needed}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         if !prefix.permits(hello) {
             let text = format!("a hello of {} bytes, not 1 to {}", hello.len(), Hello::MAX);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         recv.endpoint().set_patience(FIRST_PATIENCE);
-        Ok(Self { prefix, id, hello, send, recv })
+        Ok(Self { prefix, id, parameters, hello, send, recv })
     }
 
-    async fn run(mut self) -> io::Result<(DatagramSend, DatagramRecv)> {
+    async fn run(mut self) -> io::Result<((DatagramSend, DatagramRecv), Vec<u8>)> {
         let give_up = Instant::now() + LIMIT;
         let mut cookie = Cookie::default();
         let mut pause = FIRST_PAUSE;
         let mut challenges = 0;
         loop {
-            let open = Packet::Open { id: self.id, cookie, hello: self.hello }.encode(self.prefix);
+            let Self { id, parameters, hello, .. } = self;
+            let open = Packet::Open { id, cookie, parameters, hello }.encode(self.prefix);
             self.say(&open).await?;
             let now = Instant::now();
             if now >= give_up {
@@ -108,7 +134,8 @@ impl<'a> Attempt<'a> {
                         cookie = new;
                         tokio::time::sleep_until(next).await;
                     }
-                    Answer::Accept | Answer::Data => return Ok(self.opened()),
+                    Answer::Accept(told) => return Ok((self.opened(), told)),
+                    Answer::Data => return Ok((self.opened(), Vec::new())),
                 },
                 Err(_) => pause = (pause * 2).min(LAST_PAUSE),
             }
@@ -128,8 +155,11 @@ impl<'a> Attempt<'a> {
                 Some(Packet::Challenge { id, cookie }) if id == self.id => {
                     (Answer::Challenge(cookie), &buf[first..len])
                 }
-                Some(Packet::Accept { id }) if id == self.id => (Answer::Accept, &buf[first..len]),
-                _ if challenged => (Answer::Data, &buf[..len]),
+                Some(Packet::Accept { id, parameters }) if id == self.id => {
+                    (Answer::Accept(parameters.to_vec()), &buf[first..len])
+                }
+                // Where the server has something to tell, nothing can be made of data before.
+                _ if challenged && self.prefix.parameters() == 0 => (Answer::Data, &buf[..len]),
                 _ => continue,
             };
             self.recv.put_back(rest, stride);

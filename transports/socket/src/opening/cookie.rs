@@ -20,11 +20,18 @@ impl Baker {
         Self { key }
     }
 
-    /// Returns the cookie for the attempt `id` with `hello` of whoever is at `address`, in `epoch`.
-    pub(super) fn bake(&self, address: SocketAddr, id: &Id, hello: &[u8], epoch: u64) -> Cookie {
+    /// Returns the cookie for the attempt `id` with `hello`, which may have parts, of whoever is at
+    /// `address`, in `epoch`.
+    pub(super) fn bake(
+        &self,
+        address: SocketAddr,
+        id: &Id,
+        hello: [&[u8]; 2],
+        epoch: u64,
+    ) -> Cookie {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         let address = octets(address);
-        for part in [&address[..], id, hello] {
+        for part in [&address[..], id, hello[0], hello[1]] {
             hasher.write_usize(part.len());
             hasher.write(part);
         }
@@ -38,7 +45,7 @@ impl Baker {
         cookie: &Cookie,
         address: SocketAddr,
         id: &Id,
-        hello: &[u8],
+        hello: [&[u8]; 2],
         epoch: u64,
     ) -> bool {
         // As a number, so that the time it takes does not tell how much of it was right.
@@ -74,14 +81,14 @@ mod tests {
     fn a_cookie_is_good_for_two_units_of_time_and_what_it_was_made_for() {
         let baker = Baker::new([7; 16]);
         let at = |host: u8| SocketAddr::from(([192, 0, 2, host], 7));
-        let (address, id, hello) = (at(1), [1; 16], b"a hello");
+        let (address, id, hello) = (at(1), [1; 16], [&b"its"[..], b"hello"]);
         let cookie = baker.bake(address, &id, hello, 10);
         let knows = |epoch| baker.knows(&cookie, address, &id, hello, epoch);
         assert!(knows(10) && knows(11));
         assert!(!knows(12) && !knows(9), "too old, or from the future");
         assert!(!baker.knows(&cookie, at(2), &id, hello, 10));
         assert!(!baker.knows(&cookie, address, &[2; 16], hello, 10));
-        assert!(!baker.knows(&cookie, address, &id, b"another", 10));
+        assert!(!baker.knows(&cookie, address, &id, [b"itsh", b"ello"], 10));
         assert!(!Baker::new([8; 16]).knows(&cookie, address, &id, hello, 10), "another listener's");
         assert!(!baker.knows(&[0; 16], address, &id, hello, 0));
     }

@@ -39,18 +39,26 @@ impl Door {
     #[must_use]
     pub fn judge(&self, arrival: &Arrival<'_>) -> Option<Judgement> {
         Some(match Packet::parse(self.prefix, arrival.bytes)? {
-            Packet::Open { id, cookie, hello } => self.judge_open(arrival, id, cookie, hello),
+            Packet::Open { id, cookie, parameters, hello } => {
+                self.judge_open(arrival, id, cookie, [parameters, hello])
+            }
             Packet::Challenge { .. } | Packet::Accept { .. } => Judgement::Drop,
         })
     }
 
-    fn judge_open(&self, arrival: &Arrival<'_>, id: Id, cookie: Cookie, hello: &[u8]) -> Judgement {
+    fn judge_open(
+        &self,
+        arrival: &Arrival<'_>,
+        id: Id,
+        cookie: Cookie,
+        hello: [&[u8]; 2],
+    ) -> Judgement {
         if arrival.ended == Some(id) {
             return Judgement::Drop;
         }
         let epoch = self.since.elapsed().as_secs() / EPOCH.as_secs();
         let proven = self.baker.knows(&cookie, arrival.peer, &id, hello, epoch);
-        let opening = Opening { peer: arrival.peer, hello: Hello::Own(hello), proven };
+        let opening = Opening { peer: arrival.peer, hello: Hello::Own(hello[1]), proven };
         match self.gate.admit(&opening) {
             Verdict::Accept => Judgement::Open(id),
             Verdict::Challenge if !proven => {
@@ -63,9 +71,9 @@ impl Door {
 }
 
 impl Flow {
-    /// Answers the Open with this `id` and `hello`, and returns the halves, of which the one that
-    /// receives begins with `first`, if that is anything, and what tells an Open that is repeated
-    /// from data.
+    /// Answers the Open with this `id` and `hello`, with `parameters` if the protocol has any, and
+    /// returns the halves, of which the one that receives begins with `first`, if that is anything,
+    /// and what tells an Open that is repeated from data.
     ///
     /// Until it first has to wait, the current runtime sees to clients that have not heard.
     #[must_use]
@@ -74,10 +82,11 @@ impl Flow {
         prefix: Prefix,
         id: Id,
         hello: &[u8],
+        parameters: &[u8],
         first: &[u8],
     ) -> ((DatagramSend, DatagramRecv), Sieve) {
         let endpoint = Arc::clone(self.endpoint());
-        let accept = Packet::Accept { id }.encode(prefix);
+        let accept = Packet::Accept { id, parameters }.encode(prefix);
         endpoint.send_now(&accept);
         let sieve = Sieve::Server { prefix, id, hello: hello.into(), accept: accept.into() };
         let attending = sieve.clone();

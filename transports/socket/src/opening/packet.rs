@@ -11,6 +11,8 @@ pub enum Packet<'a> {
         id: Id,
         /// All zeros before there was a challenge.
         cookie: Cookie,
+        /// What the protocol tells the server, as long as its [`Prefix`] says.
+        parameters: &'a [u8],
         /// What the flow begins with.
         hello: &'a [u8],
     },
@@ -25,6 +27,8 @@ pub enum Packet<'a> {
     Accept {
         /// That of the Open.
         id: Id,
+        /// What the protocol tells the client, as long as its [`Prefix`] says.
+        parameters: &'a [u8],
     },
 }
 
@@ -42,12 +46,17 @@ impl<'a> Packet<'a> {
         let (&kind, rest) = rest.split_first()?;
         let (&id, rest) = rest.split_first_chunk()?;
         if kind == ACCEPT {
-            return rest.is_empty().then_some(Self::Accept { id });
+            let parameters = rest;
+            let whole = parameters.len() == prefix.parameters;
+            return whole.then_some(Self::Accept { id, parameters });
         }
-        let (&cookie, hello) = rest.split_first_chunk()?;
+        let (&cookie, rest) = rest.split_first_chunk()?;
         match kind {
-            OPEN if prefix.permits(hello) => Some(Self::Open { id, cookie, hello }),
-            CHALLENGE if hello.is_empty() => Some(Self::Challenge { id, cookie }),
+            OPEN => {
+                let (parameters, hello) = rest.split_at_checked(prefix.parameters)?;
+                prefix.permits(hello).then_some(Self::Open { id, cookie, parameters, hello })
+            }
+            CHALLENGE if rest.is_empty() => Some(Self::Challenge { id, cookie }),
             _ => None,
         }
     }
@@ -55,12 +64,13 @@ impl<'a> Packet<'a> {
     /// Returns the packet as it is sent.
     #[must_use]
     pub fn encode(&self, prefix: Prefix) -> Vec<u8> {
-        let (kind, id, cookie, hello): (_, _, &[u8], &[u8]) = match self {
-            Self::Open { id, cookie, hello } => (OPEN, id, cookie, hello),
-            Self::Challenge { id, cookie } => (CHALLENGE, id, cookie, &[]),
-            Self::Accept { id } => (ACCEPT, id, &[], &[]),
+        let (kind, id, rest): (_, _, [&[u8]; 3]) = match self {
+            Self::Open { id, cookie, parameters, hello } => (OPEN, id, [cookie, parameters, hello]),
+            Self::Challenge { id, cookie } => (CHALLENGE, id, [cookie, &[], &[]]),
+            Self::Accept { id, parameters } => (ACCEPT, id, [parameters, &[], &[]]),
         };
-        [&prefix.bytes[..], &[kind], id, cookie, hello].concat()
+        let [first, second, third] = rest;
+        [&prefix.bytes[..], &[kind], id, first, second, third].concat()
     }
 }
 
@@ -71,6 +81,8 @@ pub struct Prefix {
     bytes: [u8; 5],
     /// Bytes of the shortest hello.
     least: usize,
+    /// Bytes of what either end tells the other besides.
+    parameters: usize,
 }
 
 impl Prefix {
@@ -78,7 +90,7 @@ impl Prefix {
     /// not empty.
     #[must_use]
     pub const fn of_messages(letter: u8, version: u8) -> Self {
-        Self { bytes: [b'!', b'p', b'p', letter, version], least: 1 }
+        Self { bytes: [b'!', b'p', b'p', letter, version], least: 1, parameters: 0 }
     }
 
     /// Returns that of the protocol with this `letter`, which carries bytes, of which a hello may
@@ -86,6 +98,18 @@ impl Prefix {
     #[must_use]
     pub const fn of_bytes(letter: u8, version: u8) -> Self {
         Self { least: 0, ..Self::of_messages(letter, version) }
+    }
+
+    /// Has either end tell the other so many bytes: the client with each Open, and the server with
+    /// its Accept, which then has to arrive before anything else is taken.
+    #[must_use]
+    pub const fn with_parameters(self, parameters: usize) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// Returns how many bytes either end tells the other.
+    pub(super) fn parameters(self) -> usize {
+        self.parameters
     }
 
     /// Returns whether a flow may begin with `hello`.

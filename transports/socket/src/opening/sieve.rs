@@ -49,7 +49,8 @@ impl Sieve {
             }
             Self::Client { prefix, id } => !matches!(
                 Packet::parse(*prefix, datagram),
-                Some(Packet::Challenge { id: its, .. } | Packet::Accept { id: its }) if its == *id
+                Some(Packet::Challenge { id: its, .. } | Packet::Accept { id: its, .. })
+                    if its == *id
             ),
         }
     }

@@ -46,7 +46,7 @@ fn receive(
 ) -> io::Result<bool> {
     let mut metas = [RecvMeta::default()];
     endpoint.socket.try_recv(&mut [IoSliceMut::new(room)], &mut metas)?;
-    let [RecvMeta { addr, len, stride, .. }] = metas;
+    let [RecvMeta { addr, len, stride, ecn, .. }] = metas;
     if !endpoint.is_from_peer(addr) {
         endpoint.pass_back(strays, &metas[0], &room[..len]);
         return Ok(false);
@@ -55,5 +55,6 @@ fn receive(
         return Ok(false);
     }
     let Some(left) = (Train { len, stride }).sift(room, keep) else { return Ok(false) };
-    Ok(inbox.try_send(Parcel::new(&room[..left.len], left.stride)).is_ok())
+    let parcel = Parcel::new(&room[..left.len], left.stride).with(ecn);
+    Ok(inbox.try_send(parcel).is_ok())
 }

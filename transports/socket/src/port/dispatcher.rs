@@ -141,7 +141,7 @@ impl Dispatcher {
             let mut state = self.shared().state();
             if let Some(entry) = state.table.get(source).cloned() {
                 drop(state);
-                return self.pass_on(&entry, rest, stride);
+                return self.pass_on(&entry, &origin, rest, stride);
             }
             let ended = state.table.ended(source, Instant::now());
             let quic = state.quic.clone().filter(|_| ended.is_none() && is_quic(message[0]));
@@ -156,9 +156,10 @@ impl Dispatcher {
         }
     }
 
-    fn pass_on(&self, entry: &Entry, bytes: &[u8], stride: usize) {
+    fn pass_on(&self, entry: &Entry, origin: &Origin, bytes: &[u8], stride: usize) {
         let (counts, datagrams) = (&self.shared().counts, datagrams(bytes, stride));
-        if entry.inbox.try_send(Parcel::new(bytes, stride)).is_ok() {
+        let parcel = Parcel::new(bytes, stride).with(origin.ecn);
+        if entry.inbox.try_send(parcel).is_ok() {
             return add(&counts.passed_on, datagrams);
         }
         add(&counts.overflowed, datagrams);

@@ -25,21 +25,37 @@ fn whatever_bytes_come_a_packet_is_what_it_is_when_written_again() {
 #[test]
 fn a_challenge_is_no_longer_than_any_opening_and_an_acceptance_shorter() {
     let (id, cookie) = ([1; 16], [2; 16]);
-    let open = Packet::Open { id, cookie, hello: b"x" }.encode(PREFIX);
+    let open = Packet::Open { id, cookie, parameters: &[], hello: b"x" }.encode(PREFIX);
     let challenge = Packet::Challenge { id, cookie }.encode(PREFIX);
-    let accept = Packet::Accept { id }.encode(PREFIX);
+    let accept = Packet::Accept { id, parameters: &[] }.encode(PREFIX);
     assert!(challenge.len() <= open.len() && accept.len() < challenge.len());
 }
 
 #[test]
 fn where_bytes_are_carried_a_hello_may_be_empty() {
     let bytes = Prefix::of_bytes(b'u', 1);
-    let open = Packet::Open { id: [1; 16], cookie: [2; 16], hello: b"" };
+    let open = Packet::Open { id: [1; 16], cookie: [2; 16], parameters: &[], hello: b"" };
     let encoded = open.encode(bytes);
     assert_eq!(Packet::parse(bytes, &encoded), Some(open));
     assert_eq!(Packet::parse(PREFIX, &encoded), None);
     let challenge = Packet::Challenge { id: [1; 16], cookie: [2; 16] }.encode(bytes);
     assert!(challenge.len() <= encoded.len());
+}
+
+#[test]
+fn parameters_are_as_long_as_was_agreed_on() {
+    let prefix = Prefix::of_bytes(b'u', 1).with_parameters(4);
+    let (id, cookie) = ([1; 16], [2; 16]);
+    for hello in [&b""[..], b"hello"] {
+        let open = Packet::Open { id, cookie, parameters: b"four", hello };
+        assert_eq!(Packet::parse(prefix, &open.encode(prefix)), Some(open));
+    }
+    let accept = Packet::Accept { id, parameters: b"four" };
+    let encoded = accept.encode(prefix);
+    assert_eq!(Packet::parse(prefix, &encoded), Some(accept));
+    assert_eq!(Packet::parse(prefix, &encoded[..encoded.len() - 1]), None);
+    let short = Packet::Open { id, cookie, parameters: b"two", hello: b"" }.encode(prefix);
+    assert_eq!(Packet::parse(prefix, &short), None);
 }
 
 #[test]

@@ -1,0 +1,94 @@
+use std::{net::SocketAddr, sync::Arc, thread};
+
+use polyperf_socket::{Crew, FlowListener, PortOptions, UdpPorts};
+use polyperf_transport::{
+    Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
+};
+
+use crate::{Config, NAME, client::RudpConnection, server::Doorkeeper, settings};
+
+/// The RUDP transport.
+#[derive(Debug, Clone)]
+pub struct Rudp {
+    ports: Arc<UdpPorts>,
+    /// Of flows that nobody asks anything for.
+    config: Config,
+}
+
+impl Rudp {
+    /// Returns RUDP over sockets that `sockets` makes, whose ports no other transport shares.
+    #[must_use]
+    pub fn new(sockets: Arc<dyn Sockets>) -> Self {
+        Self::sharing(Arc::new(UdpPorts::new(sockets)))
+    }
+
+    /// Returns RUDP that shares its ports with whichever transports use `ports` too.
+    #[must_use]
+    pub fn sharing(ports: Arc<UdpPorts>) -> Self {
+        Self { ports, config: Config::default() }
+    }
+
+    /// Has listeners' ports work as `options` say, those that are opened from here on.
+    #[must_use]
+    pub fn with_options(mut self, options: PortOptions) -> Self {
+        self.ports = Arc::new(UdpPorts::clone(&self.ports).with_options(options));
+        self
+    }
+
+    /// Has flows work as `tuning` asks that nobody else has asked anything for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for the first thing that RUDP does not have, or not so.
+    pub fn with_defaults(mut self, tuning: &Tuning) -> Result<Self, Error> {
+        self.config = settings::config(tuning)?;
+        Ok(self)
+    }
+
+    /// Listens on `addr`, as [`Transport::listen`] does, and can say what it dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address cannot be had.
+    pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
+        FlowListener::join(&self.ports, addr, |accepted| {
+            Arc::new(Doorkeeper::new(gate, self.config, crew(), accepted))
+        })
+        .map_err(|source| Error::Listen { addr, source })
+    }
+}
+
+#[async_trait]
+impl Transport for Rudp {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Bytes
+    }
+
+    fn check(&self, tuning: &Tuning) -> Result<(), Error> {
+        settings::config(tuning).map(|_| ())
+    }
+
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
+        Ok(Box::new(self.bind(addr, gate)?))
+    }
+
+    async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
+        let config =
+            if peer.tuning.is_default() { self.config } else { settings::config(&peer.tuning)? };
+        let sockets = Arc::clone(self.ports.sockets());
+        Ok(Box::new(RudpConnection::new(sockets, peer.clone(), config, crew())))
+    }
+}
+
+/// Returns the threads of a listener or a connection: no more than there are processors.
+fn crew() -> Arc<Crew> {
+    Arc::new(Crew::new(NAME, thread::available_parallelism().map_or(1, usize::from)))
+}
