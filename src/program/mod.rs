@@ -6,6 +6,7 @@ mod compare;
 mod config;
 mod logging;
 mod login;
+mod memory;
 mod output;
 mod progress;
 mod security;
@@ -26,6 +27,7 @@ use crate::{
 
 /// Runs the program with these arguments, the first of which is its name, and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    memory::give_back_large_buffers();
     let names = Registry::standard().names();
     match cli::parse(args, &names) {
         Ok(Command::Client(args)) => on(&mut Builder::new_current_thread(), client::run(args)),
