@@ -5,7 +5,7 @@ use std::{cmp::min, time::Duration};
 use crate::{
     packet::{Ack, AckRange, Kind, MAX_RANGES, NUMBER_BITS, Numbered, OFFSET_BITS, expand},
     ranges::RangeSet,
-    ring::Ring,
+    ring::{self, Ring},
     rtt::ACK_DELAY,
     stats::Rejections,
 };
@@ -115,8 +115,9 @@ impl Receiver {
             return None;
         }
         let (first, second) = self.ring.read(self.read..self.read + len);
-        buf[..first.len()].copy_from_slice(first);
-        buf[first.len()..first.len() + second.len()].copy_from_slice(second);
+        let (front, back) = buf.split_at_mut(first.len());
+        ring::copy(first, front);
+        ring::copy(second, &mut back[..second.len()]);
         let filled = first.len() + second.len();
         self.give_up(self.read + len);
         Some(filled)

@@ -40,8 +40,8 @@ impl Ring {
         self.make_room(offset - self.base, bytes.len());
         let (first, second) = self.places(offset, bytes.len());
         let (front, back) = bytes.split_at(first.len());
-        self.bytes[first].copy_from_slice(front);
-        self.bytes[second].copy_from_slice(back);
+        copy(front, &mut self.bytes[first]);
+        copy(back, &mut self.bytes[second]);
     }
 
     /// Returns the bytes of `range`, in at most two pieces.
@@ -97,6 +97,19 @@ impl Ring {
         (start..start + first, 0..len - first)
     }
 }
+
+/// Copies bytes into as much room, a few at a time.
+///
+/// A long copy is one instruction on many processors, and on some at half the speed where the two do
+/// not begin equally far from a cache line.
+#[inline]
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
+    for (from, to) in from.chunks(PIECE).zip(to.chunks_mut(PIECE)) {
+        to.copy_from_slice(from);
+    }
+}
+
+const PIECE: usize = 1 << 10;
 
 /// Bytes of memory that are taken at first.
 const FIRST: usize = 64 << 10;
