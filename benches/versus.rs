@@ -1,143 +1,161 @@
-//! TCP throughput on loopback beside other tools, in turns: A B A B.
+//! polyperf beside its peers on loopback, in turns.
 //!
 //! ```text
 //! cargo bench --bench versus
-//! cargo bench --bench versus -- --streams 4 --length 128K --pairs 5 --time 2
-//! cargo bench --bench versus -- --reverse --congestion cubic --json
+//! cargo bench --bench versus -- tcp udp
+//! cargo bench --bench versus -- --pairs 11 --time 3 --json tcp-1
+//! cargo bench --bench versus -- --tool polyperf --tool floor --congestion cubic tcp
 //! ```
 //!
-//! Each tool runs its client and its server as separate processes, once per round and in turns, so
-//! that whatever else the machine does meets all of them alike. Goodput is what the receiver
-//! counted; the processor time is that of both whole processes, as the kernel accounts for it.
+//! Each tool runs its client and its server as separate processes, once per round and in turns (A B C,
+//! C B A, A B C), so that whatever else the machine does meets all of them alike. The peers are
+//! Debian's iperf3 and, from the Rust registry, riperf3 and xfr, for TCP and UDP; quinn by itself for
+//! QUIC; kcp-go for KCP. They are installed where they are missing, and the ones that could not be
+//! are named. `floor` is the system calls alone, with the same block: what this machine can do.
 //!
-//! Asserts, and exits with 1 if it does not hold: with one stream and the default direction, the
-//! median of polyperf's goodput is at least 0.9 of that of each peer, at every length. A peer that
-//! is not on PATH is left out with a note; without any there is nothing to assert.
+//! Goodput is what the receiver counted. Processor time is that of the client's process from its
+//! start to its end, and of the server's meanwhile; memory is the most that was resident. The interval
+//! of a median is that between two of the runs, by the binomial distribution, at a confidence of 95 %
+//! or more. A ratio is the median over the rounds of polyperf's figure over the other's in that
+//! round.
 //!
-//! Another peer is one more [`Tool`].
+//! Asserts what each comparison says that it does ([`scenario`]), and exits with 1 if it does not hold.
+//! A peer that is missing is not asserted against.
+//!
+//! Another peer is one more [`Tool`](tool::Tool), another comparison one more
+//! [`Scenario`](scenario::Scenario).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
+
+#[path = "quic/bare.rs"]
+mod bare;
 // Each benchmark uses a part of what they share.
 #[allow(dead_code)]
+#[path = "quic/case.rs"]
+mod case;
+#[path = "versus/child.rs"]
+mod child;
+#[path = "versus/floor.rs"]
+mod floor;
+#[path = "versus/iperf.rs"]
+mod iperf;
+#[allow(dead_code)]
+#[path = "kcp/tool.rs"]
+mod kcp_tool;
+#[path = "versus/others.rs"]
+mod others;
+#[path = "versus/peers.rs"]
+mod peers;
+#[path = "versus/scenario.rs"]
+mod scenario;
+#[path = "versus/series.rs"]
+mod series;
+#[allow(dead_code)]
 mod support;
+#[path = "versus/sustained.rs"]
+mod sustained;
+#[path = "versus/table.rs"]
+mod table;
+#[path = "versus/tool.rs"]
+mod tool;
+#[allow(dead_code)]
+#[path = "kcp/veth.rs"]
+mod veth;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process::{Command, ExitCode, Stdio},
-    time::Duration,
+use std::{net::SocketAddr, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::{
+    case::load,
+    floor::Order,
+    peers::Peers,
+    scenario::{SCENARIOS, Scenario},
+    series::{Series, Verdict},
+    support::Result,
+    sustained::Sustained,
+    tool::Settings,
 };
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
-use polyperf::{
-    Client,
-    measure::Role as FlowRole,
-    outcome::{Ended, Side},
-    units::parse_size,
-};
-use serde::{Deserialize, Serialize};
-
-use crate::support::{Process, Result, cpu_of, median, runtime, serve, start_server};
-
-#[derive(Debug, Clone, Parser)]
-#[command(about = "Measures TCP throughput on loopback beside other tools")]
+#[derive(Debug, Parser)]
+#[command(about = "Measures polyperf beside its peers on loopback")]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    /// What to compare, by name or by the beginning of it up to a hyphen: tcp, tcp-1, udp. All of it
+    /// unless given.
+    names: Vec<String>,
     /// Rounds; each tool runs once in each.
     #[arg(long, default_value_t = 7)]
     pairs: usize,
-    #[command(flatten)]
-    case: Case,
-    /// Lengths of a write to compare at; `default` leaves it to each tool. Repeatable.
-    #[arg(long = "length", short = 'l', default_values = ["128K", "default"])]
-    lengths: Vec<String>,
-    /// Run polyperf alone.
+    /// Seconds of each run.
+    #[arg(long, short, default_value_t = 2)]
+    time: u64,
+    /// Congestion control of TCP.
+    #[arg(long, short = 'C')]
+    congestion: Option<String>,
+    /// Run these tools alone. Repeatable.
+    #[arg(long = "tool")]
+    tools: Vec<String>,
+    /// Install nothing.
     #[arg(long)]
-    alone: bool,
-    /// Print JSON.
+    no_install: bool,
+    /// Print JSON, and the table to standard error.
     #[arg(long)]
     json: bool,
     /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
 
-/// What is measured.
-#[derive(Debug, Clone, ClapArgs, Serialize)]
-struct Case {
-    /// Seconds of each run.
-    #[arg(long, short, default_value_t = 2)]
-    time: u64,
-    /// Streams in each direction.
-    #[arg(long, short = 'P', default_value_t = 1)]
-    streams: u16,
-    /// The server sends.
-    #[arg(long, short = 'R')]
-    reverse: bool,
-    /// Both send.
-    #[arg(long, conflicts_with = "reverse")]
-    bidir: bool,
-    /// Congestion control.
-    #[arg(long, short = 'C')]
-    congestion: Option<String>,
-    /// Length of a write in bytes; set from `--length`.
-    #[arg(long, hide = true)]
-    block: Option<u64>,
-}
-
-#[derive(Debug, Clone, Subcommand)]
+/// What the program is when it runs itself.
+#[derive(Debug, Subcommand)]
 enum Role {
-    /// Be the server (used by the program itself).
-    Serve,
-    /// Be a client, and print what was measured (used by the program itself).
-    Client {
+    /// Be the floor's server.
+    #[command(hide = true)]
+    ServeFloor,
+    /// Be the floor's client, and print what was measured.
+    #[command(hide = true)]
+    ClientFloor {
         server: SocketAddr,
         #[command(flatten)]
-        case: Case,
+        order: Order,
+    },
+    /// Be quinn's server.
+    #[command(hide = true)]
+    ServeBare {
+        #[command(flatten)]
+        case: case::Case,
+    },
+    /// Be quinn's client, and print what was measured.
+    #[command(hide = true)]
+    ClientBare {
+        server: SocketAddr,
+        #[command(flatten)]
+        case: case::Case,
     },
 }
 
-/// A program that measures throughput; its server runs as long as the value lives.
-trait Tool {
-    fn name(&self) -> String;
-    /// Runs a client to its end, and returns what the receivers counted.
-    fn run(&self, case: &Case) -> Result<Goodput>;
-    fn server(&self) -> &Process;
-}
-
-/// What the receivers counted, all streams and directions together.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Goodput {
-    bytes: f64,
-    bits_per_second: f64,
-}
-
-/// What one run of a tool came to.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Run {
-    gbit_per_second: f64,
-    client_cpu_s_per_gb: f64,
-    server_cpu_s_per_gb: f64,
-}
-
+/// What one comparison came to.
 #[derive(Debug, Serialize)]
-struct Series {
-    tool: String,
-    runs: Vec<Run>,
-}
-
-#[derive(Debug, Serialize)]
-struct Comparison {
-    length: String,
+struct Comparison<'a> {
+    scenario: &'a Scenario,
+    /// Tasks that ran or waited to, over a minute, before and after.
+    load: [String; 2],
     series: Vec<Series>,
-    broken: Vec<String>,
+    verdicts: Vec<Verdict>,
+    sustained: Option<Sustained>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.role {
-        Some(Role::Serve) => serve(64).map(|()| true),
-        Some(Role::Client { server, case }) => client(*server, case).map(|()| true),
+        Some(Role::ServeFloor) => floor::serve().map(|()| true),
+        Some(Role::ClientFloor { server, order }) => floor::client(*server, order).map(|()| true),
+        Some(Role::ServeBare { case }) => bare::serve(case).map(|()| true),
+        Some(Role::ClientBare { server, case }) => bare::client(*server, case).map(|()| true),
         None => compare_all(&args),
     };
     match result {
@@ -151,264 +169,72 @@ fn main() -> ExitCode {
 }
 
 fn compare_all(args: &Args) -> Result<bool> {
-    let tools = tools(args.alone)?;
+    let wanted: Vec<_> = SCENARIOS.iter().filter(|scenario| is_wanted(scenario, args)).collect();
+    if wanted.is_empty() {
+        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        let asked = args.names.join(", ");
+        return Err(format!("nothing is called {asked}; there is {}", names.join(", ")).into());
+    }
+    let peers = Peers::find(&wanted, &args.tools, !args.no_install);
     let mut comparisons = Vec::new();
-    for length in &args.lengths {
-        let comparison = compare(args, length, &tools)?;
-        if !args.json {
-            print(&comparison, &args.case);
+    for scenario in wanted {
+        let comparison = compare(args, scenario, &peers)?;
+        let text = table::of(&comparison);
+        if args.json {
+            eprintln!("{text}");
+        } else {
+            println!("{text}");
         }
         comparisons.push(comparison);
     }
     if args.json {
-        let report = serde_json::json!({ "case": args.case, "comparisons": comparisons });
+        let report = serde_json::json!({
+            "pairs": args.pairs,
+            "seconds": args.time,
+            "congestion": args.congestion,
+            "missing": peers.missing(),
+            "comparisons": comparisons,
+        });
         println!("{}", serde_json::to_string_pretty(&report)?);
     }
-    Ok(comparisons.iter().all(|comparison| comparison.broken.is_empty()))
-}
-
-/// Returns polyperf, and every peer that is there.
-fn tools(alone: bool) -> Result<Vec<Box<dyn Tool>>> {
-    let mut tools: Vec<Box<dyn Tool>> = vec![Box::new(Polyperf::start()?)];
-    match Iperf3::start() {
-        _ if alone => {}
-        Ok(iperf3) => tools.push(Box::new(iperf3)),
-        Err(error) => eprintln!("note: iperf3 is left out: {error}"),
+    for missing in peers.missing() {
+        eprintln!("not compared with {missing}");
     }
-    Ok(tools)
-}
-
-fn compare(args: &Args, length: &str, tools: &[Box<dyn Tool>]) -> Result<Comparison> {
-    let block = if length == "default" { None } else { Some(parse_size(length)?) };
-    let case = Case { block, ..args.case.clone() };
-    let mut series: Vec<_> =
-        tools.iter().map(|tool| Series { tool: tool.name(), runs: Vec::new() }).collect();
-    for _ in 0..args.pairs {
-        for (tool, series) in tools.iter().zip(&mut series) {
-            series.runs.push(measure(tool.as_ref(), &case)?);
-        }
-    }
-    let asserted = case.streams == 1 && !case.reverse && !case.bidir;
-    let broken = series[1..].iter().filter_map(|peer| {
-        let ratio = series[0].median(gbits)? / peer.median(gbits)?;
-        (asserted && ratio < MIN_RATIO)
-            .then(|| format!("{ratio:.2} of {}'s goodput, not {MIN_RATIO}", peer.tool))
-    });
-    let broken = broken.collect();
-    Ok(Comparison { length: length.to_owned(), series, broken })
-}
-
-fn measure(tool: &dyn Tool, case: &Case) -> Result<Run> {
-    let cpu = || {
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
-            cpu_of(std::process::id())?.1,
-            cpu_of(tool.server().id())?.0,
-        ))
+    let holds = |comparison: &Comparison| {
+        comparison.verdicts.iter().all(|verdict| verdict.holds)
+            && comparison.sustained.as_ref().is_none_or(|sustained| sustained.holds)
     };
-    let before = cpu()?;
-    let goodput = tool.run(case).map_err(|error| format!("{}: {error}", tool.name()))?;
-    // The server's last threads may end a little later than its client.
-    std::thread::sleep(Duration::from_millis(100));
-    let after = cpu()?;
-    let per_gb = |before: Duration, after: Duration| {
-        (after.saturating_sub(before)).as_secs_f64() / (goodput.bytes / 1e9)
+    Ok(comparisons.iter().all(holds))
+}
+
+fn is_wanted(scenario: &Scenario, args: &Args) -> bool {
+    args.names.is_empty()
+        || args.names.iter().any(|name| {
+            let rest = scenario.name.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        })
+}
+
+fn compare<'a>(args: &Args, scenario: &'a Scenario, peers: &Peers) -> Result<Comparison<'a>> {
+    let settings = Settings { time: args.time, congestion: args.congestion.clone(), rate: None };
+    let before = load();
+    let mut tools = tool::start(scenario, peers, &args.tools)?;
+    let mut series: Vec<_> = tools.iter().map(|tool| Series::new(tool.name())).collect();
+    for round in 0..args.pairs {
+        let mut order: Vec<_> = tools.iter_mut().zip(&mut series).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for (tool, series) in order {
+            series.runs.push(tool::run(tool.as_mut(), scenario, &settings)?);
+        }
+    }
+    let sustained = match (scenario.sustained, series.first().map(|ours| ours.tool.as_str())) {
+        (true, Some(tool::OURS)) => {
+            Some(sustained::search(tools[0].as_mut(), scenario, &settings, &series)?)
+        }
+        _ => None,
     };
-    Ok(Run {
-        gbit_per_second: goodput.bits_per_second / 1e9,
-        client_cpu_s_per_gb: per_gb(before.0, after.0),
-        server_cpu_s_per_gb: per_gb(before.1, after.1),
-    })
+    let verdicts = series::verdicts(scenario, &series);
+    Ok(Comparison { scenario, load: [before, load()], series, verdicts, sustained })
 }
-
-struct Polyperf {
-    process: Process,
-    addr: SocketAddr,
-}
-
-impl Polyperf {
-    fn start() -> Result<Self> {
-        let (process, addr) = start_server()?;
-        Ok(Self { process, addr })
-    }
-}
-
-impl Tool for Polyperf {
-    fn name(&self) -> String {
-        format!("polyperf {}", env!("CARGO_PKG_VERSION"))
-    }
-
-    fn run(&self, case: &Case) -> Result<Goodput> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["client", &self.addr.to_string()]).args(options(case));
-        if let Some(block) = case.block {
-            command.args(["--block", &block.to_string()]);
-        }
-        Ok(serde_json::from_slice(&output(&mut command)?)?)
-    }
-
-    fn server(&self) -> &Process {
-        &self.process
-    }
-}
-
-struct Iperf3 {
-    process: Process,
-    port: u16,
-    version: String,
-}
-
-impl Iperf3 {
-    fn start() -> Result<Self> {
-        let version = String::from_utf8(output(Command::new("iperf3").arg("--version"))?)?;
-        let version = version.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-        // It cannot pick a port itself; this one was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new("iperf3");
-        command.args(["-s", "--forceflush", "-B", "127.0.0.1", "-p", &port.to_string()]);
-        let ready = |line: &str| line.starts_with("Server listening").then_some(());
-        let (process, ()) = Process::start(&mut command, ready)?;
-        Ok(Self { process, port, version })
-    }
-}
-
-impl Tool for Iperf3 {
-    fn name(&self) -> String {
-        self.version.clone()
-    }
-
-    fn run(&self, case: &Case) -> Result<Goodput> {
-        let mut command = Command::new("iperf3");
-        command.args(["-c", "127.0.0.1", "-J", "-p", &self.port.to_string()]).args(options(case));
-        if let Some(block) = case.block {
-            command.args(["-l", &block.to_string()]);
-        }
-        let report: serde_json::Value = serde_json::from_slice(&output(&mut command)?)?;
-        let sum = |key: &str| {
-            ["sum_received", "sum_received_bidir_reverse"]
-                .iter()
-                .filter_map(|sum| report["end"][sum][key].as_f64())
-                .reduce(|a, b| a + b)
-                .ok_or_else(|| format!("no {key} in its report"))
-        };
-        Ok(Goodput { bytes: sum("bytes")?, bits_per_second: sum("bits_per_second")? })
-    }
-
-    fn server(&self) -> &Process {
-        &self.process
-    }
-}
-
-/// Returns the options of `case` that every tool, this program included, spells alike.
-fn options(case: &Case) -> Vec<String> {
-    let mut options =
-        vec!["-t".to_owned(), case.time.to_string(), "-P".to_owned(), case.streams.to_string()];
-    options.extend(case.reverse.then(|| "-R".to_owned()));
-    options.extend(case.bidir.then(|| "--bidir".to_owned()));
-    options.extend(case.congestion.iter().flat_map(|name| ["-C".to_owned(), name.clone()]));
-    options
-}
-
-fn output(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command.stdin(Stdio::null()).output()?;
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(format!("{command:?} failed: {}", String::from_utf8_lossy(&said).trim()).into())
-}
-
-/// Runs one test, and prints what the receivers counted.
-fn client(server: SocketAddr, case: &Case) -> Result<()> {
-    let mut builder = Client::builder(server.ip().to_string())
-        .port(server.port())
-        .streams(case.streams)
-        .time(Duration::from_secs(case.time))
-        .spec(|spec| spec.tuning.congestion.clone_from(&case.congestion));
-    if case.reverse {
-        builder = builder.reverse();
-    }
-    if case.bidir {
-        builder = builder.bidirectional();
-    }
-    if let Some(block) = case.block {
-        let block = u32::try_from(block)?;
-        builder = builder.spec(|spec| spec.block = block);
-    }
-    let outcome = runtime()?.block_on(builder.build()?.run())?;
-    if outcome.ended != Ended::Complete {
-        return Err(format!("{:?}", outcome.ended).into());
-    }
-    let mut goodput = Goodput { bytes: 0.0, bits_per_second: 0.0 };
-    for side in [Side::Client, Side::Server] {
-        let received = outcome.side(side).and_then(|summary| summary.total(FlowRole::Receiver));
-        #[allow(clippy::cast_precision_loss, reason = "2^53 bytes are more than any test moves")]
-        if let (Some((bytes, _)), Some(rate)) = (received, outcome.goodput(side)) {
-            goodput.bytes += bytes as f64;
-            goodput.bits_per_second += rate;
-        }
-    }
-    println!("{}", serde_json::to_string(&goodput)?);
-    Ok(())
-}
-
-impl Series {
-    fn values(&self, figure: fn(&Run) -> f64) -> Vec<f64> {
-        self.runs.iter().map(figure).collect()
-    }
-
-    fn median(&self, figure: fn(&Run) -> f64) -> Option<f64> {
-        median(&self.values(figure))
-    }
-
-    /// Returns the median over the rounds of how much more `self` moved than `peer`.
-    fn ratio(&self, peer: &Self) -> Option<f64> {
-        let pairs = self.runs.iter().zip(&peer.runs);
-        median(&pairs.map(|(a, b)| a.gbit_per_second / b.gbit_per_second).collect::<Vec<_>>())
-    }
-}
-
-fn gbits(run: &Run) -> f64 {
-    run.gbit_per_second
-}
-
-fn print(comparison: &Comparison, case: &Case) {
-    let direction = match (case.reverse, case.bidir) {
-        (true, _) => "reverse",
-        (_, true) => "both directions",
-        _ => "forward",
-    };
-    println!(
-        "-l {}, -P {}, {direction}, {} s, congestion control {}",
-        comparison.length,
-        case.streams,
-        case.time,
-        case.congestion.as_deref().unwrap_or("of the system")
-    );
-    println!(
-        "{:<18}{:>9}{:>8}{:>8}{:>9}{:>16}{:>16}",
-        "Gbit/s", "median", "min", "max", "ratio", "client CPU-s/GB", "server CPU-s/GB"
-    );
-    for series in &comparison.series {
-        let rates = series.values(gbits);
-        let figures = [
-            median(&rates),
-            rates.iter().copied().reduce(f64::min),
-            rates.iter().copied().reduce(f64::max),
-            comparison.series[0].ratio(series),
-            series.median(|run| run.client_cpu_s_per_gb),
-            series.median(|run| run.server_cpu_s_per_gb),
-        ];
-        let [median, min, max, ratio, client, server] = figures.map(Option::unwrap_or_default);
-        println!(
-            "{:<18}{median:>9.1}{min:>8.1}{max:>8.1}{ratio:>9.2}{client:>16.3}{server:>16.3}",
-            series.tool
-        );
-    }
-    for bound in &comparison.broken {
-        println!("BROKEN: {bound}");
-    }
-    println!();
-}
-
-/// The least part of a peer's goodput that polyperf must reach.
-const MIN_RATIO: f64 = 0.9;

@@ -134,10 +134,21 @@ impl Tool {
     }
 
     fn run_kcp_go(&mut self, seconds: u64, place: &Where) -> Result<Figures> {
+        let sent = output(&mut self.client_kcp_go(seconds, place)?)?;
+        self.read_kcp_go(&sent)
+    }
+
+    /// Returns what runs kcp-go's client.
+    pub(crate) fn client_kcp_go(&self, seconds: u64, place: &Where) -> Result<Command> {
         let mut command = place.client(kcp_peer()?);
         command.args(["dial", "-verify=false", "-limit", "60s", "-direction", "u", "-t"]);
         command.args([&seconds.to_string(), &self.addr.to_string()]);
-        let sent: Value = serde_json::from_slice(&output(&mut command)?)?;
+        Ok(command)
+    }
+
+    /// Returns what kcp-go's two ends say, of which the client has printed `sent`.
+    pub(crate) fn read_kcp_go(&mut self, sent: &[u8]) -> Result<Figures> {
+        let sent: Value = serde_json::from_slice(sent)?;
         let line = self.lines.next().transpose()?.ok_or("kcp-go's server has ended")?;
         let received: Value = serde_json::from_str(&line)?;
         Ok(Figures {
@@ -145,6 +156,11 @@ impl Tool {
             bytes: received["received"].as_u64().ok_or("no bytes")?,
             retransmits: sent["snmp"]["RetransSegs"].as_u64(),
         })
+    }
+
+    /// Returns the process of the server.
+    pub(crate) fn server(&self) -> u32 {
+        self.server.id()
     }
 
     /// Returns the processor time of the clients so far, and of the server.
@@ -186,7 +202,8 @@ impl Run {
     }
 }
 
-fn kcp_peer() -> Result<PathBuf> {
+/// Returns where kcp-go's program is.
+pub(crate) fn kcp_peer() -> Result<PathBuf> {
     let program = std::env::var_os("KCP_PEER").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/kcp-peer")),
         PathBuf::from,

@@ -128,17 +128,27 @@ impl Tool {
 
     /// Runs a client in a process of its own.
     pub(crate) fn run(&self, case: &Case) -> Result<Run> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([self.role, &self.addr.to_string()]).args(case.options());
-        command.envs(self.certificate.iter().map(|certificate| (CERTIFICATE, certificate)));
         let before = self.cpu()?;
-        let figures = serde_json::from_slice(&output(&mut command)?)?;
+        let figures = serde_json::from_slice(&output(&mut self.client(case)?)?)?;
         let after = self.cpu()?;
         Ok(Run {
             figures,
             client_cpu: after.0.saturating_sub(before.0),
             server_cpu: after.1.saturating_sub(before.1),
         })
+    }
+
+    /// Returns what runs a client.
+    pub(crate) fn client(&self, case: &Case) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([self.role, &self.addr.to_string()]).args(case.options());
+        command.envs(self.certificate.iter().map(|certificate| (CERTIFICATE, certificate)));
+        Ok(command)
+    }
+
+    /// Returns the process of the server.
+    pub(crate) fn server(&self) -> u32 {
+        self.server.id()
     }
 
     /// Returns the processor time of the clients so far, and of the server.

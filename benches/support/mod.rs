@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fs,
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -33,6 +33,25 @@ impl Process {
             }
         }
         Err(format!("{command:?} ended before it was ready").into())
+    }
+
+    /// Starts `command`, which says nothing of interest, and waits until it accepts connections at
+    /// this port of this host.
+    pub(crate) fn start_at(command: &mut Command, port: u16) -> Result<Self> {
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = quiet.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let mut process = Self(child);
+        let until = Instant::now() + START;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if let Some(status) = process.0.try_wait()? {
+                return Err(format!("{command:?} ended before it was ready: {status}").into());
+            }
+            if Instant::now() > until {
+                return Err(format!("{command:?} does not listen").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(process)
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -82,17 +101,19 @@ pub(crate) struct Holdings {
 
 impl Holdings {
     pub(crate) fn of(pid: u32) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let figure = |key: &str| -> Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let word = line.and_then(|line| line.split_whitespace().next());
-            Ok(word.ok_or_else(|| format!("no {key} in the status of {pid}"))?.parse()?)
-        };
         Ok(Self {
-            rss_kb: figure("VmRSS:")?,
-            threads: figure("Threads:")?,
+            rss_kb: Self::figure(pid, "VmRSS:")?,
+            threads: Self::figure(pid, "Threads:")?,
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
         })
+    }
+
+    /// Returns what stands behind `key` in the status of a process.
+    pub(crate) fn figure(pid: u32, key: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let word = line.and_then(|line| line.split_whitespace().next());
+        Ok(word.ok_or_else(|| format!("no {key} in the status of {pid}"))?.parse()?)
     }
 
     /// Returns what the server holds once the last session has gone, and it has no more descriptors
@@ -144,6 +165,8 @@ pub(crate) fn percentile(values: &[f64], percent: usize) -> Option<f64> {
     sorted.get(index).copied()
 }
 
+/// How long a program may take to listen.
+const START: Duration = Duration::from_secs(10);
 /// How long the server's last session may take to go.
 const SETTLE: Duration = Duration::from_secs(3);
 /// The kernel's unit of processor time towards programs.
