@@ -31,6 +31,8 @@ mod ours;
 mod support;
 #[path = "kcp/table.rs"]
 mod table;
+// Each benchmark uses a part of what they share.
+#[allow(dead_code)]
 #[path = "kcp/tool.rs"]
 mod tool;
 #[path = "kcp/veth.rs"]

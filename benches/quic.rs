@@ -15,6 +15,8 @@
 
 #[path = "quic/bare.rs"]
 mod bare;
+// Each benchmark uses a part of what they share.
+#[allow(dead_code)]
 #[path = "quic/case.rs"]
 mod case;
 #[path = "quic/churn.rs"]
