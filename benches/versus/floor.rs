@@ -2,22 +2,23 @@
 //! nothing else. What this machine can do with the same block.
 
 use std::{
+    fs::File,
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, FromRawFd as _, OwnedFd},
     process::Command,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use crate::{
     scenario::{Direction, Scenario},
     support::{Process, Result},
-    tool::{Goodput, Settings, Tool},
+    tool::{FLOOR_MSG, Goodput, Settings, Tool},
 };
 
 /// What a stream is to do; the client sends it ahead, as a line.
@@ -42,6 +43,8 @@ pub(crate) struct Order {
     time: u64,
     #[arg(long)]
     congestion: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    way: Way,
 }
 
 /// What a receiver counted.
@@ -53,24 +56,36 @@ struct Counted {
     sent: u64,
 }
 
+/// How a stream is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+enum Way {
+    #[default]
+    Write,
+    /// From a file in memory.
+    Sendfile,
+    /// `MSG_ZEROCOPY`, which tells later when the bytes may change.
+    MsgZerocopy,
+}
+
 /// The floor, with its server.
 pub(crate) struct Floor {
+    name: &'static str,
     server: Process,
     addr: SocketAddr,
 }
 
 impl Floor {
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(name: &'static str) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve-floor");
         let (server, addr) = Process::start(&mut command, |line| line.parse().ok())?;
-        Ok(Self { server, addr })
+        Ok(Self { name, server, addr })
     }
 }
 
 impl Tool for Floor {
     fn name(&self) -> &str {
-        "floor"
+        self.name
     }
 
     fn server(&self) -> u32 {
@@ -95,6 +110,12 @@ impl Tool for Floor {
         ] {
             command.args(given.then_some(name));
         }
+        let way = match (scenario.zero_copy, self.name) {
+            (false, _) => "write",
+            (true, FLOOR_MSG) => "msg-zerocopy",
+            (true, _) => "sendfile",
+        };
+        command.args(["--way", way]);
         if let (Some(congestion), "tcp") = (&settings.congestion, scenario.transport) {
             command.args(["--congestion", congestion]);
         }
@@ -179,10 +200,70 @@ fn send(mut stream: &TcpStream, order: &Order) -> io::Result<()> {
     let block = Block::new(order.block);
     let started = Instant::now();
     let time = Duration::from_secs(order.time);
-    while started.elapsed() < time {
-        stream.write_all(block.bytes())?;
+    match order.way {
+        Way::Write => {
+            while started.elapsed() < time {
+                stream.write_all(block.bytes())?;
+            }
+        }
+        Way::Sendfile => {
+            let mut file = File::from(memory()?);
+            file.write_all(block.bytes())?;
+            while started.elapsed() < time {
+                let mut at = 0;
+                // SAFETY: both descriptors are open, and the offset outlives the call.
+                let sent = unsafe {
+                    let (to, from) = (stream.as_raw_fd(), file.as_raw_fd());
+                    libc::sendfile(to, from, &raw mut at, order.block)
+                };
+                checked(sent)?;
+            }
+        }
+        Way::MsgZerocopy => {
+            set_option(stream, libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1)?;
+            while started.elapsed() < time {
+                let bytes = block.bytes();
+                // SAFETY: the bytes outlive the connection's use of them: nobody changes them.
+                let sent = unsafe {
+                    let (start, len) = (bytes.as_ptr().cast(), bytes.len());
+                    libc::send(stream.as_raw_fd(), start, len, libc::MSG_ZEROCOPY)
+                };
+                match checked(sent) {
+                    // The kernel keeps no more notices; it waits for those that are read below.
+                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                    result => drop(result?),
+                }
+                while read_notice(stream) {}
+            }
+        }
     }
     stream.shutdown(Shutdown::Write)
+}
+
+/// Returns a file that lies in memory.
+fn memory() -> io::Result<OwnedFd> {
+    // SAFETY: the name is a C string; the descriptor that comes back is nobody else's.
+    unsafe {
+        let fd = libc::memfd_create(c"floor".as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// Takes a notice that the kernel is done with some bytes, and returns whether there was one.
+fn read_notice(stream: &TcpStream) -> bool {
+    let mut room = [0_u64; 16];
+    // SAFETY: all zeros are a valid header; what it points to outlives the call.
+    unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_control = room.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&room);
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        libc::recvmsg(stream.as_raw_fd(), &raw mut header, flags) >= 0
+    }
+}
+
+fn checked(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
 /// Receives all there is, each call until the block is full.
@@ -214,7 +295,7 @@ fn send_datagrams(mut control: TcpStream, order: &Order) -> Result<Counted> {
     let train = if order.singly { 1 } else { (LONGEST / order.block).min(MOST) };
     if train > 1 {
         let segment = libc::c_int::try_from(order.block)?;
-        set_option(&socket, libc::UDP_SEGMENT, segment)?;
+        set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, segment)?;
     }
     let block = Block::new(order.block * train);
     let started = Instant::now();
@@ -232,7 +313,7 @@ fn receive_datagrams(mut control: TcpStream, order: &Order) -> Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
     if !order.singly {
-        set_option(&socket, libc::UDP_GRO, 1)?;
+        set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1)?;
     }
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     write_line(&mut control, &socket.local_addr()?.port())?;
@@ -259,12 +340,17 @@ fn receive_datagrams(mut control: TcpStream, order: &Order) -> Result<()> {
     write_line(&mut control, &Counted { bytes, seconds, sent })
 }
 
-fn set_option(socket: &UdpSocket, option: i32, value: libc::c_int) -> io::Result<()> {
+fn set_option(
+    socket: &impl AsRawFd,
+    level: i32,
+    option: i32,
+    value: libc::c_int,
+) -> io::Result<()> {
     let len = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
     // SAFETY: the value outlives the call, and is as long as is said.
     let result = unsafe {
         let value = (&raw const value).cast();
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, value, len)
+        libc::setsockopt(socket.as_raw_fd(), level, option, value, len)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

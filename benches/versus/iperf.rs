@@ -70,6 +70,7 @@ impl Tool for Iperf {
             Direction::Reverse => drop(command.arg("-R")),
             Direction::Both => drop(command.arg("--bidir")),
         }
+        command.args(scenario.zero_copy.then_some("-Z"));
         if let Some(block) = scenario.block {
             command.args(["-l", &block.to_string()]);
         }

@@ -57,7 +57,10 @@ impl Tool for Xfr {
             if let Some(block) = scenario.block {
                 command.args(["-l", &block.to_string()]);
             }
-        } else if let Some(congestion) = &settings.congestion {
+            return Ok(command);
+        }
+        command.args(scenario.zero_copy.then_some("--zerocopy"));
+        if let Some(congestion) = &settings.congestion {
             command.args(["--congestion", congestion]);
         }
         Ok(command)

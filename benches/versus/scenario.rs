@@ -15,6 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) direction: Direction,
     /// Each datagram by itself, without segmentation offload.
     pub(crate) singly: bool,
+    /// The sender's bytes are not copied, which each tool does in its own way.
+    pub(crate) zero_copy: bool,
     /// Beside polyperf, which comes first, and the floor.
     pub(crate) peers: &'static [&'static str],
     /// Whether a rate is looked for that the receiver sustains.
@@ -70,6 +72,7 @@ const TCP: Scenario = Scenario {
     floor_block: 1 << 20,
     direction: Direction::Forward,
     singly: false,
+    zero_copy: false,
     peers: &["iperf3", "riperf3", "xfr"],
     sustained: false,
     bounds: &[
@@ -130,6 +133,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         direction: Direction::Both,
         floor_block: 256 << 10,
         bounds: &[at_least(1.0, Against::Best), no_dearer_than(Against::Best)],
+        ..TCP
+    },
+    Scenario {
+        name: "tcp-zerocopy",
+        zero_copy: true,
+        bounds: &[
+            at_least(1.0, Against::Best),
+            at_least(0.95, Against::Tool("floor")),
+            at_least(1.0, Against::Tool("floor-msg")),
+        ],
         ..TCP
     },
     UDP,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     scenario::{Against, Bound, Figure, Scenario},
     support::median,
-    tool::{OURS, Run},
+    tool::{FLOOR, FLOOR_MSG, OURS, Run},
 };
 
 /// The runs of a tool, one of each round.
@@ -104,7 +104,8 @@ fn against(against: Against, series: &[Series]) -> Option<&Series> {
     match against {
         Against::Tool(name) => series.iter().find(|series| series.tool == name),
         Against::Best => {
-            let peers = series.iter().filter(|series| ![OURS, "floor"].contains(&&*series.tool));
+            let peers =
+                series.iter().filter(|series| ![OURS, FLOOR, FLOOR_MSG].contains(&&*series.tool));
             let goodput = |series: &Series| series.of(gbits).map_or(0.0, |middle| middle.median);
             peers.max_by(|a, b| goodput(a).total_cmp(&goodput(b)))
         }

@@ -74,8 +74,9 @@ pub(crate) fn start(
         };
         tools.push(tool);
     }
-    if scenario.has_floor() && wanted("floor") {
-        tools.push(Box::new(floor::Floor::start()?));
+    let floors = if scenario.zero_copy { &[FLOOR, FLOOR_MSG][..] } else { &[FLOOR] };
+    for &name in floors.iter().filter(|name| scenario.has_floor() && wanted(name)) {
+        tools.push(Box::new(floor::Floor::start(name)?));
     }
     Ok(tools)
 }
@@ -102,5 +103,8 @@ pub(crate) fn run(tool: &mut dyn Tool, scenario: &Scenario, settings: &Settings)
     })
 }
 
+/// The system calls alone; and of two ways not to copy, the one that polyperf does not take.
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const FLOOR_MSG: &str = "floor-msg";
 /// Whom everybody is compared with.
 pub(crate) const OURS: &str = "polyperf";
