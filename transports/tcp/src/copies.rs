@@ -51,6 +51,11 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// Bytes that are worth storing: the kernel hands so many to the socket at once (a pipe's 16 pages),
+    /// and holds the last of a longer call back while it fetches the next. They also stay in the
+    /// processor's cache.
+    pub(crate) const MOST: usize = 64 << 10;
+
     /// Stores `payload`.
     pub(crate) fn new(payload: &[u8]) -> io::Result<Self> {
         // SAFETY: the name is a C string; the descriptor that comes back is nobody else's.

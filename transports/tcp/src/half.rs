@@ -62,16 +62,17 @@ impl SendHalf for TcpSend {
 }
 
 impl TcpSend {
-    /// Sends bytes that the kernel has already: those of the longest chunk so far.
+    /// Sends bytes that the kernel has already: the first of the longest chunk so far.
     fn poll_send_stored(
         &mut self,
         cx: &mut Context<'_>,
         chunk: Chunk<'_>,
     ) -> Poll<io::Result<usize>> {
-        let len = chunk.bytes.len();
+        let bytes = &chunk.bytes[..chunk.bytes.len().min(Stored::MOST)];
+        let len = bytes.len();
         let stored = match self.stored.take().filter(|stored| stored.len() >= len) {
             Some(stored) => self.stored.insert(stored),
-            None => self.stored.insert(Stored::new(chunk.bytes)?),
+            None => self.stored.insert(Stored::new(bytes)?),
         };
         self.io.poll(cx, Watched::poll_write_ready, |socket, _| stored.send(socket, len))
     }
