@@ -52,6 +52,7 @@ async fn join(server: SocketAddr, address: usize) -> io::Result<TcpStream> {
     let mut stream = socket.connect(server).await?;
     stream.write_all(&Hello::Control(Token::from_bits(rand::random())).encode()).await?;
     let len = stream.read_u32().await?;
+    let _number = stream.read_u32().await?;
     let mut welcome = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     stream.read_exact(&mut welcome).await?;
     Ok(stream)

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Holdings, Process, Result};
+use crate::support::{Holdings, Process, Result, cpu_of};
 
 /// A server process of the program itself.
 #[derive(Debug)]
@@ -36,6 +36,11 @@ impl Server {
     /// Returns what it holds now.
     pub(crate) fn holdings(&self) -> Result<Holdings> {
         Holdings::of(self.process.id())
+    }
+
+    /// Returns the processor time that it has used.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        Ok(cpu_of(self.process.id())?.0)
     }
 
     /// Returns what it holds when its last test has been over for a while.

@@ -1,9 +1,10 @@
 //! Many tests at the same time.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use polyperf::{
     Client, Registry,
+    engine::Drive,
     outcome::{Ended, Outcome, Side},
     spec::Direction,
     units::parse_rate,
@@ -12,10 +13,10 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     server::{Server, kept},
-    support::{Holdings, Result},
+    support::{Holdings, Result, cpu_of},
 };
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Tests at the same time.
     #[arg(long, default_value_t = 1000)]
@@ -52,13 +53,14 @@ struct Peak {
 /// Runs all tests, prints what they came to, and returns what did not hold.
 pub(crate) async fn run(args: &Args, server: &Server) -> Result<Vec<String>> {
     let transports = Registry::standard();
-    // Whatever the first test of a transport leaves for good is not the crowd's.
-    for transport in &args.transports {
-        test(client(args, server.addr, &transports, transport, 0, 1)?).await?;
-    }
+    // What the first tests of a transport leave for good, its threads for one, is not the crowd's.
+    let few = Args { sessions: WARM_UP * args.transports.len(), time: 1, ramp: 0, ..args.clone() };
+    crowd(&few, server, &transports, &mut Peak::default()).await?;
     let at_start = server.rested().await?;
     let mut peak = Peak::default();
+    let used = processor_time(server)?;
     let ended = crowd(args, server, &transports, &mut peak).await?;
+    print_cost(args, used, processor_time(server)?);
     let at_end = server.settled(at_start).await?;
     let mut broken = kept(at_start, at_end);
     let failed: Vec<_> = ended.iter().filter_map(|ended| ended.as_ref().err()).collect();
@@ -87,7 +89,7 @@ async fn crowd(
     for number in 0..args.sessions {
         let transport = &args.transports[number % args.transports.len()];
         let turn = number / args.transports.len();
-        let client = client(args, server.addr, transports, transport, turn, args.time)?;
+        let client = client(args, server.addr, transports, transport, turn)?;
         let start = apart * u32::try_from(number)?;
         let name = format!("test {number}, {transport}");
         running.spawn(async move {
@@ -116,14 +118,14 @@ fn client(
     transports: &Registry,
     transport: &str,
     turn: usize,
-    seconds: u64,
 ) -> Result<Client> {
     let client = Client::builder(addr.ip().to_string())
         .port(addr.port())
         .transports(transports.clone())
         .transport(transport)
         .rate(args.rate)
-        .time(Duration::from_secs(seconds));
+        .drive(Drive::Inline)
+        .time(Duration::from_secs(args.time));
     Ok(if turn % 3 == 2 { client.reverse() } else { client }.build()?)
 }
 
@@ -143,6 +145,24 @@ async fn test(client: Client) -> Result<Run> {
     };
     let goodput = outcome.goodput(receiver).ok_or("nothing was received")?;
     Ok(Run { transport: info.spec.transport.clone(), began: info.started, goodput })
+}
+
+/// Returns the processor time of this process, and of the server.
+fn processor_time(server: &Server) -> Result<[Duration; 2]> {
+    Ok([cpu_of(std::process::id())?.0, server.processor_time()?])
+}
+
+/// Prints what a second of a session took of a processor.
+fn print_cost(args: &Args, before: [Duration; 2], after: [Duration; 2]) {
+    #[allow(clippy::cast_precision_loss, reason = "neither is large")]
+    let seconds = (args.sessions.max(1) as f64) * (args.time.max(1) as f64);
+    let [client, server] = [0, 1].map(|end| (after[end] - before[end]).as_secs_f64());
+    let each = |used: f64| used * 1e3 / seconds;
+    println!(
+        "processor time: client {client:.1} s, server {server:.1} s; {:.2} and {:.2} ms for each second of a session",
+        each(client),
+        each(server)
+    );
 }
 
 /// Prints each transport's goodput, and says which are too far from the rate.
@@ -194,6 +214,8 @@ fn check_memory(args: &Args, start: Holdings, peak: Peak, end: Holdings) -> Opti
     (each >= MAX_EACH_KB).then(|| format!("a session takes {each} kB, not below {MAX_EACH_KB}"))
 }
 
+/// Tests of each transport before the crowd comes.
+const WARM_UP: usize = 4;
 /// How often it is looked at what the server holds.
 const LOOK: Duration = Duration::from_millis(250);
 const MAX_OFF_PERCENT: f64 = 1.0;
