@@ -10,8 +10,10 @@
 //! else it has by default; it starts with the limit of descriptors that shells usually set, 1024.
 //! All clients are in the process of the benchmark, so that both share the machine.
 //!
-//! `sessions` runs `--sessions` tests at the same time, each of one stream at `--rate`, over TCP,
-//! UDP, RUDP, KCP and QUIC in turns, every third of which has the server send. They start over
+//! `sessions` runs `--sessions` tests at the same time, each of one stream at `--rate`, in blocks of
+//! `--length`, over TCP, UDP, RUDP, KCP and QUIC in turns, every third of which has the server send.
+//! Blocks of 8 KiB are 15 a second; with `--length 0`, the default of a test, they are 86, and 1,000
+//! sessions take more than two cores for both of their ends. They start over
 //! `--ramp` seconds and run for `--time` seconds, so that there is a moment at which all run.
 //! Memory for each is the highest resident memory of the server less that before the first, over
 //! their number.

@@ -7,7 +7,7 @@ use polyperf::{
     engine::Drive,
     outcome::{Ended, Outcome, Side},
     spec::Direction,
-    units::parse_rate,
+    units::{parse_rate, parse_size},
 };
 use tokio::{task::JoinSet, time::sleep};
 
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// The rate of each.
     #[arg(long, default_value = "1M", value_parser = parse_rate)]
     rate: u64,
+    /// Bytes of each block, and datagram.
+    #[arg(long, default_value = "8K", value_parser = parse_size)]
+    length: u64,
     /// Seconds of each test.
     #[arg(long, default_value_t = 10)]
     time: u64,
@@ -119,11 +122,13 @@ fn client(
     transport: &str,
     turn: usize,
 ) -> Result<Client> {
+    let block = u32::try_from(args.length)?;
     let client = Client::builder(addr.ip().to_string())
         .port(addr.port())
         .transports(transports.clone())
         .transport(transport)
         .rate(args.rate)
+        .spec(|spec| spec.block = block)
         .drive(Drive::Inline)
         .time(Duration::from_secs(args.time));
     Ok(if turn % 3 == 2 { client.reverse() } else { client }.build()?)
@@ -215,7 +220,7 @@ fn check_memory(args: &Args, start: Holdings, peak: Peak, end: Holdings) -> Opti
 }
 
 /// Tests of each transport before the crowd comes.
-const WARM_UP: usize = 4;
+const WARM_UP: usize = 12;
 /// How often it is looked at what the server holds.
 const LOOK: Duration = Duration::from_millis(250);
 const MAX_OFF_PERCENT: f64 = 1.0;

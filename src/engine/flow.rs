@@ -263,9 +263,9 @@ impl Stage {
     /// thread of its own already, and moving bytes from there to another one costs more than it
     /// gains.
     pub(crate) fn at(&self, home: Option<Arc<dyn Home>>) -> Self {
-        match (self.drive, home) {
-            (Drive::Threads, home @ Some(_)) => Self { drive: Drive::Inline, home, ..self.clone() },
-            _ => self.clone(),
+        match home {
+            Some(_) => Self { drive: Drive::Inline, home, ..self.clone() },
+            None => self.clone(),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use polyperf_transport::{Delivery, Stream, Tuning};
 use tokio::{sync::mpsc, time::Instant};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     control::{Control, Wire},
-    engine::{Drive, Flow, Framing, Means},
+    engine::{Flow, Framing, Means},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
@@ -289,18 +289,9 @@ impl ServerSession {
         let keep = config.keep_intervals || info.spec.server_output;
         let delivery = self.shared.delivery(&info.spec.transport).unwrap_or(Delivery::Bytes);
         let means = Means { affinity: info.spec.server_affinity, file: None };
-        let course = Course::native(self.drive(&info.spec), keep)
-            .carrying(Framing::native(delivery))
-            .with(means);
+        let drive = policy::drive(&info.spec, self.shared.admission.running(), config.drive);
+        let course = Course::native(drive, keep).carrying(Framing::native(delivery)).with(means);
         self.session.begin(info, flows, course, &self.shared.bus);
-    }
-
-    /// Returns where this test's flows run. In a crowd, a slow one is no thread's worth: threads that
-    /// wake up for each block, one by one, cost several times what the blocks do.
-    fn drive(&self, spec: &TestSpec) -> Drive {
-        let slow = spec.block_time() >= SLOW && spec.server_affinity.is_none();
-        let crowded = || self.shared.admission.running() > CROWD;
-        if slow && crowded() { Drive::Inline } else { self.shared.config.drive }
     }
 
     async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
@@ -415,10 +406,5 @@ async fn arrival(attach: &mut Option<Attach>) -> Option<Arrival> {
     }
 }
 
-/// How many tests run at once before it matters what the threads of slow ones cost.
-const CROWD: usize = 64;
-/// The time between two blocks from which on a runtime's timer, which is precise to a millisecond, is
-/// good enough for a flow in a crowd.
-const SLOW: Duration = Duration::from_millis(4);
 /// The most of a report that is sent to a client.
 const MAX_OUTPUT: usize = 512 << 10;
