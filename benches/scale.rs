@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench scale
-//! cargo bench --bench scale -- sessions --sessions 1000 --time 10
+//! cargo bench --bench scale -- sessions --sessions 1000 --time 20
 //! cargo bench --bench scale -- idle --idle 5000 --pairs 7
 //! ```
 //!
@@ -13,7 +13,8 @@
 //! `sessions` runs `--sessions` tests at the same time, each of one stream at `--rate`, in blocks of
 //! `--length`, over TCP, UDP, RUDP, KCP and QUIC in turns, every third of which has the server send.
 //! Blocks of 8 KiB are 15 a second; with `--length 0`, the default of a test, they are 86, and 1,000
-//! sessions take more than two cores for both of their ends. They start over
+//! sessions take more than two cores for both of their ends. The two ends of a test do not begin at
+//! quite the same time where processors are busy, which short tests feel. They start over
 //! `--ramp` seconds and run for `--time` seconds, so that there is a moment at which all run.
 //! Memory for each is the highest resident memory of the server less that before the first, over
 //! their number.

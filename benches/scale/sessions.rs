@@ -28,10 +28,10 @@ pub(crate) struct Args {
     #[arg(long, default_value = "8K", value_parser = parse_size)]
     length: u64,
     /// Seconds of each test.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     time: u64,
     /// Seconds over which they start.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 8)]
     ramp: u64,
     /// The transports.
     #[arg(long, value_delimiter = ',', default_value = "tcp,udp,rudp,kcp,quic")]
@@ -57,7 +57,7 @@ struct Peak {
 pub(crate) async fn run(args: &Args, server: &Server) -> Result<Vec<String>> {
     let transports = Registry::standard();
     // What the first tests of a transport leave for good, its threads for one, is not the crowd's.
-    let few = Args { sessions: WARM_UP * args.transports.len(), time: 1, ramp: 0, ..args.clone() };
+    let few = Args { sessions: WARM_UP * args.transports.len(), time: 2, ramp: 1, ..args.clone() };
     crowd(&few, server, &transports, &mut Peak::default()).await?;
     let at_start = server.rested().await?;
     let mut peak = Peak::default();
