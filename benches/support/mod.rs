@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -21,18 +21,23 @@ impl Process {
         command: &mut Command,
         ready: impl Fn(&str) -> Option<T>,
     ) -> Result<(Self, T)> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let mut process = Self(child);
+        let mut process = Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let output = process.0.stdout.take().ok_or("no standard output")?;
-        let mut lines = BufReader::new(output).lines();
-        while let Some(line) = lines.next().transpose()? {
-            if let Some(found) = ready(&line) {
-                // What it says later is of no interest, but it must not block on saying it.
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok((process, found));
-            }
-        }
-        Err(format!("{command:?} ended before it was ready").into())
+        let found = wait_for(output, ready)?;
+        let found = found.ok_or_else(|| format!("{command:?} ended before it was ready"))?;
+        Ok((process, found))
+    }
+
+    /// Starts `command`, and waits for the first line of its log that `ready` takes.
+    pub(crate) fn start_logging<T>(
+        command: &mut Command,
+        ready: impl Fn(&str) -> Option<T>,
+    ) -> Result<(Self, T)> {
+        let mut process = Self(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?);
+        let log = process.0.stderr.take().ok_or("no standard error")?;
+        let found = wait_for(log, ready)?;
+        let found = found.ok_or_else(|| format!("{command:?} ended before it was ready"))?;
+        Ok((process, found))
     }
 
     /// Starts `command`, which says nothing of interest, and waits until it accepts connections at
@@ -67,6 +72,22 @@ impl Drop for Process {
     }
 }
 
+/// Returns what `ready` makes of the first line that it takes; `None` if there is none.
+fn wait_for<T>(
+    output: impl Read + Send + 'static,
+    ready: impl Fn(&str) -> Option<T>,
+) -> std::io::Result<Option<T>> {
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next().transpose()? {
+        if let Some(found) = ready(&line) {
+            // What it says later is of no interest, but it must not block on saying it.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// Starts this program once more, as a server.
 pub(crate) fn start_server() -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(std::env::current_exe()?);
@@ -95,6 +116,8 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Holdings {
     pub(crate) rss_kb: u64,
+    /// The most that was ever resident.
+    pub(crate) peak_kb: u64,
     pub(crate) threads: u64,
     pub(crate) descriptors: usize,
 }
@@ -103,6 +126,7 @@ impl Holdings {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         Ok(Self {
             rss_kb: Self::figure(pid, "VmRSS:")?,
+            peak_kb: Self::figure(pid, "VmHWM:")?,
             threads: Self::figure(pid, "Threads:")?,
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
         })

@@ -263,19 +263,19 @@ impl Stage {
     /// thread of its own already, and moving bytes from there to another one costs more than it
     /// gains.
     pub(crate) fn at(&self, home: Option<Arc<dyn Home>>) -> Self {
-        match (self.drive, home) {
-            (Drive::Threads, home @ Some(_)) => Self { drive: Drive::Inline, home, ..self.clone() },
-            _ => self.clone(),
+        match home {
+            Some(_) => Self { drive: Drive::Inline, home, ..self.clone() },
+            None => self.clone(),
         }
     }
 
-    /// Waits until `until`, or for a halt, which a thread notices after [`BLOCK_LIMIT`].
+    /// Waits until `until`, or for a halt, which a thread notices after [`REST_LIMIT`].
     async fn rest(&self, until: Duration, bell: &Bell) {
         match self.drive {
             // A runtime's timer is precise to a millisecond alone.
             Drive::Threads => {
                 let wait = until.saturating_sub(self.clock.now());
-                std::thread::sleep(wait.min(BLOCK_LIMIT));
+                std::thread::sleep(wait.min(REST_LIMIT));
             }
             Drive::Inline => {
                 let mut sleep = pin!(tokio::time::sleep_until(self.clock.at(until)));
@@ -404,5 +404,8 @@ fn without_thread(processor: u16) -> Setting {
 /// How long a half may sit in a system call: how late it notices that the test is over, and how late
 /// bytes are counted that come too slowly to fill the buffer.
 const BLOCK_LIMIT: Duration = Duration::from_millis(10);
+/// How long a sender sleeps before it looks whether the test is over: twice as long as most wait
+/// that a rate makes wait, which so wake up once for each block.
+const REST_LIMIT: Duration = Duration::from_millis(25);
 const BATCHES_PER_TURN: u32 = 8;
 const STACK: usize = 256 << 10;

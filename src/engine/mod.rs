@@ -36,7 +36,8 @@ pub enum Drive {
     /// Each half of a stream on a thread of its own, where it may block: nothing else that the
     /// program does disturbs a measurement, and there is no wait for readiness.
     Threads,
-    /// As tasks of the current runtime: for many slow flows, and for tests over virtual time.
+    /// As tasks of the current runtime, or of the thread that carries their connection, where there
+    /// is one: for many slow flows, and for tests over virtual time.
     Inline,
 }
 

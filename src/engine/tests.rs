@@ -1,12 +1,21 @@
 //! A sender and a receiver of datagrams, as either dialect has them, over an emulated link.
 
-use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    num::NonZeroUsize,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use polyperf_memory::{
     Memory, Network,
     link::{LinkConfig, Script},
 };
-use polyperf_transport::{Anyone, Hello, Peer, Stream, Transport};
+use polyperf_transport::{Anyone, Hello, Home, Peer, Stream, Transport};
 
 use super::{Drive, Flow, Framing, QUIET, Setup, Test, TestEvent};
 use crate::{
@@ -21,6 +30,17 @@ use crate::{
 const FRAMINGS: [Framing; 3] =
     [Framing::Native, Framing::Iperf3(Counter::Bits32), Framing::Iperf3(Counter::Bits64)];
 const MS: Duration = Duration::from_millis(1);
+
+/// A home that counts who is sent to it.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl Home for Counting {
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(work);
+    }
+}
 
 /// A hundred datagrams of a kilobyte: nine lost (four in a row, four at the very end), two
 /// delivered twice, one held back.
@@ -249,4 +269,18 @@ async fn a_sender_keeps_its_rate_in_every_second() {
 
 fn setup(framing: Framing, drive: Drive) -> Setup {
     Setup { framing, ..Setup::of_bytes(drive, true) }
+}
+
+#[tokio::test]
+async fn a_flow_runs_at_its_streams_home_wherever_others_run() {
+    for drive in [Drive::Inline, Drive::Threads] {
+        let home = Arc::new(Counting::default());
+        let [sender, receiver] = streams(LinkConfig::perfect()).await;
+        let sender = Stream { home: Some(Arc::clone(&home) as Arc<dyn Home>), ..sender };
+        let flows = vec![Flow { id: FlowId(1), role: Role::Sender, stream: sender }];
+        let mut test = Test::begin(&spec(|_| {}), flows, setup(Framing::Native, drive));
+        while !matches!(test.next().await, TestEvent::Done) {}
+        assert_eq!(home.0.load(Ordering::Relaxed), 1, "{drive:?}");
+        drop(receiver);
+    }
 }

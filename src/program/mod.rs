@@ -4,6 +4,7 @@ mod cert;
 mod client;
 mod compare;
 mod config;
+mod descriptors;
 mod logging;
 mod login;
 mod memory;

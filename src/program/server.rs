@@ -5,7 +5,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tracing::{info, warn};
 
 use super::{
-    complain, config, logging, login,
+    complain, config, descriptors, logging, login,
     output::{Output, OutputError},
     security,
     signals::Signals,
@@ -20,6 +20,7 @@ use crate::{
 /// Serves until it is told to stop.
 pub(super) async fn run(args: ServerArgs) -> u8 {
     logging::start(&args.log);
+    descriptors::permit_all();
     let auth = match args.access.as_ref().map(login::auth).transpose() {
         Ok(auth) => auth,
         Err(error) => {

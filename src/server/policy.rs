@@ -4,6 +4,7 @@ use polyperf_transport::Delivery;
 
 use super::Config;
 use crate::{
+    engine::Drive,
     measure::DatagramHeader,
     outcome::{Failure, FailureCode},
     spec::{Limit, MAX_BLOCK, Rate, TestSpec},
@@ -90,6 +91,15 @@ pub(crate) fn too_fast(spec: &TestSpec, received: u64, ran: Duration) -> Option<
     })
 }
 
+/// Returns where the flows of a test run that is one of so many.
+///
+/// In a crowd a slow flow is not worth a thread: threads that wake up for a block each cost several
+/// times what the blocks do, and one that wakes up for many flows does not.
+pub(super) fn drive(spec: &TestSpec, running: usize, usual: Drive) -> Drive {
+    let needs_thread = spec.block_time() < SLOW || spec.server_affinity.is_some();
+    if running > CROWD && !needs_thread { Drive::Inline } else { usual }
+}
+
 /// A block that keeps the system calls few, a paced flow smooth (no longer than some 5 ms of its
 /// rate), and a small test small.
 fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32 {
@@ -116,6 +126,12 @@ const LONE_BLOCK: u32 = 1 << 20;
 /// The buffers of several flows must share the processors' caches.
 const BLOCK: u32 = 256 << 10;
 const MIN_BLOCK: u32 = 1460;
+
+/// So many tests at once are no crowd: as many as run by default.
+const CROWD: usize = 64;
+/// From so long between two blocks on, a runtime's timer is good enough, which is precise to a
+/// millisecond.
+const SLOW: Duration = Duration::from_millis(4);
 
 /// A client's clock and buffers may be ahead of ours by so much.
 const RATE_SLACK: Duration = Duration::from_secs(1);
@@ -169,6 +185,22 @@ mod tests {
 
     fn block(fields: SpecFields) -> u32 {
         settle(spec(fields), None, Delivery::Bytes).0.block
+    }
+
+    #[test]
+    fn only_slow_flows_of_a_crowd_have_no_threads() {
+        let driven = |rate: Option<u64>, server_affinity, running| {
+            let rate = rate.map(|bits_per_second| Rate { bits_per_second, burst: None });
+            let fields = SpecFields { rate, server_affinity, ..SpecFields::default() };
+            let settled = settle(spec(fields), None, Delivery::Bytes).0;
+            drive(&settled, running, Drive::Threads)
+        };
+        let slow = Some(1_000_000);
+        assert_eq!(driven(slow, None, CROWD), Drive::Threads);
+        assert_eq!(driven(slow, None, CROWD + 1), Drive::Inline);
+        assert_eq!(driven(slow, Some(0), CROWD + 1), Drive::Threads, "it is to keep to a core");
+        assert_eq!(driven(None, None, CROWD + 1), Drive::Threads);
+        assert_eq!(driven(Some(100_000_000_000), None, CROWD + 1), Drive::Threads);
     }
 
     #[test]

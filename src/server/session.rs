@@ -289,8 +289,8 @@ impl ServerSession {
         let keep = config.keep_intervals || info.spec.server_output;
         let delivery = self.shared.delivery(&info.spec.transport).unwrap_or(Delivery::Bytes);
         let means = Means { affinity: info.spec.server_affinity, file: None };
-        let course =
-            Course::native(config.drive, keep).carrying(Framing::native(delivery)).with(means);
+        let drive = policy::drive(&info.spec, self.shared.admission.running(), config.drive);
+        let course = Course::native(drive, keep).carrying(Framing::native(delivery)).with(means);
         self.session.begin(info, flows, course, &self.shared.bus);
     }
 

@@ -1,8 +1,10 @@
-//! What one end brings of its own: files, processors.
+//! What one end brings of its own: files, processors, descriptors.
+
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{Server, run};
+use crate::program::{Server, polyperf, run};
 
 fn json(server: &Server, args: &[&str]) -> Value {
     let ended = server.client(&[&["-J", "-i", "0"], args].concat());
@@ -90,4 +92,20 @@ fn marks_show_at_both_ends() {
         };
         assert_eq!((granted("tos"), granted("fq_rate")), ("32".into(), "1000000000".into()));
     }
+}
+
+#[test]
+fn a_server_has_as_many_descriptors_as_it_may() {
+    let program = polyperf(&["server", "-p", "0", "--log-format", "json"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 256 && exec \"$0\" \"$@\""]);
+    limited.arg(program.get_program()).args(program.get_args());
+    limited.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    let server = Server::spawn(&mut limited);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [.., soft, hard, _] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{line}")
+    };
+    assert_eq!(soft, hard);
 }

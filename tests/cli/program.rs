@@ -88,6 +88,10 @@ impl Server {
         command
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends the server a signal.
     pub(crate) fn signal(&self, signal: i32) {
         kill(&self.child, signal);
