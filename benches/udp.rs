@@ -156,7 +156,7 @@ fn pacing(args: &Args) -> Result<bool> {
     let (_process, server) = start_server()?;
     let mut kept = true;
     println!(
-        "{:<34}{:>12}{:>12}{:>12}{:>12}{:>10}{:>10}{:>14}{:>7}",
+        "{:<34}{:>12}{:>12}{:>12}{:>12}{:>11}{:>11}{:>20}{:>7}",
         "rate kept, worst second",
         "sender",
         "receiver",
@@ -206,7 +206,7 @@ fn print_rate(rate: &str, case: &Case, figures: &Figures) -> bool {
         worst_sent * 100.0,
         worst_received * 100.0,
         tokens(figures.pacing),
-        if kept { "" } else { "  BROKEN" }
+        if kept { "" } else { "  off" }
     );
     kept
 }
@@ -215,11 +215,11 @@ fn print_rate(rate: &str, case: &Case, figures: &Figures) -> bool {
 fn tokens(pacing: Option<PacingSummary>) -> String {
     let Some(PacingSummary { token_error, max_token_error, burst_blocks, slips, .. }) = pacing
     else {
-        return format!("{:>10}{:>10}{:>14}{:>7}", "-", "-", "-", "-");
+        return format!("{:>11}{:>11}{:>20}{:>7}", "-", "-", "-", "-");
     };
     let SizeSummary { p50, p99, max } = burst_blocks;
     let burst = format!("{p50}/{p99}/{max}");
-    format!("{token_error:>+10}{max_token_error:>10}{burst:>14}{slips:>7}")
+    format!("{token_error:>+11}{max_token_error:>11}{burst:>20}{slips:>7}")
 }
 
 /// Runs this program once more, as a client.
