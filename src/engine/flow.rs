@@ -16,7 +16,7 @@ use super::{
     sleep,
 };
 use crate::{
-    measure::{FlowId, Lateness, Role},
+    measure::{FlowId, Lateness, Pacing, Role},
     workload::{Source, Step},
 };
 
@@ -56,8 +56,10 @@ pub(crate) struct FlowEnd {
 /// What a flow kept beyond its counters.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    /// Of a sender that has a schedule: empty if it has none.
+    /// Of a sender that has a schedule.
     pub(crate) lateness: Option<Box<Lateness>>,
+    /// Of a sender that has a rate.
+    pub(crate) pacing: Option<Box<Pacing>>,
     /// Of a receiver of datagrams.
     pub(crate) account: Option<Box<Account>>,
 }
@@ -99,14 +101,13 @@ pub(crate) fn start_sender(
         let payload = if stage.digits { Buffer::digits(longest) } else { Buffer::payload(longest) };
         let outbox = Outbox::new(stage.framing, block, payload);
         let outbox = outbox.reading(stage.means.tape());
-        let mut schedule = Schedule::new(stage.omit);
+        let mut schedule = source.rate().map(|rate| Schedule::new(rate, stage.omit));
         let half = halves.0.as_mut();
-        let mut result = send(&stage, half, source, outbox, &counters, &mut schedule).await;
+        let mut result = send(&stage, half, source, outbox, &counters, schedule.as_mut()).await;
         if let (Ok(()), Some(limit)) = (&result, stage.confirm) {
             result = confirmed(&stage, halves.1.as_mut(), limit).await;
         }
-        let record = Record { lateness: Some(Box::new(schedule.lateness)), account: None };
-        (result, record, halves)
+        (result, schedule.map(Schedule::into_record).unwrap_or_default(), halves)
     });
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn start_receiver(
         }
         let mut account = Box::new(Account::new(stage.framing, block, stage.omit));
         let result = arrivals::receive(&stage, half, block, &mut account, &counters).await;
-        (result, Record { lateness: None, account: Some(account) }, halves)
+        (result, Record { account: Some(account), ..Record::default() }, halves)
     });
 }
 
@@ -139,7 +140,7 @@ async fn send(
     mut source: Source,
     mut outbox: Outbox,
     counters: &Counters,
-    schedule: &mut Schedule,
+    mut schedule: Option<&mut Schedule>,
 ) -> io::Result<()> {
     let bell = stage.signals.bell();
     let halted = || stage.signals.reached(Phase::Halt);
@@ -150,6 +151,7 @@ async fn send(
         let len = match source.next(now) {
             Step::Send(len) => len,
             Step::Wait(until) => {
+                schedule.iter_mut().for_each(|schedule| schedule.pacing.waits());
                 stage.rest(until, &bell).await;
                 now = stage.clock.now();
                 continue;
@@ -166,13 +168,16 @@ async fn send(
         let datagrams = outbox.took(taken);
         // A block that goes in parts is as late as its first.
         let blocks = if stage.framing.is_datagrams() { datagrams } else { u64::from(begins) };
-        schedule.kept(source.due(), now, blocks);
+        if let Some(schedule) = &mut schedule {
+            schedule.kept(&source, now, blocks, taken);
+        }
         source.took(taken);
         now = stage.clock.now();
         counters.add(taken, now);
         counters.add_datagrams(datagrams);
         pause.between_batches(stage.drive).await;
     }
+    schedule.into_iter().for_each(|schedule| schedule.pacing.ends(now));
     if stage.finish {
         // A stream that fails at saying that there is no more has carried all.
         let _ = bell.until(halted, |cx| half.poll_finish(cx)).await;
@@ -239,22 +244,36 @@ async fn receive(
 #[derive(Debug)]
 struct Schedule {
     lateness: Lateness,
+    pacing: Pacing,
     omit: Option<Duration>,
 }
 
 impl Schedule {
-    fn new(omit: Duration) -> Self {
-        Self { lateness: Lateness::new(), omit: Some(omit).filter(|omit| !omit.is_zero()) }
+    fn new(bits_per_second: u64, omit: Duration) -> Self {
+        let omit = Some(omit).filter(|omit| !omit.is_zero());
+        Self { lateness: Lateness::new(), pacing: Pacing::new(bits_per_second), omit }
     }
 
-    /// Takes note that so many blocks, due at this time, went at `now`.
-    fn kept(&mut self, due: Option<Duration>, now: Duration, blocks: u64) {
-        let Some(due) = due else { return };
-        if self.omit.is_some_and(|omit| now >= omit) {
-            self.omit = None;
+    /// Takes note that so many blocks and bytes of `source` went at `now`.
+    fn kept(&mut self, source: &Source, now: Duration, blocks: u64, bytes: usize) {
+        let Some(due) = source.due() else { return };
+        self.pacing.slipped(source.slips());
+        if let Some(omit) = self.omit.take_if(|omit| now >= *omit) {
             self.lateness.reset();
+            self.pacing.restart(omit);
         }
         self.lateness.record_batch(due, now, u32::try_from(blocks).unwrap_or(u32::MAX));
+        self.pacing.sent(now, blocks, u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn into_record(self) -> Record {
+        let Self { lateness, mut pacing, omit } = self;
+        if omit.is_some() {
+            return Record::default();
+        }
+        // After a failure, what went last was not followed by a wait.
+        pacing.waits();
+        Record { lateness: Some(Box::new(lateness)), pacing: Some(Box::new(pacing)), account: None }
     }
 }
 

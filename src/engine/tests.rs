@@ -129,6 +129,9 @@ async fn every_datagram_of_the_script_is_counted_with_the_senders_word() {
         let counts = receiver.datagrams.unwrap();
         assert_eq!((counts.loss_runs, counts.longest_loss_run), (Some(3), Some(4)));
         assert!(sender.lateness.is_some_and(|late| late.count == 100), "{:?}", sender.lateness);
+        let pacing = sender.pacing.unwrap();
+        assert!(pacing.burst_blocks.max <= 2 && pacing.burst_bytes.max <= 2000, "{pacing:?}");
+        assert!(pacing.max_token_error <= 3000 && receiver.pacing.is_none(), "{pacing:?}");
     }
 }
 
@@ -226,7 +229,7 @@ async fn a_full_window_that_takes_part_of_a_batch_loses_nothing() {
     let [sender, receiver] = ends.summaries();
     let counts = receiver.datagrams.unwrap();
     assert_eq!((counts.received, counts.lost, counts.reordered), (10_000, Some(0), Some(0)));
-    assert_eq!((receiver.bytes, sender.lateness), (10_000_000, None));
+    assert_eq!((receiver.bytes, sender.lateness, sender.pacing), (10_000_000, None, None));
 }
 
 #[tokio::test]
@@ -264,7 +267,13 @@ async fn a_sender_keeps_its_rate_in_every_second() {
     for bytes in seconds {
         assert!(bytes.abs_diff(12_500_000) < 62_500, "{bytes}");
     }
-    assert!(ends.sender.summary().flows[0].lateness.is_some_and(|late| late.max <= 2 * MS));
+    let sender = &ends.sender.summary().flows[0];
+    assert!(sender.lateness.is_some_and(|late| late.max <= 2 * MS));
+    let pacing = sender.pacing.unwrap();
+    // The runtime's timer is as coarse as that, and a burst waits for its last datagram.
+    assert!(pacing.max_token_error <= 2 * 12_500 + 12_000, "{pacing:?}");
+    assert_eq!((pacing.slips, pacing.slipped), (0, Duration::ZERO));
+    assert!(pacing.burst_blocks.p99 <= 36 && pacing.bursts >= 1000, "{pacing:?}");
 }
 
 fn setup(framing: Framing, drive: Drive) -> Setup {

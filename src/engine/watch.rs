@@ -194,6 +194,10 @@ impl Watch {
                 .record
                 .and_then(|record| record.lateness.as_ref())
                 .and_then(|lateness| lateness.summary()),
+            pacing: ending
+                .record
+                .and_then(|record| record.pacing.as_ref())
+                .and_then(|pacing| pacing.summary()),
             path,
             settings: Vec::new(),
             error: ending.error,

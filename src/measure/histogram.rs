@@ -2,23 +2,23 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// A distribution of times in nanoseconds, to within a hundredth, in about 25 KiB.
+/// A distribution of times in nanoseconds, or of sizes, to within a hundredth, in about 25 KiB.
 #[derive(Debug, Clone)]
-pub(super) struct Times(Histogram<u64>);
+pub(super) struct Distribution(Histogram<u64>);
 
-impl Times {
+impl Distribution {
     pub(super) fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1, LONGEST, DIGITS);
         Self(histogram.expect("the bounds are in order"))
     }
 
-    /// Takes a time `count` times over; longer ones than an hour count as an hour.
+    /// Takes a value `count` times over; longer times than an hour count as an hour.
     #[inline]
-    pub(super) fn record(&mut self, nanos: u64, count: u64) {
-        self.0.saturating_record_n(nanos, count);
+    pub(super) fn record(&mut self, value: u64, count: u64) {
+        self.0.saturating_record_n(value, count);
     }
 
-    /// Takes all of another distribution, each time longer by `add` and shorter by `subtract`.
+    /// Takes all of another distribution, each value larger by `add` and smaller by `subtract`.
     pub(super) fn merge(&mut self, other: &Self, add: u64, subtract: u64) {
         for step in other.0.iter_recorded() {
             let middle = other.0.median_equivalent(step.value_iterated_to());
@@ -35,7 +35,7 @@ impl Times {
         self.0.is_empty()
     }
 
-    /// Returns the time that `part` of all do not exceed.
+    /// Returns the value that `part` of all do not exceed.
     pub(super) fn quantile(&self, part: f64) -> u64 {
         self.0.median_equivalent(self.0.value_at_quantile(part))
     }

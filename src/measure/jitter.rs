@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{VariationSummary, histogram::Times};
+use super::{VariationSummary, histogram::Distribution};
 
 /// How evenly datagrams arrive, from when each was sent and received.
 ///
@@ -132,7 +132,7 @@ impl Jitter {
 /// rare even where clocks drift apart, the floor is then set lower than needed.
 #[derive(Debug, Clone)]
 struct Variation {
-    times: Times,
+    times: Distribution,
     floor: i64,
     /// Above the floor; both are of no meaning while nothing is recorded.
     min: u64,
@@ -141,7 +141,7 @@ struct Variation {
 
 impl Variation {
     fn new() -> Self {
-        Self { times: Times::new(), floor: 0, min: 0, max: 0 }
+        Self { times: Distribution::new(), floor: 0, min: 0, max: 0 }
     }
 
     #[inline]
@@ -165,7 +165,7 @@ impl Variation {
             return;
         }
         let by = self.floor.wrapping_sub(floor).unsigned_abs();
-        let mut times = Times::new();
+        let mut times = Distribution::new();
         times.merge(&self.times, by, 0);
         let (min, max) = (self.min.saturating_add(by), self.max.saturating_add(by));
         *self = Self { times, floor, min, max };

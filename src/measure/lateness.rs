@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{
     LatenessSummary,
-    histogram::{Times, nanos},
+    histogram::{Distribution, nanos},
 };
 
 /// How much later than due a sender sent.
@@ -11,7 +11,7 @@ use super::{
 /// apart. What went early was on time.
 #[derive(Debug, Clone)]
 pub struct Lateness {
-    times: Times,
+    times: Distribution,
     max: Duration,
 }
 
@@ -19,7 +19,7 @@ impl Lateness {
     /// Returns an empty record.
     #[must_use]
     pub fn new() -> Self {
-        Self { times: Times::new(), max: Duration::ZERO }
+        Self { times: Distribution::new(), max: Duration::ZERO }
     }
 
     /// Takes one datagram, or one batch that counts as one.

@@ -7,6 +7,7 @@ mod datagram;
 mod histogram;
 mod jitter;
 mod lateness;
+mod pacing;
 mod pairing;
 mod quality;
 mod sample;
@@ -17,8 +18,9 @@ pub use self::{
     datagram::DatagramHeader,
     jitter::Delays,
     lateness::Lateness,
+    pacing::{Pacing, Slips},
     pairing::Pairing,
-    quality::{DatagramSummary, LatenessSummary, VariationSummary},
+    quality::{DatagramSummary, LatenessSummary, PacingSummary, SizeSummary, VariationSummary},
     sample::{FlowSample, Interval, Sample},
     sequence::{Arrival, DatagramCounts, LossRuns, Sequence, Window},
     summary::{CpuScope, CpuUse, FlowSummary, RttSummary, SideSummary, bits_per_second},

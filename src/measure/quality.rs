@@ -88,6 +88,41 @@ pub struct LatenessSummary {
     pub max: Duration,
 }
 
+/// How closely a sender kept to its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PacingSummary {
+    /// Bytes handed over less those that the rate permitted by the end of the flow.
+    #[serde(rename = "token_error_bytes")]
+    pub token_error: i64,
+    /// The furthest that it was from what the rate permitted, ahead or behind, at any time that
+    /// something was handed over.
+    #[serde(rename = "max_token_error_bytes")]
+    pub max_token_error: u64,
+    /// How often the schedule gave up time, because the sender was too late to make up for it.
+    pub slips: u64,
+    /// How much time it gave up.
+    #[serde(rename = "slipped_us", with = "micros")]
+    #[schemars(with = "u64")]
+    pub slipped: Duration,
+    /// How often something went back to back: without a wait in between.
+    pub bursts: u64,
+    /// Blocks, which of datagrams are the datagrams, that went so.
+    pub burst_blocks: SizeSummary,
+    /// Bytes that went so.
+    pub burst_bytes: SizeSummary,
+}
+
+/// How large things were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SizeSummary {
+    /// Half of them were no larger.
+    pub p50: u64,
+    /// All but one in a hundred were no larger.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+}
+
 impl DatagramSummary {
     /// Returns what a flow came to after `omitted`, which the counts were when the totals began.
     ///

@@ -4,7 +4,7 @@ use polyperf_transport::{PathStats, Setting};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DatagramSummary, FlowId, LatenessSummary, Role};
+use super::{DatagramSummary, FlowId, LatenessSummary, PacingSummary, Role};
 use crate::micros;
 
 /// What one end counted over a whole test, without what it omits.
@@ -65,6 +65,9 @@ pub struct FlowSummary {
     /// How well this end kept its own schedule, where it sends at a rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness: Option<LatenessSummary>,
+    /// How closely this end kept to its rate, where it sends at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pacing: Option<PacingSummary>,
     /// The path's figures at the end.
     #[serde(default)]
     pub path: PathStats,

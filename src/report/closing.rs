@@ -9,7 +9,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    measure::{CpuScope, CpuUse, Role, SideSummary},
+    measure::{CpuScope, CpuUse, PacingSummary, Role, SideSummary, SizeSummary},
     outcome::{Ended, Failure, Outcome, Side},
 };
 
@@ -18,6 +18,7 @@ pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<Strin
     lines.extend(repair::lines(outcome, table, rows));
     lines.extend(rows.iter().filter_map(|row| arrivals(table, row)));
     lines.extend(rows.iter().filter_map(|row| lateness(outcome, table, row)));
+    lines.extend(rows.iter().filter_map(|row| pacing(outcome, table, row)));
     lines.extend(rows.iter().filter_map(|row| offload(outcome, table, row)));
     lines.extend(connection::lines(outcome, table));
     lines.push(format!(
@@ -142,6 +143,21 @@ fn lateness(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
     let late = outcome.flow(row.flow?, Role::Sender)?.lateness?;
     let [p50, p99] = [late.p50, late.p99].map(figure::millis);
     Some(format!("{} pacing lateness p50/p99 {p50}/{p99} ms", table.name(row)))
+}
+
+/// Returns how closely the sender of one flow kept to its rate, if it had one.
+fn pacing(outcome: &Outcome, table: &Table, row: &Row) -> Option<String> {
+    let flow = outcome.flow(row.flow?, Role::Sender)?;
+    let PacingSummary { token_error, max_token_error, burst_blocks, slips, slipped, .. } =
+        flow.pacing?;
+    let SizeSummary { p50, p99, max } = burst_blocks;
+    let blocks = if flow.datagrams_sent.is_some() { "datagrams" } else { "blocks" };
+    Some(format!(
+        "{} pacing token error {token_error:+} bytes (largest {max_token_error}), bursts p50/p99/max \
+         {p50}/{p99}/{max} {blocks}, slips {slips} ({} ms)",
+        table.name(row),
+        figure::millis(slipped)
+    ))
 }
 
 fn cpu(cpu: Option<&CpuUse>) -> String {

@@ -11,7 +11,8 @@ use crate::{
     event::{Event, FailedEvent, IntervalEvent},
     measure::{
         CpuScope, CpuUse, DatagramSummary, FlowId, FlowSample, FlowSummary, Interval,
-        LatenessSummary, Role, RttSummary, Sample, SideSummary, VariationSummary,
+        LatenessSummary, PacingSummary, Role, RttSummary, Sample, SideSummary, SizeSummary,
+        VariationSummary,
     },
     outcome::{Dialect, Ended, Failure, FailureCode, FlowInfo, HostInfo, Outcome, Side, TestInfo},
     spec::{Direction, Limit, SpecFields, TestSpec},
@@ -52,6 +53,15 @@ pub(super) fn of_datagrams(direction: Direction, streams: u16) -> Outcome {
             p50: Duration::from_micros(52),
             p99: Duration::from_micros(110),
             max: Duration::from_micros(900),
+        });
+        flow.pacing = flow.datagrams_sent.map(|count| PacingSummary {
+            token_error: -200,
+            max_token_error: 52_000,
+            slips: 1,
+            slipped: Duration::from_micros(1500),
+            bursts: count / 32,
+            burst_blocks: SizeSummary { p50: 32, p99: 32, max: 64 },
+            burst_bytes: SizeSummary { p50: 32_000, p99: 32_000, max: 64_000 },
         });
     }
     outcome
@@ -375,6 +385,7 @@ fn total(flow: FlowId, role: Role) -> FlowSummary {
         datagrams_sent: None,
         datagrams: None,
         lateness: None,
+        pacing: None,
         path: path(flow, 1),
         settings: Vec::new(),
         error: None,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::spec::Rate;
+use crate::{measure::Slips, spec::Rate};
 
 /// Says when the next burst may be sent, so that the rate is met.
 ///
@@ -17,6 +17,7 @@ pub struct Pacer {
     due: Duration,
     remainder: u128,
     unpaid: u64,
+    slips: Slips,
 }
 
 impl Pacer {
@@ -31,6 +32,7 @@ impl Pacer {
             due: now,
             remainder: 0,
             unpaid: 0,
+            slips: Slips::default(),
         }
     }
 
@@ -58,7 +60,7 @@ impl Pacer {
         if self.left_in_burst == 0 {
             self.settle();
             self.left_in_burst = self.burst;
-            self.due = self.due.max(now.saturating_sub(CATCH_UP));
+            self.slip_to(now.saturating_sub(CATCH_UP));
         }
         self.due
     }
@@ -79,6 +81,27 @@ impl Pacer {
         let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
         self.left_in_burst = self.left_in_burst.saturating_sub(blocks);
         self.unpaid += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    /// Returns the bits per second that it paces to.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        self.bits_per_second
+    }
+
+    /// Returns what the schedule has given up so far.
+    #[must_use]
+    pub fn slips(&self) -> Slips {
+        self.slips
+    }
+
+    /// Gives up what was due before `earliest`.
+    fn slip_to(&mut self, earliest: Duration) {
+        if self.due < earliest {
+            self.slips.count += 1;
+            self.slips.time += earliest - self.due;
+            self.due = earliest;
+        }
     }
 
     fn settle(&mut self) {
@@ -174,7 +197,13 @@ mod tests {
     fn what_a_long_block_cost_is_not_made_up_for_at_once() {
         let mut pacer = pacer(8_000_000, 1);
         pacer.sent(1000);
+        assert_eq!(pacer.due(CATCH_UP), Duration::from_millis(1));
+        assert_eq!(pacer.slips(), Slips::default());
+        pacer.sent(1000);
         let now = Duration::from_secs(5);
         assert_eq!(pacer.due(now), now - CATCH_UP);
+        let time = now - CATCH_UP - Duration::from_millis(2);
+        assert_eq!(pacer.slips(), Slips { count: 1, time });
+        assert_eq!(pacer.due(now + CATCH_UP), now - CATCH_UP, "a burst slips once");
     }
 }

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Budget, Pacer};
-use crate::spec::TestSpec;
+use crate::{measure::Slips, spec::TestSpec};
 
 /// What the sender of one flow does next.
 #[derive(Debug)]
@@ -102,6 +102,18 @@ impl Source {
         self.due
     }
 
+    /// Returns the bits per second of the schedule; `None` where there is none.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        self.pacer.as_ref().map(Pacer::rate)
+    }
+
+    /// Returns what the schedule has given up so far.
+    #[must_use]
+    pub fn slips(&self) -> Slips {
+        self.pacer.as_ref().map(Pacer::slips).unwrap_or_default()
+    }
+
     /// Returns the most bytes that are handed over at once.
     #[must_use]
     pub fn longest(&self) -> usize {
@@ -123,7 +135,10 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Limit, Rate, SpecFields};
+    use crate::{
+        measure::{Pacing, PacingSummary},
+        spec::{Limit, Rate, SpecFields},
+    };
 
     const fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -220,6 +235,59 @@ mod tests {
                 assert!(most <= millisecond.clamp(1000, 32_000), "{most} at {rate}");
             }
         }
+    }
+
+    /// Runs a source over virtual time that is as coarse as `tick`, and returns how closely it kept
+    /// to its rate.
+    fn pacing(mut source: Source, tick: Duration) -> PacingSummary {
+        let mut pacing = Pacing::new(source.rate().unwrap());
+        let mut now = Duration::ZERO;
+        loop {
+            match source.next(now) {
+                Step::Send(len) => {
+                    let blocks = len.div_ceil(1000).try_into().unwrap();
+                    pacing.sent(now, blocks, len.try_into().unwrap());
+                    source.took(len);
+                }
+                Step::Wait(until) => {
+                    pacing.waits();
+                    while now < until {
+                        now += tick;
+                    }
+                }
+                Step::Done => {
+                    pacing.slipped(source.slips());
+                    pacing.ends(now);
+                    return pacing.summary().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn at_every_rate_a_sender_is_within_a_burst_and_the_clocks_tick_of_it() {
+        for rate in [64_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 40_000_000_000] {
+            for tick in [1, 50, 1000].map(Duration::from_micros) {
+                let pacing = pacing(batches(Some(rate), Limit::Time(at(5))), tick);
+                let burst = (rate / 8000).clamp(1000, 32_000);
+                let late = rate / 8 * u64::try_from(tick.as_micros()).unwrap() / 1_000_000;
+                let most = burst + late;
+                assert!(pacing.max_token_error <= most, "{pacing:?} at {rate}, {tick:?}");
+                assert!(pacing.token_error.unsigned_abs() <= most, "{pacing:?} at {rate}");
+                assert!(pacing.burst_bytes.max <= burst + most, "{pacing:?} at {rate}, {tick:?}");
+                assert_eq!((pacing.slips, pacing.slipped), (0, Duration::ZERO));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sender_that_was_held_off_for_too_long_owes_what_its_schedule_gave_up() {
+        let mut source = batches(Some(8_000_000), Limit::Time(at(5)));
+        assert_eq!(source.next(at(0)), Step::Send(1000));
+        source.took(1000);
+        assert!(matches!(source.next(at(2)), Step::Send(_)));
+        assert_eq!((source.slips().count, source.due()), (1, Some(Duration::from_millis(1900))));
+        assert_eq!(source.slips().time, Duration::from_millis(1899));
     }
 
     #[test]

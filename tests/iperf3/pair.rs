@@ -111,6 +111,7 @@ pub(crate) fn results(spec: &TestSpec, side: Side, bytes: u64) -> Box<Results> {
             datagrams_sent: None,
             datagrams: None,
             lateness: None,
+            pacing: None,
             path: polyperf::transport::PathStats::default(),
             settings: Vec::new(),
             error: None,

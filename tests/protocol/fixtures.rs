@@ -120,6 +120,7 @@ fn summary(flow: FlowId, role: Role, bytes: u64) -> FlowSummary {
         datagrams_sent: None,
         datagrams: None,
         lateness: None,
+        pacing: None,
         path: polyperf::transport::PathStats::default(),
         settings: Vec::new(),
         error: None,

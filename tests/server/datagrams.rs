@@ -127,6 +127,7 @@ async fn the_counts_are_the_links_truth_in_both_directions() {
         assert_eq!((counts.loss_runs, counts.longest_loss_run), (Some(3), Some(3)));
         assert!(counts.jitter.is_some() && counts.delay_variation.is_some());
         assert!(sender.lateness.is_some_and(|late| late.count == 1000));
+        assert!(sender.pacing.is_some_and(|pacing| pacing.max_token_error <= 3000));
     }
 }
 

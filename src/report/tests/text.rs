@@ -126,6 +126,8 @@ fn a_test_of_datagrams_shows_their_losses() {
 [  2] datagrams reordered 3, duplicated 2, late 0, loss runs 7 (longest 40); delay variation p50/p99 0.012/0.095 ms
 [  1] pacing lateness p50/p99 0.052/0.110 ms
 [  2] pacing lateness p50/p99 0.052/0.110 ms
+[  1] pacing token error -200 bytes (largest 52000), bursts p50/p99/max 32/32/64 datagrams, slips 1 (1.500 ms)
+[  2] pacing token error -200 bytes (largest 52000), bursts p50/p99/max 32/32/64 datagrams, slips 1 (1.500 ms)
 CPU: local 81.0% (1.0% user, 80.0% system; data threads), remote 49.0% (1.0% user, 48.0% system; process)
 "
     );

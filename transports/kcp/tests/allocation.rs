@@ -2,50 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    time::Duration,
-};
+#[path = "../../../tests/support/counting.rs"]
+mod counting;
+#[path = "../../socket/tests/support/driven.rs"]
+mod driven;
 
+use std::{num::NonZeroU8, sync::Arc, time::Duration};
+
+use counting::allocations;
 use polyperf_kcp::{
-    Config, Conversation, Flushed, Output,
+    Config, Conversation, Flushed, Kcp, Output,
     segment::{Command, Segment},
 };
-
-/// The system's allocator, which counts for each thread, and so for each test.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-}
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps to what it asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller got it from here.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller got it from here.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use polyperf_transport::{Fec, HostSockets, Tuning};
 
 /// Two ends, and what is between them.
 struct Both {
@@ -104,9 +73,9 @@ fn a_round_trip_allocates_nothing() {
     for (fec, loses) in [(None, false), (None, true), (Some("10:3"), false)] {
         let mut both = Both::new(fec);
         (0..300).for_each(|_| both.round(loses));
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         (0..300).for_each(|_| both.round(loses));
-        let made = ALLOCATIONS.get() - before;
+        let made = allocations() - before;
         assert_eq!(made, 0, "with error correction {fec:?}, with losses {loses}");
         assert!(both.there.stats().received.bytes > 10_000_000);
     }
@@ -132,7 +101,21 @@ fn acknowledgements_that_wait_for_the_clock_take_no_more_room_the_longer_they_do
         }
     };
     pairs_out_of_order(10_000);
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     pairs_out_of_order(200_000);
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(allocations() - before, 0);
+}
+
+#[tokio::test]
+async fn a_flow_over_sockets_allocates_nothing_whoever_drives_it() {
+    for fec in [None, Some(Fec { data: non_zero(10), parity: non_zero(3) })] {
+        let kcp = Kcp::new(Arc::new(HostSockets::new()));
+        let kcp = kcp.with_defaults(&Tuning { fec, ..Tuning::default() }).unwrap();
+        assert_eq!(driven::made_at_home(&kcp).await, [0; 2], "at home, {fec:?}");
+        assert_eq!(driven::made_elsewhere(&kcp).await, [0; 3], "elsewhere, {fec:?}");
+    }
+}
+
+fn non_zero(number: u8) -> NonZeroU8 {
+    NonZeroU8::new(number).unwrap()
 }

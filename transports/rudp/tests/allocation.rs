@@ -2,47 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
+#[path = "../../../tests/support/counting.rs"]
+mod counting;
+#[path = "../../socket/tests/support/driven.rs"]
+mod driven;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
+    num::{NonZeroU8, NonZeroU32},
+    sync::Arc,
     time::Duration,
 };
 
-use polyperf_rudp::{Config, Connection, Flushed, Output, Parameters};
-
-/// The system's allocator, which counts for each thread, and so for each test.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-}
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps to what it asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller got it from here.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller got it from here.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
+use polyperf_rudp::{Config, Connection, Flushed, Output, Parameters, Rudp};
+use polyperf_transport::{Fec, HostSockets, Tuning};
 
 /// Two ends, and what is between them.
 struct Both {
@@ -111,12 +84,33 @@ fn a_round_trip_allocates_nothing() {
         for (fec, loses) in [(None, false), (None, true), (Some("10:3"), false)] {
             let mut both = Both::new(control, fec);
             (0..2000).for_each(|_| both.round(loses));
-            let before = ALLOCATIONS.get();
+            let before = allocations();
             (0..500).for_each(|_| both.round(loses));
-            let made = ALLOCATIONS.get() - before;
+            let made = allocations() - before;
             assert_eq!(made, 0, "{control}, with error correction {fec:?}, with losses {loses}");
             let stats = both.there.stats();
             assert!(stats.packets_received > 3_000, "{control}: {stats:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_flow_over_sockets_allocates_nothing_whoever_drives_it() {
+    let fec = Fec { data: non_zero(10), parity: non_zero(3) };
+    for (control, fec) in [("cubic", None), ("bbr", None), ("none", Some(fec))] {
+        let tuning = Tuning {
+            congestion: Some(control.to_owned()),
+            // Memory for a stream is taken as it is needed, up to this.
+            window: NonZeroU32::new(512 << 10),
+            fec,
+            ..Tuning::default()
+        };
+        let rudp = Rudp::new(Arc::new(HostSockets::new())).with_defaults(&tuning).unwrap();
+        assert_eq!(driven::made_at_home(&rudp).await, [0; 2], "{control} at home, {fec:?}");
+        assert_eq!(driven::made_elsewhere(&rudp).await, [0; 3], "{control} elsewhere, {fec:?}");
+    }
+}
+
+fn non_zero(number: u8) -> NonZeroU8 {
+    NonZeroU8::new(number).unwrap()
 }

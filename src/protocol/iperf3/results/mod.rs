@@ -252,6 +252,7 @@ impl StreamResult {
             datagrams_sent: sent.filter(|_| udp),
             datagrams: received.filter(|_| udp),
             lateness: None,
+            pacing: None,
             path: polyperf_transport::PathStats::default(),
             settings: Vec::new(),
             error: None,
