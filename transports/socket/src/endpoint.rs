@@ -151,6 +151,16 @@ impl Endpoint {
         Ok(sent)
     }
 
+    /// Sends datagrams of `stride` bytes, each by itself, as many as one call takes.
+    pub(crate) fn try_send_each(&self, bytes: &[u8], stride: usize) -> io::Result<usize> {
+        if matches!(self.route, Route::Shared { .. }) {
+            return self.try_send(&bytes[..bytes.len().min(stride)], None);
+        }
+        let sent = self.socket.try_send_each(bytes, stride)?;
+        self.traffic.sent.add(sent, stride);
+        Ok(sent)
+    }
+
     /// Returns the error if it is to end the flow, and `None` if it is a hint alone.
     pub(crate) fn weigh(&self, error: io::Error) -> Option<io::Error> {
         let hint = matches!(

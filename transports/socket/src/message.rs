@@ -17,6 +17,33 @@ pub(crate) fn send_segments(socket: &UdpSocket, bytes: &[u8], segment: u16) -> i
     send(socket, None, bytes, &mut control)
 }
 
+/// Sends `bytes` to the peer of a connected socket as datagrams of `stride` bytes, of which there are no
+/// more than [`SINGLES`], with one call; returns the bytes of those that there was room for.
+#[cfg(target_os = "linux")]
+pub(crate) fn send_each(socket: &UdpSocket, bytes: &[u8], stride: usize) -> io::Result<usize> {
+    // SAFETY: all zeros are valid in both.
+    let (mut parts, mut messages): ([libc::iovec; SINGLES], [libc::mmsghdr; SINGLES]) =
+        unsafe { std::mem::zeroed() };
+    let mut count = 0;
+    for ((datagram, part), message) in bytes.chunks(stride).zip(&mut parts).zip(&mut messages) {
+        part.iov_base = datagram.as_ptr().cast_mut().cast();
+        part.iov_len = datagram.len();
+        message.msg_hdr.msg_iov = part;
+        message.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    let sent = uninterrupted(|| {
+        // SAFETY: there are so many messages, which point to `parts`, and these to `bytes`, to which the
+        // kernel does not write; all outlive the call.
+        let sent = unsafe {
+            let messages = messages.as_mut_ptr();
+            libc::sendmmsg(socket.as_raw_fd(), messages, count, libc::MSG_DONTWAIT as _)
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    })?;
+    Ok(bytes.len().min(sent * stride))
+}
+
 /// Sends what `transmit` says, and marks each datagram with the type of service `tos` as well, whose
 /// two lowest bits are `transmit`'s to say.
 ///
@@ -120,9 +147,18 @@ pub(crate) fn send_segments(_: &UdpSocket, _: &[u8], _: u16) -> io::Result<usize
 }
 
 #[cfg(not(target_os = "linux"))]
+pub(crate) fn send_each(socket: &UdpSocket, bytes: &[u8], stride: usize) -> io::Result<usize> {
+    crate::sys::send(socket, &bytes[..bytes.len().min(stride)], None)
+}
+
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn send_marked(_: &UdpSocket, _: &Transmit<'_>, _: u8) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Datagrams that one call sends where the kernel does not cut: with twice as many, a call costs no less
+/// for each.
+pub(crate) const SINGLES: usize = 32;
 
 /// The bits of the type of service that are for congestion (RFC 3168).
 #[cfg(target_os = "linux")]
@@ -162,6 +198,21 @@ mod tests {
             assert_eq!(send_marked(&from, &transmit, 0xB8 | 0b01).unwrap(), 6);
             assert_eq!(mark(&to), 0xB8 | 0b10, "to {destination}");
         }
+    }
+
+    #[test]
+    fn datagrams_that_go_with_one_call_come_one_by_one() {
+        let (from, to) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
+        let (from, to) = (from.unwrap(), to.unwrap());
+        from.connect(to.local_addr().unwrap()).unwrap();
+        assert_eq!(send_each(&from, b"onetwothr4", 3).unwrap(), 10);
+        let mut room = [0; 9];
+        for expected in ["one", "two", "thr", "4"] {
+            let len = to.recv(&mut room).unwrap();
+            assert_eq!(room[..len], *expected.as_bytes());
+        }
+        let many = [7; SINGLES + 5];
+        assert_eq!(send_each(&from, &many, 1).unwrap(), SINGLES);
     }
 
     /// Receives a datagram, and returns the first byte of its only control message.

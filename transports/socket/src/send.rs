@@ -10,6 +10,7 @@ use polyperf_transport::Chunk;
 
 use crate::{
     Endpoint, MAX_DATAGRAM,
+    message::SINGLES,
     wait::{For, Wait},
 };
 
@@ -46,8 +47,10 @@ impl DatagramSend {
         for _ in 0..ATTEMPTS {
             let (bytes, segment) = self.first(chunk.bytes, stride);
             let Self { endpoint, wait, .. } = self;
-            let sent =
-                wait.poll(cx, &endpoint.socket, For::Writing, || endpoint.try_send(bytes, segment));
+            let sent = wait.poll(cx, &endpoint.socket, For::Writing, || match segment {
+                None if bytes.len() > stride => endpoint.try_send_each(bytes, stride),
+                segment => endpoint.try_send(bytes, segment),
+            });
             let error = match sent {
                 Poll::Ready(Err(error)) => error,
                 sent => return sent,
@@ -76,8 +79,11 @@ impl DatagramSend {
     /// Returns how many datagrams one call can usefully carry, if they are as long as most packets.
     #[must_use]
     pub fn batch(&self) -> NonZeroUsize {
-        let segments = self.endpoint.gso_segments().min(MAX_DATAGRAM / USUAL_DATAGRAM);
-        NonZeroUsize::new(segments).unwrap_or(NonZeroUsize::MIN)
+        let datagrams = match self.endpoint.gso_segments() {
+            0 | 1 if self.endpoint.own_socket().is_some() => SINGLES,
+            segments => segments.min(MAX_DATAGRAM / USUAL_DATAGRAM),
+        };
+        NonZeroUsize::new(datagrams).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// Returns the flow.
@@ -86,9 +92,13 @@ impl DatagramSend {
         &self.endpoint
     }
 
-    /// Returns what the next call carries, and the length of its segments if there are several.
+    /// Returns what the next call carries, and the length of its segments if the kernel is to cut it
+    /// into several.
     fn first<'a>(&self, bytes: &'a [u8], stride: usize) -> (&'a [u8], Option<u16>) {
-        let segments = self.endpoint.gso_segments().min(MAX_DATAGRAM / stride).max(1);
+        let segments = self.endpoint.gso_segments().min(MAX_DATAGRAM / stride);
+        if segments <= 1 {
+            return (&bytes[..bytes.len().min(SINGLES * stride)], None);
+        }
         let bytes = &bytes[..bytes.len().min(segments * stride)];
         (bytes, u16::try_from(stride).ok().filter(|_| bytes.len() > stride))
     }

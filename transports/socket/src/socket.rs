@@ -42,6 +42,16 @@ impl DatagramSocket {
         sys::send(&self.socket, bytes, segment)
     }
 
+    /// Sends `bytes` to the peer of a connected socket as datagrams of `stride` bytes, as many as one
+    /// call takes, and returns how many bytes those have.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Self::try_send), of the first datagram.
+    pub(crate) fn try_send_each(&self, bytes: &[u8], stride: usize) -> io::Result<usize> {
+        message::send_each(&self.socket, bytes, stride)
+    }
+
     /// Sends one datagram from an unconnected socket, from `source` if given.
     ///
     /// # Errors
