@@ -42,6 +42,7 @@ struct Settings {
     control: Option<String>,
     perf: bool,
     auth: Option<Credentials>,
+    affinity: Option<u16>,
     drive: Option<Drive>,
     deadlines: Option<Deadlines>,
 }
@@ -161,6 +162,12 @@ impl Builder {
         self
     }
 
+    /// Has the threads that move this end's bytes keep to a processor.
+    pub fn affinity(mut self, processor: u16) -> Self {
+        self.settings.affinity = Some(processor);
+        self
+    }
+
     /// Runs the tasks that move bytes there.
     pub fn drive(mut self, drive: Drive) -> Self {
         self.settings.drive = Some(drive);
@@ -191,7 +198,7 @@ impl Builder {
             perf: settings.perf,
             auth: settings.auth,
             keep_alive: None,
-            affinity: None,
+            affinity: settings.affinity,
             file: None,
             drive: settings.drive.unwrap_or(default.drive),
             deadlines: settings.deadlines.unwrap_or(default.deadlines),

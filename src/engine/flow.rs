@@ -339,7 +339,9 @@ fn launch<F>(
         Drive::Inline => {
             let home = stage.home.clone();
             let task = async move {
-                let affinity = stage.means.affinity.map(without_thread);
+                let pinned = stage.home.is_some() && stage.means.owns_homes;
+                let pin = if pinned { pin } else { without_thread };
+                let affinity = stage.means.affinity.map(pin);
                 let (result, record, halves) = work(stage).await;
                 report.end(result, None, record, affinity, Some(halves));
             };
@@ -416,7 +418,7 @@ fn without_thread(processor: u16) -> Setting {
         option: "affinity".to_owned(),
         asked: processor.to_string(),
         granted: None,
-        refused: Some("flows have no threads of their own here".to_owned()),
+        refused: Some("flows share their threads with those of other tests here".to_owned()),
     }
 }
 

@@ -7,6 +7,8 @@ use polyperf_transport::Setting;
 pub(crate) struct Means {
     /// The processor that data threads keep to.
     pub(crate) affinity: Option<u16>,
+    /// Whether threads that carry connections are this test's alone, so that they may keep to it, too.
+    pub(crate) owns_homes: bool,
     /// Where bytes come from, or go to.
     pub(crate) file: Option<Arc<File>>,
 }

@@ -306,7 +306,7 @@ impl Iperf3Session {
         let spec = info.spec.clone().with_limit(Limit::Endless);
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let framing = Framing::iperf3(delivery, spec.udp_counters_64bit);
-        let means = Means { affinity: spec.server_affinity, file: None };
+        let means = Means { affinity: spec.server_affinity, ..Means::default() };
         let course = Course::iperf3(config.drive, keep, spec).carrying(framing).with(means);
         self.session.trial.begin(info, flows, course, &self.shared.bus);
         self.wanted = Some(wanted);

@@ -288,7 +288,7 @@ impl ServerSession {
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
         let delivery = self.shared.delivery(&info.spec.transport).unwrap_or(Delivery::Bytes);
-        let means = Means { affinity: info.spec.server_affinity, file: None };
+        let means = Means { affinity: info.spec.server_affinity, ..Means::default() };
         let drive = policy::drive(&info.spec, self.shared.admission.running(), config.drive);
         let course = Course::native(drive, keep).carrying(Framing::native(delivery)).with(means);
         self.session.begin(info, flows, course, &self.shared.bus);

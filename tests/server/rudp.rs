@@ -77,6 +77,19 @@ async fn what_is_asked_for_is_in_force_at_the_end_that_sends_also_in_reverse() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_thread_of_a_clients_connection_keeps_to_the_processor_that_is_asked_for() {
+    let mut server = tcp_server(|s| s).await;
+    for transport in ["tcp", "rudp", "kcp"] {
+        let client = tcp_client(&server).transport(transport).bytes(100_000).affinity(0);
+        let ours = soon(spawn(client)).await.unwrap().unwrap();
+        let settings = &ours.side(Side::Client).unwrap().flows[0].settings;
+        let affinity = settings.iter().find(|setting| setting.option == "affinity").unwrap();
+        assert_eq!(affinity.granted.as_deref(), Some("0"), "{transport}: {affinity:?}");
+        server.outcome().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_result_says_what_congestion_control_made_of_the_path() {
     let mut server = tcp_server(|s| s).await;
     for control in ["cubic", "bbr"] {
