@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 #![cfg(target_os = "linux")]
 
+#[path = "support/allocator.rs"]
+mod allocator;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -19,6 +21,8 @@ use tracing::{
     Event, Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
+
+use crate::allocator::Telling;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_times_the_batches_make_no_more_allocations_and_no_more_events() {
@@ -136,9 +140,7 @@ impl Subscriber for Listening {
     fn exit(&self, _: &Id) {}
 }
 
-/// The system's allocator, which counts on the threads that move bytes.
-struct Counting;
-
+/// Counts on the threads that move bytes.
 fn count() {
     let mut name = [0_u8; 16];
     // SAFETY: it writes 16 bytes at most.
@@ -148,34 +150,8 @@ fn count() {
     }
 }
 
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps to what it asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps to what it asks for.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller got it from here.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller got it from here.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Telling = Telling(count);
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static EVENTS: AtomicU64 = AtomicU64::new(0);
