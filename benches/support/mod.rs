@@ -23,9 +23,7 @@ impl Process {
     ) -> Result<(Self, T)> {
         let mut process = Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let output = process.0.stdout.take().ok_or("no standard output")?;
-        let found = wait_for(output, ready)?;
-        let found = found.ok_or_else(|| format!("{command:?} ended before it was ready"))?;
-        Ok((process, found))
+        Ok((process, wait_for(command, output, ready)?))
     }
 
     /// Starts `command`, and waits for the first line of its log that `ready` takes.
@@ -35,9 +33,7 @@ impl Process {
     ) -> Result<(Self, T)> {
         let mut process = Self(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?);
         let log = process.0.stderr.take().ok_or("no standard error")?;
-        let found = wait_for(log, ready)?;
-        let found = found.ok_or_else(|| format!("{command:?} ended before it was ready"))?;
-        Ok((process, found))
+        Ok((process, wait_for(command, log, ready)?))
     }
 
     /// Starts `command`, which says nothing of interest, and waits until it accepts connections at
@@ -72,20 +68,21 @@ impl Drop for Process {
     }
 }
 
-/// Returns what `ready` makes of the first line that it takes; `None` if there is none.
+/// Returns what `ready` makes of the first line that it takes of what `command` says.
 fn wait_for<T>(
+    command: &Command,
     output: impl Read + Send + 'static,
     ready: impl Fn(&str) -> Option<T>,
-) -> std::io::Result<Option<T>> {
+) -> Result<T> {
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next().transpose()? {
         if let Some(found) = ready(&line) {
             // What it says later is of no interest, but it must not block on saying it.
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok(Some(found));
+            return Ok(found);
         }
     }
-    Ok(None)
+    Err(format!("{command:?} ended before it was ready").into())
 }
 
 /// Starts this program once more, as a server.
