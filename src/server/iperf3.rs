@@ -307,7 +307,8 @@ impl Iperf3Session {
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let framing = Framing::iperf3(delivery, spec.udp_counters_64bit);
         let means = Means { affinity: spec.server_affinity, ..Means::default() };
-        let course = Course::iperf3(config.drive, keep, spec).carrying(framing).with(means);
+        let drive = policy::drive(&spec, self.shared.admission.running(), config.drive);
+        let course = Course::iperf3(drive, keep, spec).carrying(framing).with(means);
         self.session.trial.begin(info, flows, course, &self.shared.bus);
         self.wanted = Some(wanted);
     }
