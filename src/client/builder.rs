@@ -163,6 +163,9 @@ impl Builder {
     }
 
     /// Has the threads that move this end's bytes keep to a processor.
+    ///
+    /// One that carries the connections of a transport in this process keeps to it from then on,
+    /// also for the tests of other clients that share these [`transports`](Self::transports).
     pub fn affinity(mut self, processor: u16) -> Self {
         self.settings.affinity = Some(processor);
         self
