@@ -70,8 +70,18 @@ pub(super) fn pin(processor: u16) -> Setting {
         option: "affinity".to_owned(),
         asked: processor.to_string(),
         granted: result.is_ok().then(|| processor.to_string()),
-        refused: result.err().map(|error| error.to_string()),
+        refused: result.err().map(|error| refusal(processor, &error)),
     }
+}
+
+fn refusal(processor: u16, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::InvalidInput {
+        return error.to_string();
+    }
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "{processor} is none of the {count} processors that this process may use (numbers begin at 0)"
+    )
 }
 
 #[cfg(target_os = "linux")]
@@ -107,8 +117,10 @@ mod tests {
     #[test]
     fn a_processor_that_there_is_not_is_said_so() {
         let refused = |processor| pin(processor).refused;
-        assert!(refused(u16::MAX).is_some());
-        assert!(refused(1023).is_some());
+        for processor in [u16::MAX, 1023] {
+            let why = refused(processor).unwrap();
+            assert!(why.starts_with(&format!("{processor} is none of the ")), "{why}");
+        }
         std::thread::spawn(move || assert_eq!(pin(0).granted.as_deref(), Some("0")))
             .join()
             .unwrap();
