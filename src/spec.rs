@@ -1,11 +1,14 @@
 //! What a test is: transport, direction, streams, when it ends, how fast it goes.
 
+mod exchange;
+
 use std::{fmt, ops::Deref, time::Duration};
 
 use polyperf_transport::Tuning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::exchange::{Exchange, Probe, Workload};
 use crate::{
     measure::{FlowId, Role},
     micros,
@@ -38,6 +41,12 @@ pub struct TestSpec(SpecFields);
 pub struct SpecFields {
     /// The transport's name.
     pub transport: String,
+    /// What the streams do.
+    #[serde(default, skip_serializing_if = "Workload::is_bulk")]
+    pub workload: Workload,
+    /// What probes a test that carries bulk, on a flow of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// Who sends.
     pub direction: Direction,
     /// Streams in each direction that is in use.
@@ -248,6 +257,8 @@ impl Default for SpecFields {
     fn default() -> Self {
         Self {
             transport: "tcp".to_owned(),
+            workload: Workload::Bulk,
+            probe: None,
             direction: Direction::Forward,
             streams: 1,
             limit: Limit::Time(Duration::from_secs(10)),

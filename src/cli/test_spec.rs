@@ -52,6 +52,8 @@ fn fields(
     let interval = mistakes.value("-i", test.interval.as_ref(), seconds);
     SpecFields {
         transport: transport.unwrap_or(default.transport),
+        workload: default.workload,
+        probe: default.probe,
         direction: direction(test, mistakes),
         limit: limit(test, mistakes).unwrap_or(default.limit),
         omit: mistakes.value("-O", test.omit.as_ref(), seconds).unwrap_or(default.omit),

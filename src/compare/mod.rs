@@ -18,10 +18,13 @@
 //! # }
 //! ```
 
+pub mod experiment;
 mod figures;
 pub mod json;
+mod metric;
 mod run;
 pub mod table;
+mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +33,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     figures::{CpuCost, Figures},
+    metric::{Better, Metric, Thresholds, Unit},
     run::run,
+    verdict::{Against, Decision, Estimate, Runs, Verdict},
 };
 use crate::{
     auth::Credentials,

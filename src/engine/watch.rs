@@ -198,6 +198,7 @@ impl Watch {
                 .record
                 .and_then(|record| record.pacing.as_ref())
                 .and_then(|pacing| pacing.summary()),
+            exchanges: None,
             path,
             settings: Vec::new(),
             error: ending.error,

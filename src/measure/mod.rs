@@ -4,8 +4,10 @@
 //! called throughput. Both ends' figures are kept, and neither is taken for the other.
 
 mod datagram;
+mod exchanges;
 mod histogram;
 mod jitter;
+mod latency;
 mod lateness;
 mod pacing;
 mod pairing;
@@ -16,7 +18,9 @@ mod summary;
 
 pub use self::{
     datagram::DatagramHeader,
+    exchanges::ExchangeSummary,
     jitter::Delays,
+    latency::{Latencies, LatencySummary},
     lateness::Lateness,
     pacing::{Pacing, Slips},
     pairing::Pairing,

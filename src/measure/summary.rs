@@ -4,7 +4,7 @@ use polyperf_transport::{PathStats, Setting};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DatagramSummary, FlowId, LatenessSummary, PacingSummary, Role};
+use super::{DatagramSummary, ExchangeSummary, FlowId, LatenessSummary, PacingSummary, Role};
 use crate::micros;
 
 /// What one end counted over a whole test, without what it omits.
@@ -68,6 +68,9 @@ pub struct FlowSummary {
     /// How closely this end kept to its rate, where it sends at one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pacing: Option<PacingSummary>,
+    /// What became of requests, where this end asked on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<Box<ExchangeSummary>>,
     /// The path's figures at the end.
     #[serde(default)]
     pub path: PathStats,

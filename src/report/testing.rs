@@ -386,6 +386,7 @@ fn total(flow: FlowId, role: Role) -> FlowSummary {
         datagrams: None,
         lateness: None,
         pacing: None,
+        exchanges: None,
         path: path(flow, 1),
         settings: Vec::new(),
         error: None,

@@ -121,6 +121,7 @@ fn summary(flow: FlowId, role: Role, bytes: u64) -> FlowSummary {
         datagrams: None,
         lateness: None,
         pacing: None,
+        exchanges: None,
         path: polyperf::transport::PathStats::default(),
         settings: Vec::new(),
         error: None,

@@ -253,6 +253,7 @@ impl StreamResult {
             datagrams: received.filter(|_| udp),
             lateness: None,
             pacing: None,
+            exchanges: None,
             path: polyperf_transport::PathStats::default(),
             settings: Vec::new(),
             error: None,
