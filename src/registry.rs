@@ -79,6 +79,13 @@ impl Registry {
             .with(Arc::new(quic.datagrams()))
     }
 
+    /// Leaves out what is a variant of another one, unless somebody asks for it by name.
+    #[must_use]
+    pub fn usual(mut self) -> Self {
+        self.transports.retain(|transport| transport.name() != "quic-datagram");
+        self
+    }
+
     /// Adds a transport; one of the same name gives way to it.
     #[must_use]
     pub fn with(mut self, transport: Arc<dyn Transport>) -> Self {

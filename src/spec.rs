@@ -294,6 +294,11 @@ impl From<TestSpec> for SpecFields {
 }
 
 impl SpecErrors {
+    /// Returns a mistake by itself.
+    pub(crate) fn one(error: SpecError) -> Self {
+        Self(vec![error])
+    }
+
     /// Returns each mistake.
     pub fn iter(&self) -> impl Iterator<Item = &SpecError> {
         self.0.iter()
@@ -358,7 +363,7 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
             (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval),
             "interval",
             &interval,
-            "0.1 to 3600 s",
+            "0.01 to 3600 s",
         );
     }
     let tuning = &fields.tuning;
@@ -438,7 +443,7 @@ const MAX_NAME: usize = 32;
 const MAX_TEXT: usize = 4096;
 const MAX_TIME: Duration = Duration::from_secs(86_400);
 const MAX_OMIT: Duration = Duration::from_secs(600);
-const MIN_INTERVAL: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const MAX_COUNT: u64 = 1 << 62;
 const MAX_RATE: u64 = 1 << 50;

@@ -4,10 +4,14 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_certs::{Fingerprint, Provider};
 
-use crate::{spec::TestSpec, transport::KeepAlive};
+use crate::{
+    compare::{Thresholds, experiment::PartKind},
+    spec::{SpecFields, TestSpec},
+    transport::KeepAlive,
+};
 
 /// What the user wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 pub enum Command {
     /// Run a test against a server.
@@ -156,24 +160,42 @@ pub struct Access {
 }
 
 /// The options of `polyperf compare`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CompareArgs {
     /// The server; `None` compares over this host's loopback, against a server of its own.
     pub target: Option<Target>,
-    /// How long each transport runs in each direction.
-    pub duration: Duration,
-    /// Streams of each test.
-    pub streams: u16,
-    /// The transports, in the order in which they run.
-    pub transports: Vec<String>,
-    /// How the result is reported: as text or JSON.
+    /// What all tests have in common.
+    pub test: SpecFields,
+    /// The transports, in the order in which they are reported; `None` is the usual ones.
+    pub transports: Option<Vec<String>>,
+    /// How many blocks; `None` is as many as it takes.
+    pub blocks: Option<u32>,
+    /// The transport that the others are compared with; `None` is the first.
+    pub baseline: Option<String>,
+    /// What the random orders follow from; `None` picks one.
+    pub seed: Option<u64>,
+    /// How long nothing happens between two runs.
+    pub gap: Duration,
+    /// Whether the baseline runs twice in each block.
+    pub negative_control: bool,
+    /// What is measured.
+    pub parts: Vec<PartKind>,
+    /// What a difference must exceed to be called one.
+    pub thresholds: Thresholds,
+    /// How the result is reported: as text, JSON or CSV.
     pub report: Report,
+    /// Where a report with charts is written as well.
+    pub html: Option<PathBuf>,
+    /// Where the JSON document is written as well.
+    pub save: Option<PathBuf>,
     /// Whether to show how far the comparison is.
     pub progress: bool,
     /// Who the client is, for a server that asks.
     pub login: Option<Login>,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
+    /// The options that matter, without those that say where a report goes, to do it again.
+    pub again: Vec<String>,
 }
 
 /// The options of `polyperf cert`, for each of its commands.

@@ -1,16 +1,19 @@
 //! The options of `polyperf compare`.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     access,
     args::CompareArgs,
     client::{report, target},
     host, identity,
-    raw::RawCompare,
-    values::{Mistakes, one_of, seconds_up_to, shown, whole},
+    raw::{RawCompare, RawExperiment},
+    values::{Mistakes, file, natural, one_of, seconds_up_to, shown, size, whole},
 };
-use crate::spec::MAX_STREAMS;
+use crate::{
+    compare::{Thresholds, experiment::PartKind},
+    spec::{Limit, MAX_BLOCK, MAX_STREAMS, SpecFields},
+};
 
 /// Checks every option.
 pub(super) fn compare(
@@ -24,10 +27,8 @@ pub(super) fn compare(
         mistakes
             .add(format!("-p {port} is of no use without HOST: name the host, or leave out -p"));
     }
-    let duration = mistakes.value("-t", raw.time.as_ref(), seconds_up_to(DAY, false));
-    let streams = mistakes.value("-P", raw.parallel.as_ref(), whole(1..=MAX_STREAMS));
-    let names =
-        mistakes.value("--transport", raw.transport.as_ref(), |text| list(text, transports));
+    let names = mistakes
+        .value("--transport", raw.transport.as_ref(), |text| list(text, transports, "name"));
     let login = access::login(&raw.login, mistakes);
     if let (None, Some(login)) = (&raw.host, &login) {
         mistakes.add(format!(
@@ -40,25 +41,94 @@ pub(super) fn compare(
     for (option, _) in given {
         mistakes.add(format!("{option} is of no use without HOST: name the host, or leave it out"));
     }
+    let experiment = &raw.experiment;
+    let compared: Vec<_> = match &names {
+        Some(names) => names.iter().map(String::as_str).collect(),
+        None => transports.to_vec(),
+    };
+    let baseline = mistakes.name("--baseline", experiment.baseline.as_ref(), &compared);
+    let parts = mistakes.value("--parts", experiment.parts.as_ref(), parts);
     CompareArgs {
         target: host.map(|host| target(host, port, mistakes)),
-        duration: duration.unwrap_or(DEFAULT_DURATION),
-        streams: streams.unwrap_or(1),
-        transports: names
-            .unwrap_or_else(|| transports.iter().map(|&name| name.to_owned()).collect()),
-        report: report(raw.json, false, false, mistakes),
+        test: test(raw, mistakes),
+        transports: names,
+        blocks: mistakes.value("--repeat", experiment.repeat.as_ref(), whole(1..=MAX_BLOCKS)),
+        baseline,
+        seed: mistakes.value("--seed", experiment.seed.as_ref(), natural),
+        gap: mistakes
+            .value("--gap", experiment.gap.as_ref(), seconds_up_to(HOUR, true))
+            .unwrap_or(DEFAULT_GAP),
+        negative_control: experiment.aa,
+        parts: parts.unwrap_or_else(|| PartKind::ALL.to_vec()),
+        thresholds: thresholds(experiment, mistakes),
+        report: report(raw.json, false, raw.csv, mistakes),
+        html: mistakes.value("--html", raw.html.as_ref(), file),
+        save: mistakes.value("--save", raw.save.as_ref(), file),
         progress: !raw.no_progress,
         login,
         trust,
+        again: again(raw),
     }
 }
 
+fn test(raw: &RawCompare, mistakes: &mut Mistakes) -> SpecFields {
+    let time = mistakes.value("-t", raw.time.as_ref(), |text| {
+        let time = seconds_up_to(DAY, false)(text)?;
+        let short = format!("is too short: {} s or more", SHORTEST.as_secs_f64());
+        if time < SHORTEST { Err(short) } else { Ok(time) }
+    });
+    let omit = mistakes.value("-O", raw.omit.as_ref(), seconds_up_to(MAX_OMIT, true));
+    let streams = mistakes.value("-P", raw.parallel.as_ref(), whole(1..=MAX_STREAMS));
+    let bytes = |most: u32| {
+        move |text: &str| {
+            let bytes = u32::try_from(size(text)?).ok().filter(|bytes| *bytes <= most);
+            bytes.ok_or_else(|| format!("is out of range: 1 to {most} bytes"))
+        }
+    };
+    let mut fields = SpecFields {
+        limit: Limit::Time(time.unwrap_or(DEFAULT_TIME)),
+        omit: omit.unwrap_or(DEFAULT_OMIT),
+        streams: streams.unwrap_or(1),
+        block: mistakes.value("-l", raw.length.as_ref(), bytes(MAX_BLOCK)).unwrap_or(0),
+        ..SpecFields::default()
+    };
+    let window = mistakes.value("-w", raw.window.as_ref(), bytes(MAX_WINDOW));
+    fields.tuning.window = window.and_then(NonZeroU32::new);
+    fields
+}
+
+fn thresholds(raw: &RawExperiment, mistakes: &mut Mistakes) -> Thresholds {
+    let default = Thresholds::default();
+    let mut part = |option, text: &Option<String>, default| {
+        mistakes.value(option, text.as_ref(), percent).unwrap_or(default)
+    };
+    Thresholds {
+        goodput: part("--threshold-goodput", &raw.threshold_goodput, default.goodput),
+        latency: part("--threshold-latency", &raw.threshold_latency, default.latency),
+        ..default
+    }
+}
+
+/// Parses percent, as a part.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let percent: f64 = number.parse().map_err(|_| "is no number: write percent".to_owned())?;
+    let fits = (0.0..=1000.0).contains(&percent);
+    if fits { Ok(percent / 100.0) } else { Err("is out of range: 0 to 1000".to_owned()) }
+}
+
+fn parts(text: &str) -> Result<Vec<PartKind>, String> {
+    let all = PartKind::ALL.map(PartKind::label);
+    let names = list(text, &all, "part")?;
+    Ok(PartKind::ALL.into_iter().filter(|part| names.iter().any(|n| n == part.label())).collect())
+}
+
 /// Parses names between commas, each once.
-fn list(text: &str, transports: &[&str]) -> Result<Vec<String>, String> {
+fn list(text: &str, known: &[&str], what: &str) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for name in text.split(',') {
-        let name = one_of(name, transports)
-            .map_err(|problem| format!("has a name, {}, that {problem}", shown(name)))?;
+        let name = one_of(name, known)
+            .map_err(|problem| format!("has a {what}, {}, that {problem}", shown(name)))?;
         if names.contains(&name) {
             return Err(format!("has {name} twice: keep one"));
         }
@@ -67,6 +137,41 @@ fn list(text: &str, transports: &[&str]) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-const DEFAULT_DURATION: Duration = Duration::from_secs(3);
-/// A day, in seconds.
+/// Returns the options that decide what is measured, but for the seed.
+fn again(raw: &RawCompare) -> Vec<String> {
+    let RawCompare { experiment, .. } = raw;
+    let valued = [
+        ("-p", &raw.port),
+        ("-t", &raw.time),
+        ("-O", &raw.omit),
+        ("-P", &raw.parallel),
+        ("-l", &raw.length),
+        ("-w", &raw.window),
+        ("--transport", &raw.transport),
+        ("--baseline", &experiment.baseline),
+        ("--gap", &experiment.gap),
+        ("--parts", &experiment.parts),
+        ("--threshold-goodput", &experiment.threshold_goodput),
+        ("--threshold-latency", &experiment.threshold_latency),
+    ];
+    let mut words: Vec<String> = raw.host.iter().map(|host| shown(host)).collect();
+    for (option, value) in valued {
+        words.extend(value.iter().flat_map(|value| [option.to_owned(), shown(value)]));
+    }
+    if experiment.aa {
+        words.push("--aa".to_owned());
+    }
+    words
+}
+
+const DEFAULT_TIME: Duration = Duration::from_millis(500);
+const DEFAULT_OMIT: Duration = Duration::from_millis(100);
+const DEFAULT_GAP: Duration = Duration::from_millis(50);
+/// Below this there are too few probes to say anything of.
+const SHORTEST: Duration = Duration::from_millis(50);
+const MAX_BLOCKS: u32 = 10_000;
+/// In seconds.
+const MAX_OMIT: u64 = 500;
+const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
+const MAX_WINDOW: u32 = 512 << 20;

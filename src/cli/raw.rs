@@ -324,25 +324,75 @@ pub(super) struct RawCompare {
     /// Port of the server [default: 5201].
     #[arg(short, long, value_name = "N")]
     pub(super) port: Option<String>,
-    /// Seconds for each direction of each transport [default: 3].
+    /// Seconds that bulk is measured, each way in each block [default: 0.5].
     #[arg(short, long, value_name = "SECS")]
     pub(super) time: Option<String>,
-    /// Streams of each test [default: 1].
+    /// Seconds that bulk warms up before that [default: 0.1].
+    #[arg(short = 'O', long, value_name = "SECS")]
+    pub(super) omit: Option<String>,
+    /// Streams of bulk [default: 1].
     #[arg(short = 'P', long, value_name = "N")]
     pub(super) parallel: Option<String>,
-    /// Transports to compare, separated by commas [default: all].
+    /// Bytes in each write or message of bulk [default: the transport's own].
+    #[arg(short, long, value_name = "N[KM]")]
+    pub(super) length: Option<String>,
+    /// Bytes of socket buffer, or of the stream's window.
+    #[arg(short, long, value_name = "N[KMG]")]
+    pub(super) window: Option<String>,
+    /// Transports to compare, separated by commas [default: all but quic-datagram].
     #[arg(long, value_name = "NAMES")]
     pub(super) transport: Option<String>,
-    /// Report one JSON document at the end.
-    #[arg(short = 'J', long)]
+    #[command(flatten)]
+    pub(super) experiment: RawExperiment,
+    /// Report one JSON document at the end, with every run.
+    #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
+    /// Report comma-separated values, a line for each run and metric.
+    #[arg(long, help_heading = "Report")]
+    pub(super) csv: bool,
+    /// Write a report with charts as well, one file that needs no network.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) html: Option<String>,
+    /// Write the JSON document to a file as well, for polyperf diff.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) save: Option<String>,
     /// Do not show how far the comparison is.
-    #[arg(long)]
+    #[arg(long, help_heading = "Report")]
     pub(super) no_progress: bool,
     #[command(flatten)]
     pub(super) login: RawLogin,
     #[command(flatten)]
     pub(super) trust: RawTrust,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Experiment")]
+pub(super) struct RawExperiment {
+    /// Blocks, in each of which every transport runs once [default: 7, or as many as it takes to show
+    /// a difference among so many transports].
+    #[arg(long, value_name = "N")]
+    pub(super) repeat: Option<String>,
+    /// Transport that the others are compared with [default: the first].
+    #[arg(long, value_name = "NAME")]
+    pub(super) baseline: Option<String>,
+    /// What the random orders follow from [default: another one each time].
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<String>,
+    /// Seconds without traffic between two runs [default: 0.05].
+    #[arg(long, value_name = "SECS")]
+    pub(super) gap: Option<String>,
+    /// Run the baseline twice in each block: whatever differs between it and itself is chance.
+    #[arg(long)]
+    pub(super) aa: bool,
+    /// What is measured, separated by commas: churn, idle, 10k, 1m, 10m, up, down [default: all].
+    #[arg(long, value_name = "PARTS")]
+    pub(super) parts: Option<String>,
+    /// Percent that goodput must differ by to be called better or worse [default: 3].
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) threshold_goodput: Option<String>,
+    /// Percent that latency must differ by to be called better or worse [default: 5].
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) threshold_latency: Option<String>,
 }
 
 fn after(examples: &str) -> String {
@@ -367,5 +417,6 @@ const SERVER_EXAMPLES: &str = "  polyperf server
   polyperf -s -1
 ";
 const COMPARE_EXAMPLES: &str = "  polyperf compare
-  polyperf compare HOST --transport tcp,udp -t 5
+  polyperf compare HOST --transport tcp,quic -t 5 --html report.html
+  polyperf compare HOST --aa --transport tcp --save monday.json
 ";

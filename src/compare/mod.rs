@@ -1,53 +1,55 @@
-//! Every transport in turn, the same test with each: what one costs against the other.
+//! Transports, measured in turns: which is better here, by how much, and whether that is real.
 //!
-//! Each transport runs the test in both directions through the ordinary [`Client`](crate::Client),
-//! against a server elsewhere or one inside this process. Whatever fails becomes the row of the
-//! transport that failed; the others are still measured.
+//! An experiment consists of blocks. In each, every transport runs once, in random order, through
+//! the ordinary [`Client`](crate::Client), against a server elsewhere or one inside this process. A
+//! run has several parts: connections that come and go, requests on an idle path, bulk each way
+//! with a probe beside, transfers of fixed sizes. Whatever fails is a failed run; the others are
+//! still measured.
 //!
 //! ```
-//! use polyperf::{compare::{self, Config}, spec::Limit};
+//! use std::time::Duration;
+//! use polyperf::{compare::{self, Config, experiment::PartKind}, spec::Limit};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), polyperf::spec::SpecErrors> {
 //! let mut config = Config::in_process();
-//! config.test.limit = Limit::Bytes(1 << 20);
-//! let show = |step: compare::Step| eprintln!("{} of {}: {}", step.index, step.of, step.transport);
-//! let comparison = compare::run(&config, show, std::future::pending()).await?;
-//! println!("{}", compare::table::render(&comparison));
+//! config.test.limit = Limit::Time(Duration::from_millis(100));
+//! (config.blocks, config.parts) = (Some(1), vec![PartKind::Up]);
+//! let show = |step: compare::Step| eprintln!("{} of {}: {}", step.index, step.of, step.arm);
+//! let experiment = compare::run(&config, show, std::future::pending()).await?;
+//! println!("{}", compare::text::render(&experiment));
 //! # Ok(())
 //! # }
 //! ```
 
+mod conditions;
 pub mod experiment;
 mod figures;
 pub mod json;
 mod metric;
-mod run;
-pub mod table;
+mod order;
+mod plan;
+mod runner;
+mod values;
 mod verdict;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::{experiment::PartKind, figures::Figures};
 pub use self::{
-    figures::{CpuCost, Figures},
     metric::{Better, Metric, Thresholds, Unit},
-    run::run,
+    runner::run,
     verdict::{Against, Decision, Estimate, Runs, Verdict},
 };
 use crate::{
     auth::Credentials,
     engine::Drive,
-    micros,
-    outcome::{Failure, HostInfo, Outcome},
     registry::Registry,
-    spec::{Direction, Limit, SpecFields, TestSpec},
+    spec::{Limit, SpecFields},
 };
-
-/// The version of [`Comparison`] as JSON. It changes when a reader of the old one would go wrong.
-pub const SCHEMA: u32 = 1;
 
 /// What to compare, and against whom.
 #[derive(Debug, Clone)]
@@ -56,8 +58,25 @@ pub struct Config {
     pub target: Target,
     /// The transports to compare, in this order.
     pub transports: Registry,
-    /// The test that each of them runs; its transport and its direction are filled in.
+    /// What is common to all tests: how long bulk is measured and what it omits before, streams,
+    /// blocks, settings. Transport, direction, workload and intervals are filled in.
     pub test: SpecFields,
+    /// What is measured of each transport in each block.
+    pub parts: Vec<PartKind>,
+    /// How many blocks; `None` is 7, or as many as it takes for a difference to be shown among so
+    /// many transports.
+    pub blocks: Option<u32>,
+    /// What the random orders follow from; `None` picks one.
+    pub seed: Option<u64>,
+    /// How long nothing happens between two runs.
+    pub gap: Duration,
+    /// The transport that the others are compared with; `None` is the first.
+    pub baseline: Option<String>,
+    /// Whether the baseline runs twice in each block, as a negative control: whatever is found
+    /// between it and itself is chance.
+    pub negative_control: bool,
+    /// What a difference must exceed to be called one.
+    pub thresholds: Thresholds,
     /// The transport of the control connection; one of `transports`, or a standard one.
     pub control: String,
     /// How long reaching the server may take, for each test.
@@ -70,7 +89,7 @@ pub struct Config {
     pub drive: Drive,
 }
 
-/// Where the server of a comparison is.
+/// Where the server of an experiment is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Target {
@@ -86,86 +105,41 @@ pub enum Target {
 }
 
 /// A test that is about to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Its transport.
-    pub transport: &'static str,
-    /// Its direction.
-    pub direction: Direction,
+    /// Its block, from 1.
+    pub block: u32,
+    /// Its arm's name.
+    pub arm: String,
+    /// Which part of the run it is.
+    pub part: PartKind,
     /// Its number, from 1.
     pub index: usize,
-    /// How many there are, at most: a transport that cannot be used is not tried twice.
+    /// How many there are, at most: what follows a failure in the same run is not tried.
     pub of: usize,
-}
-
-/// What became of each transport.
-///
-/// What is unknown is left out of the JSON; it is never null, and never zero.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Comparison {
-    /// The version of this document.
-    pub schema: u32,
-    /// Where the server was.
-    pub target: Target,
-    /// When the comparison started, since the Unix epoch.
-    #[serde(rename = "started_us", with = "micros")]
-    #[schemars(with = "u64")]
-    pub started: Duration,
-    /// This end's program and machine.
-    pub host: HostInfo,
-    /// The test that was asked for; each outcome has it as it was run.
-    pub test: TestSpec,
-    /// The transports, in the order in which they ran.
-    pub rows: Vec<Row>,
-    /// Why the comparison ended before all were measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
-}
-
-/// What became of one transport.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Row {
-    /// Its name.
-    pub transport: String,
-    /// The test in which the client sent.
-    pub forward: Run,
-    /// The test in which the server sent.
-    pub reverse: Run,
-}
-
-/// What became of one test.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "run", rename_all = "snake_case")]
-pub enum Run {
-    /// It has something to show, whether or not it ran to its end.
-    Measured {
-        /// What it is compared by.
-        figures: Figures,
-        /// Everything that both ends counted; no intervals.
-        outcome: Arc<Outcome>,
-    },
-    /// It has nothing to show, as when the server does not offer the transport.
-    Failed {
-        /// Why.
-        failure: Failure,
-    },
-    /// It was not tried: the transport had failed already, or the comparison was stopped.
-    Skipped,
+    /// How long all of them may take from here on.
+    pub remaining: Duration,
 }
 
 impl Config {
-    /// Compares every standard transport inside this process, three seconds each way.
+    /// Compares the usual transports inside this process, half a second each way in each block.
     #[must_use]
     pub fn in_process() -> Self {
         Self {
             target: Target::InProcess,
-            transports: Registry::standard(),
+            transports: Registry::standard().usual(),
             test: SpecFields {
-                limit: Limit::Time(Duration::from_secs(3)),
-                // Nobody reads the intervals, but each is a sample of the round-trip time.
-                interval: Some(Duration::from_millis(250)),
+                limit: Limit::Time(Duration::from_millis(500)),
+                omit: Duration::from_millis(100),
                 ..SpecFields::default()
             },
+            parts: PartKind::ALL.to_vec(),
+            blocks: None,
+            seed: None,
+            gap: Duration::from_millis(50),
+            baseline: None,
+            negative_control: false,
+            thresholds: Thresholds::default(),
             control: "tcp".to_owned(),
             connect_timeout: Duration::from_secs(10),
             queue_timeout: Duration::from_secs(60),
@@ -174,40 +148,9 @@ impl Config {
         }
     }
 
-    /// Compares every standard transport against the polyperf server at `host`.
+    /// Compares the usual transports against the polyperf server at `host`.
     #[must_use]
     pub fn against(host: impl Into<String>, port: u16) -> Self {
         Self { target: Target::Host { host: host.into(), port }, ..Self::in_process() }
     }
 }
-
-impl Row {
-    /// Returns both directions, forward first.
-    #[must_use]
-    pub fn runs(&self) -> [(Direction, &Run); 2] {
-        [(Direction::Forward, &self.forward), (Direction::Reverse, &self.reverse)]
-    }
-}
-
-impl Run {
-    /// Returns what the test is compared by, if it has something to show.
-    #[must_use]
-    pub fn figures(&self) -> Option<&Figures> {
-        match self {
-            Self::Measured { figures, .. } => Some(figures),
-            Self::Failed { .. } | Self::Skipped => None,
-        }
-    }
-
-    /// Returns what both ends counted, if the test has something to show.
-    #[must_use]
-    pub fn outcome(&self) -> Option<&Outcome> {
-        match self {
-            Self::Measured { outcome, .. } => Some(outcome),
-            Self::Failed { .. } | Self::Skipped => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod testing;

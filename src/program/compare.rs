@@ -1,13 +1,18 @@
+use std::{fs, path::Path};
+
 use super::{complain, config, login, print, progress::Steps, security, signals::Signals};
 use crate::{
     cli::{CompareArgs, Local, Report, Tls, exit},
-    compare::{self, Comparison, Config, Run},
+    compare::{
+        self, Config,
+        experiment::{Experiment, PartResult, Run},
+    },
     outcome::{Ended, FailureCode},
     registry::{Registry, Security},
-    spec::{Limit, SpecErrors},
+    spec::SpecErrors,
 };
 
-/// Runs every transport in turn, and shows what came of each.
+/// Runs every transport in turns, and shows what came of each.
 pub(super) async fn run(args: CompareArgs) -> u8 {
     let auth = match args.login.as_ref().map(login::credentials).transpose() {
         Ok(auth) => auth,
@@ -35,17 +40,27 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let steps = Steps::new(args.progress, args.duration);
+    // What cannot be written had better be known before the measurements.
+    for path in [&args.html, &args.save].into_iter().flatten() {
+        if let Err(error) = fs::OpenOptions::new().append(true).create(true).open(path) {
+            complain(&format!("cannot write {}: {error}", path.display()));
+            return exit::LOCAL_IO;
+        }
+    }
+    let steps = Steps::new(args.progress);
     let stop = async {
         let signal = signals.next().await;
         signals.then_leave();
         format!("the user sent {signal}")
     };
     let config = Config { auth, ..config(&args, security) };
-    let comparison = compare::run(&config, |step| steps.show(step), stop).await;
+    let experiment = compare::run(&config, |step| steps.show(&step), stop).await;
     steps.finish();
-    match comparison {
-        Ok(comparison) => show(&args, &comparison),
+    match experiment {
+        Ok(mut experiment) => {
+            experiment.command = Some(command(&args, &experiment));
+            show(&args, &experiment)
+        }
         Err(errors) => refused(&errors),
     }
 }
@@ -56,45 +71,95 @@ fn config(args: &CompareArgs, security: Security) -> Config {
         Some(target) => Config::against(&target.host, target.port),
         None => Config::in_process(),
     };
-    let wanted = |name: &String| transports.get(name).cloned();
-    let chosen = args.transports.iter().filter_map(wanted);
-    config.transports = chosen.fold(Registry::empty(), Registry::with);
-    config.test.limit = Limit::Time(args.duration);
-    config.test.streams = args.streams;
-    config
+    config.transports = match &args.transports {
+        Some(names) => {
+            let wanted = |name: &String| transports.get(name).cloned();
+            names.iter().filter_map(wanted).fold(Registry::empty(), Registry::with)
+        }
+        None => transports.usual(),
+    };
+    Config {
+        test: args.test.clone(),
+        parts: args.parts.clone(),
+        blocks: args.blocks,
+        seed: args.seed,
+        gap: args.gap,
+        baseline: args.baseline.clone(),
+        negative_control: args.negative_control,
+        thresholds: args.thresholds,
+        ..config
+    }
 }
 
-fn show(args: &CompareArgs, comparison: &Comparison) -> u8 {
-    let text = match args.report {
-        Report::Json => match compare::json::render(comparison) {
-            Ok(json) => json,
-            Err(error) => {
-                complain(&format!("cannot write the comparison: {error}"));
-                return exit::LOCAL_IO;
-            }
-        },
-        Report::Text | Report::JsonStream | Report::Csv => compare::table::render(comparison),
+/// Returns the command that does it again, in the same order.
+fn command(args: &CompareArgs, experiment: &Experiment) -> String {
+    let mut words = vec!["polyperf".to_owned(), "compare".to_owned()];
+    words.extend(args.again.iter().cloned());
+    let plan = &experiment.plan;
+    words.extend(["--repeat".to_owned(), plan.blocks.to_string()]);
+    words.extend(["--seed".to_owned(), plan.seed.to_string()]);
+    words.join(" ")
+}
+
+fn show(args: &CompareArgs, experiment: &Experiment) -> u8 {
+    let json = compare::json::render(experiment);
+    let json = match json {
+        Ok(json) => json,
+        Err(error) => {
+            complain(&format!("cannot write the comparison: {error}"));
+            return exit::LOCAL_IO;
+        }
     };
-    print(&text, code(comparison))
+    let code = code(experiment);
+    let mut written = Ok(());
+    if let Some(path) = &args.save {
+        written = write(path, &json);
+    }
+    if let (Some(path), Ok(())) = (&args.html, &written) {
+        written = write(path, &compare::html::render(experiment));
+    }
+    let text = match args.report {
+        Report::Json => json,
+        Report::Csv => compare::csv::render(experiment),
+        Report::Text | Report::JsonStream => compare::text::render(experiment),
+    };
+    // What was measured is shown even where it cannot be kept.
+    let shown = print(&text, code);
+    match written {
+        Ok(()) => shown,
+        Err(error) => {
+            complain(&error);
+            exit::LOCAL_IO
+        }
+    }
+}
+
+/// Writes a file beside its place first, so that what was there stays until there is a better one.
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}.unfinished", std::process::id()));
+    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&unfinished);
+        format!("cannot write {}: {error}", path.display())
+    })
 }
 
 /// A comparison with a failure in it has failed; one that is nothing else says which failure.
-fn code(comparison: &Comparison) -> u8 {
-    if comparison.stopped.is_some() {
+fn code(experiment: &Experiment) -> u8 {
+    if experiment.stopped.is_some() {
         return exit::INTERRUPTED;
     }
-    let runs = || comparison.rows.iter().flat_map(|row| [&row.forward, &row.reverse]);
-    let complete = runs().all(|run| run.outcome().is_some_and(|o| o.ended == Ended::Complete));
-    if complete {
+    let parts = || experiment.runs.iter().flat_map(|run| &run.parts);
+    let complete = |result: &PartResult| {
+        result.outcome().is_some_and(|outcome| outcome.ended == Ended::Complete)
+    };
+    if parts().all(|part| complete(&part.result)) {
         return exit::SUCCESS;
     }
-    let nothing = runs().all(|run| run.outcome().is_none());
-    let first = runs().find_map(|run| match run {
-        Run::Failed { failure } => Some(failure.code),
-        _ => None,
-    });
-    match first {
-        Some(code) if nothing => exit::code_for(&code),
+    let nothing = parts().all(|part| part.result.outcome().is_none());
+    match experiment.runs.iter().find_map(Run::failure) {
+        Some((_, failure)) if nothing => exit::code_for(&failure.code),
         _ => exit::FAILED,
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     event::Event,
     measure::{Role, bits_per_second},
     outcome::TestInfo,
-    spec::{Direction, Limit},
+    spec::Limit,
     units::BitRate,
 };
 
@@ -57,24 +57,23 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Returns a bar over tests of this length each, on a terminal and if it is `wanted`.
-    pub(super) fn new(wanted: bool, each: Duration) -> Self {
+    /// Returns a bar, on a terminal and if it is `wanted`.
+    pub(super) fn new(wanted: bool) -> Self {
         if !wanted || !on_terminal() {
             return Self { bar: ProgressBar::hidden() };
         }
         let bar = ProgressBar::new(0);
-        bar.set_message(format!("{} s each", each.as_secs_f64()));
-        bar.set_style(style("{wide_bar} {pos}/{len} {elapsed} {msg}"));
+        bar.set_style(style("{wide_bar} {percent:>3}% {msg}"));
         bar.enable_steady_tick(TICK);
         Self { bar }
     }
 
     /// Shows that a test begins.
-    pub(super) fn show(&self, step: Step) {
+    pub(super) fn show(&self, step: &Step) {
         self.bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
         self.bar.set_position(u64::try_from(step.index).unwrap_or(0).saturating_sub(1));
-        let way = if step.direction == Direction::Reverse { "down" } else { "up" };
-        self.bar.set_message(format!("{} {way}", step.transport));
+        let (arm, part, left) = (&step.arm, step.part.label(), step.remaining.as_secs());
+        self.bar.set_message(format!("block {}: {arm} {part}, {left} s left", step.block));
     }
 
     /// Takes the bar away.
