@@ -12,7 +12,10 @@ use crate::{
 pub(super) fn notes(plan: &Plan, runs: &[Run]) -> Vec<String> {
     let outcome = |arm: &str| {
         let of_arm = runs.iter().filter(|run| run.arm == arm);
-        of_arm.flat_map(|run| [run.outcome(PartKind::Up), run.outcome(PartKind::Down)]).flatten().next()
+        of_arm
+            .flat_map(|run| [run.outcome(PartKind::Up), run.outcome(PartKind::Down)])
+            .flatten()
+            .next()
     };
     let arms: Vec<_> =
         plan.arms.iter().filter_map(|arm| Some((arm.name.as_str(), outcome(&arm.name)?))).collect();
@@ -24,7 +27,10 @@ pub(super) fn notes(plan: &Plan, runs: &[Run]) -> Vec<String> {
         told("bytes handed over at a time", &|outcome| Some(outcome.info.spec.block.to_string())),
         told("delivery", &|outcome| {
             let datagrams = outcome.info.flows.iter().any(|flow| flow.datagrams);
-            Some(if datagrams { "datagrams, which may be lost" } else { "bytes, in order" }.to_owned())
+            Some(
+                if datagrams { "datagrams, which may be lost" } else { "bytes, in order" }
+                    .to_owned(),
+            )
         }),
         told("congestion control", &|outcome| {
             let sent = outcome.side(Side::Client)?.flows.iter();

@@ -7,9 +7,7 @@ use super::{
     experiment::{Arm, PartKind, Plan},
     stats,
 };
-use crate::{
-    spec::{Exchange, Limit, Probe, SpecError, SpecErrors, SpecFields, TestSpec, Workload},
-};
+use crate::spec::{Exchange, Limit, Probe, SpecError, SpecErrors, SpecFields, TestSpec, Workload};
 
 impl Plan {
     /// Returns the plan that `config` asks for; `seed` is used where it has none.
@@ -42,9 +40,9 @@ impl Plan {
         if config.negative_control {
             arms.push(arm(&format!("{baseline}{AGAIN}"), baseline));
         }
-        let blocks = config
-            .blocks
-            .unwrap_or_else(|| stats::blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7));
+        let blocks = config.blocks.unwrap_or_else(|| {
+            stats::blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7)
+        });
         Ok(Self {
             arms,
             baseline: baseline.to_owned(),

@@ -121,9 +121,8 @@ fn wire_overhead(outcome: &Outcome) -> Option<f64> {
     let wire = sent.map(|flow| flow.path.wire_bytes_sent).sum::<Option<u64>>()?;
     let received = outcome.side(Side::Server)?.with_role(Role::Receiver);
     // The wire's bytes are counted from the start on.
-    let arrived = received.fold(0u64, |sum, flow| {
-        sum.saturating_add(flow.bytes).saturating_add(flow.omitted_bytes)
-    });
+    let arrived = received
+        .fold(0u64, |sum, flow| sum.saturating_add(flow.bytes).saturating_add(flow.omitted_bytes));
     (arrived > 0).then(|| as_f64(wire) / as_f64(arrived))
 }
 
@@ -193,7 +192,10 @@ pub(super) fn limited_by(outcome: &Outcome) -> Option<LimitedBy> {
         [flow.retransmits, flow.packets_lost, flow.congestion_events].iter().any(|c| *c > Some(0))
     };
     let full = |flow: &&crate::measure::FlowSummary| {
-        flow.path.in_flight.zip(flow.path.cwnd).is_some_and(|(flight, cwnd)| flight >= cwnd / 10 * 9)
+        flow.path
+            .in_flight
+            .zip(flow.path.cwnd)
+            .is_some_and(|(flight, cwnd)| flight >= cwnd / 10 * 9)
     };
     sent.iter().any(|flow| lost(flow) || full(flow)).then_some(LimitedBy::Congestion)
 }

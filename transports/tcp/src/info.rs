@@ -11,7 +11,14 @@ use socket2::Socket;
 
 /// Returns the connection's figures, each `None` where this kernel does not tell.
 pub(crate) fn stats(socket: &Socket) -> PathStats {
-    let known = Info::read(socket).map(|info| info.stats());
+    let known = Info::read(socket).map(|info| {
+        let ip = match socket.local_addr().ok().and_then(|addr| addr.as_socket()) {
+            Some(addr) if addr.is_ipv4() => Some(IPV4_HEADER),
+            Some(_) => Some(IPV6_HEADER),
+            None => None,
+        };
+        PathStats { wire_bytes_sent: ip.and_then(|ip| info.wire_bytes(ip)), ..info.stats() }
+    });
     let buffers = Buffers::of(socket).ok();
     PathStats {
         congestion: socket.tcp_congestion().ok().map(name),
@@ -84,6 +91,15 @@ impl Info {
         }
     }
 
+    /// Returns what went out in bytes, repetitions and the headers of TCP and IP among them, but for
+    /// options other than timestamps.
+    fn wire_bytes(&self, ip_header: u64) -> Option<u64> {
+        let [options] = self.field(OPTIONS)?;
+        let options = if options & TIMESTAMPS != 0 { TIMESTAMPS_LEN } else { 0 };
+        let segments = u64::from(self.u32(SEGS_OUT)?);
+        Some(self.u64(BYTES_SENT)? + segments * (ip_header + TCP_HEADER + options))
+    }
+
     fn u32(&self, offset: usize) -> Option<u32> {
         self.field(offset).map(u32::from_ne_bytes)
     }
@@ -101,6 +117,7 @@ impl Info {
 const CAPACITY: usize = 512;
 
 // Offsets in `struct tcp_info` of linux/tcp.h; fields are only ever added at its end.
+const OPTIONS: usize = 5;
 const SND_MSS: usize = 16;
 const PMTU: usize = 60;
 const RTT: usize = 68;
@@ -116,12 +133,32 @@ const MIN_RTT: usize = 148;
 const DELIVERY_RATE: usize = 160;
 const RWND_LIMITED: usize = 176;
 const SNDBUF_LIMITED: usize = 184;
+const BYTES_SENT: usize = 200;
 const BYTES_RETRANS: usize = 208;
 const SND_WND: usize = 228;
+
+/// The bit of the options that says so (`TCPI_OPT_TIMESTAMPS`), and what they take in each segment.
+const TIMESTAMPS: u8 = 1;
+const TIMESTAMPS_LEN: u64 = 12;
+const TCP_HEADER: u64 = 20;
+const IPV4_HEADER: u64 = 20;
+const IPV6_HEADER: u64 = 40;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_over_the_wire_is_the_payload_and_a_header_for_each_segment() {
+        let mut bytes = [0; CAPACITY];
+        bytes[OPTIONS] = TIMESTAMPS | 2;
+        bytes[SEGS_OUT..SEGS_OUT + 4].copy_from_slice(&10_u32.to_ne_bytes());
+        bytes[BYTES_SENT..BYTES_SENT + 8].copy_from_slice(&14_480_u64.to_ne_bytes());
+        let info = Info { bytes, len: BYTES_SENT + 8 };
+        assert_eq!(info.wire_bytes(IPV4_HEADER), Some(14_480 + 10 * 52));
+        assert_eq!(info.wire_bytes(IPV6_HEADER), Some(14_480 + 10 * 72));
+        assert_eq!(Info { len: BYTES_SENT, ..info }.wire_bytes(IPV4_HEADER), None);
+    }
 
     #[test]
     fn fields_beyond_the_returned_length_are_unknown() {
