@@ -18,13 +18,16 @@
 //! # }
 //! ```
 
+mod effect;
 pub mod experiment;
 mod figures;
 pub mod json;
 mod metric;
 mod run;
+mod stats;
 pub mod table;
 mod verdict;
+mod verdicts;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,6 +39,7 @@ pub use self::{
     metric::{Better, Metric, Thresholds, Unit},
     run::run,
     verdict::{Against, Decision, Estimate, Runs, Verdict},
+    verdicts::{blocks_needed, verdicts},
 };
 use crate::{
     auth::Credentials,
