@@ -40,7 +40,7 @@ pub struct Experiment {
     pub command: Option<String>,
     /// Every run, in the order in which they were done.
     pub runs: Vec<Run>,
-    /// What follows from them: for each metric, each arm but the baseline.
+    /// What follows from them: for each metric that has values, each arm.
     pub verdicts: Vec<Verdict>,
     /// Where conditions were not equal, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -23,6 +23,7 @@
 //! ```
 
 mod conditions;
+mod effect;
 pub mod experiment;
 mod figures;
 pub mod json;
@@ -30,8 +31,10 @@ mod metric;
 mod order;
 mod plan;
 mod runner;
+mod stats;
 mod values;
 mod verdict;
+mod verdicts;
 
 use std::time::Duration;
 
@@ -43,6 +46,7 @@ pub use self::{
     metric::{Better, Metric, Thresholds, Unit},
     runner::run,
     verdict::{Against, Decision, Estimate, Runs, Verdict},
+    verdicts::{blocks_needed, verdicts},
 };
 use crate::{
     auth::Credentials,

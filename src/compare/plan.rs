@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Config,
+    Config, blocks_needed,
     experiment::{Arm, PartKind, Plan},
-    stats,
 };
 use crate::spec::{Exchange, Limit, Probe, SpecError, SpecErrors, SpecFields, TestSpec, Workload};
 
@@ -41,7 +40,7 @@ impl Plan {
             arms.push(arm(&format!("{baseline}{AGAIN}"), baseline));
         }
         let blocks = config.blocks.unwrap_or_else(|| {
-            stats::blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7)
+            blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7)
         });
         Ok(Self {
             arms,

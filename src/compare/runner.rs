@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{
     Config, Metric, Step, Target, conditions,
     experiment::{Experiment, Part, PartKind, PartResult, Plan, Run, SCHEMA},
-    order, stats, values,
+    order, values, verdicts,
 };
 use crate::{
     client::{self, Client},
@@ -61,7 +61,7 @@ pub async fn run(
     let all = plan.arms.len() * usize::try_from(plan.blocks).unwrap_or(usize::MAX);
     let incomplete = runs.len() < all || runs.iter().any(was_cut_short);
     let stopped = told.borrow().clone().filter(|_| incomplete);
-    let verdicts = stats::verdicts(&plan, &runs);
+    let verdicts = verdicts(&plan, &runs);
     let notes = conditions::notes(&plan, &runs);
     Ok(Experiment {
         schema: SCHEMA,

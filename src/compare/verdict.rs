@@ -30,7 +30,10 @@ pub struct Runs {
     pub failed: u32,
 }
 
-/// A figure, and between what it lies with a confidence of 95 %.
+/// A figure, and the percentile bootstrap interval of 95 % around it.
+///
+/// With few runs the interval covers less than that: with 7, 87.5 % (docs/comparing.md). Of one run
+/// both ends are the figure itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// The figure.
@@ -46,11 +49,17 @@ pub struct Estimate {
 pub struct Against {
     /// Blocks in which both have a value.
     pub pairs: u32,
-    /// The median of the arm's value over the baseline's in the same block.
+    /// The median of the arm's value over the baseline's in the same block; `None` where there is
+    /// `difference`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Estimate>,
-    /// How likely chance alone is (Wilcoxon's signed-rank test of the logarithms of the ratios,
-    /// exact, in the direction that was seen).
+    /// The median of the arm's value less the baseline's in the same block, in the metric's unit,
+    /// of metrics and values that can be zero or less and so have no ratios.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Estimate>,
+    /// How likely chance alone takes the arm so far in the direction that was seen (Wilcoxon's
+    /// signed-rank test of the logarithms of the ratios, or of the differences; exact up to 100
+    /// pairs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p: Option<f64>,
     /// The same after Holm's correction for the arms that are compared by this metric.
@@ -62,8 +71,10 @@ pub struct Against {
     pub cliffs_delta: Option<f64>,
     /// What follows.
     pub decision: Decision,
-    /// The smallest difference that these runs could have shown, as a part of the baseline; `None`
-    /// where no difference could have been.
+    /// The smallest difference, either way, that these runs could have shown, where they show
+    /// none: had the arm been so far away with the same spread, it would have been better or worse.
+    /// A part of the baseline, or in the metric's unit where there is `difference`; `None` where no
+    /// difference could have been shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub could_show: Option<f64>,
     /// How many blocks it takes before any difference can be shown, where there are fewer.
@@ -75,8 +86,8 @@ pub struct Against {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// The arm is better: the interval excludes 1, the effect matters in practice, and chance is
-    /// unlikely.
+    /// The arm is better: the interval excludes 1 (of differences, 0), the effect matters in
+    /// practice, and chance is unlikely.
     Better,
     /// The arm is worse, by the same rule.
     Worse,
