@@ -18,13 +18,18 @@
 //! # }
 //! ```
 
+pub mod csv;
 pub mod experiment;
 mod figures;
+mod grid;
 pub mod json;
 mod metric;
 mod run;
+mod shown;
 pub mod table;
+pub mod text;
 mod verdict;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 
@@ -209,5 +214,8 @@ impl Run {
     }
 }
 
+#[cfg(test)]
+#[path = "../../tests/support/experiment/mod.rs"]
+mod samples;
 #[cfg(test)]
 mod testing;
