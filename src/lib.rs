@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+// What tests of the library share with others names it as those do.
+#[cfg(test)]
+extern crate self as polyperf;
+
 pub mod auth;
 #[doc(hidden)]
 pub mod cli;

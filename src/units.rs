@@ -111,10 +111,15 @@ pub struct BitRate(pub f64);
 
 impl fmt::Display for BitRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = ["bits/sec", "Kbits/sec", "Mbits/sec", "Gbits/sec", "Tbits/sec"];
-        let (value, unit) = scale(self.0, 1000.0, &units);
+        let (value, unit) = bits(self.0);
         write!(f, "{} {unit}", three_digits(value))
     }
+}
+
+/// Returns a rate in the unit in which it is shown, and the unit's name.
+pub(crate) fn bits(per_second: f64) -> (f64, &'static str) {
+    let units = ["bits/sec", "Kbits/sec", "Mbits/sec", "Gbits/sec", "Tbits/sec"];
+    scale(per_second, 1000.0, &units)
 }
 
 fn scale(mut value: f64, base: f64, units: &[&'static str; 5]) -> (f64, &'static str) {

@@ -23,18 +23,23 @@
 //! ```
 
 mod conditions;
+pub mod csv;
 mod effect;
 pub mod experiment;
 mod figures;
+mod grid;
 pub mod json;
 mod metric;
 mod order;
 mod plan;
 mod runner;
+mod shown;
 mod stats;
+pub mod text;
 mod values;
 mod verdict;
 mod verdicts;
+mod words;
 
 use std::time::Duration;
 
@@ -158,3 +163,7 @@ impl Config {
         Self { target: Target::Host { host: host.into(), port }, ..Self::in_process() }
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/support/experiment/mod.rs"]
+mod samples;

@@ -34,7 +34,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// Returns `text` as the cell of a table that a spreadsheet may open: never a formula.
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let text = line(text);
     let formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     if formula { format!("'{text}") } else { text.into_owned() }
