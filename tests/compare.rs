@@ -1,4 +1,4 @@
-//! Comparisons, from the first transport to the last, over real sockets.
+//! Experiments, from the first block to the last, over real sockets and in memory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
@@ -6,153 +6,259 @@ use std::{future, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration}
 
 use polyperf::{
     Registry, Server,
-    compare::{self, Comparison, Config, Run, Step, Target},
+    compare::{
+        self, Config, Decision, Metric, Step, Target,
+        experiment::{Experiment, PartKind, PartResult, Run},
+    },
     outcome::{Ended, FailureCode},
-    spec::{Direction, Limit},
+    spec::Limit,
     transport::{Connection, Delivery, Error, Gate, Listener, Peer, Transport, async_trait},
 };
 use polyperf_memory::{Memory, Network, link::LinkConfig};
 
 #[tokio::test]
-async fn every_standard_transport_is_measured_both_ways() {
+async fn every_usual_transport_is_measured_in_every_part() {
     let mut steps = Vec::new();
     let config = short(Config::in_process());
-    let comparison =
+    let experiment =
         compare::run(&config, |step| steps.push(step), future::pending()).await.unwrap();
-    let names: Vec<_> = comparison.rows.iter().map(|row| &*row.transport).collect();
-    assert_eq!(names, config.transports.names());
-    assert_eq!(comparison.stopped, None);
-    for (_, run) in comparison.rows.iter().flat_map(|row| row.runs()) {
-        let outcome = run.outcome().unwrap_or_else(|| panic!("{run:?}"));
-        assert_eq!(outcome.ended, Ended::Complete);
-        assert!(outcome.intervals.is_empty(), "a comparison needs totals only");
-        assert!(run.figures().unwrap().goodput_bps.unwrap() > 0.0);
-        assert!(run.figures().unwrap().cpu.unwrap().seconds_per_gb.is_finite());
+    let arms: Vec<_> = experiment.plan.arms.iter().map(|arm| &*arm.transport).collect();
+    assert_eq!(arms, Registry::standard().usual().names());
+    assert_eq!(experiment.stopped, None);
+    assert_eq!(experiment.runs.len(), arms.len());
+    for run in &experiment.runs {
+        assert_eq!(run.failure(), None, "{}", run.arm);
+        for part in &run.parts {
+            let outcome = part.result.outcome().unwrap();
+            assert_eq!(outcome.ended, Ended::Complete, "{} {:?}", run.arm, part.part);
+        }
+        let always = [
+            Metric::GoodputUp,
+            Metric::GoodputDown,
+            Metric::FirstReply,
+            Metric::Connections,
+            Metric::Transactions,
+            Metric::IdleP99,
+            Metric::LoadedP50,
+            Metric::CpuPerGb,
+            Metric::WireOverhead,
+        ];
+        for metric in always {
+            let value = run.values.get(&metric).copied();
+            assert!(value.is_some_and(|value| value > 0.0), "{} {metric:?} {value:?}", run.arm);
+        }
+        let bytes = run.outcome(PartKind::Up).unwrap().info.flows.iter().all(|flow| !flow.datagrams);
+        assert_eq!(run.values.contains_key(&Metric::Complete1m), bytes, "{}", run.arm);
     }
-    let of = config.transports.names().len() * 2;
-    let first = Step { transport: "tcp", direction: Direction::Forward, index: 1, of };
-    let second = Step { direction: Direction::Reverse, index: 2, ..first };
-    assert_eq!(steps[..2], [first, second]);
-    assert_eq!(steps.len(), of);
+    let of = arms.len() * PartKind::ALL.len();
+    assert_eq!(steps.last().map(|step| (step.index, step.of)), Some((of, of)));
+    assert!(!compare::text::render(&experiment).is_empty());
 }
 
 #[tokio::test]
-async fn what_fails_is_a_row_and_the_rest_goes_on() {
-    let memory = Memory::bytes(&Network::new(LinkConfig::perfect()));
-    let transports = Registry::empty().with(Arc::new(Broken(Fails::Listen))).with(Arc::new(memory));
-    let comparison = compared(Config { transports, ..short(Config::in_process()) }).await;
-    let [broken, memory] = &comparison.rows[..] else { panic!("{comparison:?}") };
-    assert!(message(&broken.forward).contains("it is broken"), "{broken:?}");
-    assert_eq!(broken.reverse, Run::Skipped);
-    let figures = memory.forward.figures().unwrap();
-    assert!(figures.goodput_bps.is_some(), "{figures:?}");
-    assert_eq!(figures.rtt_mean, None, "memory does not measure it");
-    let shown = compare::table::render(&comparison);
+async fn the_seed_decides_the_order_and_each_block_has_every_arm_once() {
+    let run = |seed| {
+        let transports = ["one", "two", "three"].map(named);
+        let transports = transports.into_iter().fold(Registry::empty(), Registry::with);
+        let parts = vec![PartKind::Transfer10k];
+        let config = Config { transports, parts, seed: Some(seed), ..short(Config::in_process()) };
+        let config = Config { blocks: Some(4), negative_control: true, ..config };
+        async move { compared(config).await }
+    };
+    let order = |experiment: &Experiment| {
+        experiment.runs.iter().map(|run| (run.block, run.arm.clone())).collect::<Vec<_>>()
+    };
+    let (first, again, other) = (run(1).await, run(1).await, run(2).await);
+    assert_eq!(order(&first), order(&again));
+    assert_ne!(order(&first), order(&other));
+    for block in 1..=4 {
+        let mut arms: Vec<_> =
+            first.runs.iter().filter(|run| run.block == block).map(|run| &*run.arm).collect();
+        arms.sort_unstable();
+        assert_eq!(arms, ["one", "one again", "three", "two"]);
+    }
+    assert_eq!(first.plan.baseline, "one");
+    let decided = first.verdicts.iter().filter_map(|verdict| verdict.against_baseline.as_ref());
+    for against in decided {
+        assert_eq!(against.decision, Decision::NoDifferenceShown, "four blocks cannot show one");
+        assert!(against.blocks_needed.is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_fails_is_a_failed_run_and_the_rest_goes_on() {
+    let transports =
+        Registry::empty().with(Arc::new(Broken(Fails::Listen))).with(named("memory"));
+    let config = Config { transports, blocks: Some(2), ..short(Config::in_process()) };
+    let experiment = compared(config).await;
+    assert_eq!(experiment.runs.len(), 4);
+    for run in experiment.runs_of("broken") {
+        assert!(message(run).contains("it is broken"), "{run:?}");
+        assert!(run.values.is_empty());
+        assert_eq!(run.parts[1].result, PartResult::Skipped);
+    }
+    for run in experiment.runs_of("memory") {
+        assert!(run.values.contains_key(&Metric::GoodputUp), "{run:?}");
+    }
+    let failed = experiment.verdicts.iter().find(|verdict| verdict.arm == "broken");
+    if let Some(verdict) = failed {
+        assert_eq!((verdict.runs.measured, verdict.runs.failed, verdict.median), (0, 2, None));
+    }
+    let shown = compare::text::render(&experiment);
     assert!(shown.contains("it is broken") && shown.contains("memory"), "{shown}");
 }
 
 #[tokio::test]
-async fn a_transport_that_cannot_connect_is_a_row() {
-    let transports = Registry::standard().with(Arc::new(Broken(Fails::Connect)));
-    let comparison = compared(Config { transports, ..short(Config::in_process()) }).await;
-    let broken = comparison.rows.last().unwrap();
-    assert!(message(&broken.forward).contains("it is broken"), "{comparison:?}");
-    assert!(comparison.rows[0].reverse.outcome().is_some());
+async fn a_transport_that_cannot_connect_is_a_failed_run() {
+    let transports = Registry::empty().with(named("memory")).with(Arc::new(Broken(Fails::Connect)));
+    let config = Config { transports, parts: vec![PartKind::Up], ..short(Config::in_process()) };
+    let experiment = compared(config).await;
+    let broken = experiment.runs_of("broken").next().unwrap();
+    assert!(message(broken).contains("it is broken"), "{experiment:?}");
+    assert!(experiment.runs_of("memory").next().unwrap().outcome(PartKind::Up).is_some());
 }
 
 #[tokio::test]
-async fn a_transport_that_the_server_lacks_is_listed_as_not_offered() {
+async fn a_transport_that_the_server_lacks_is_told_as_not_offered() {
     let server = Server::builder().listen(loopback()).bind().await.unwrap();
     let (_, addr) = server.local_addrs()[0];
     let handle = server.handle();
     let serving = tokio::spawn(server.run(future::pending()));
     let max = NonZeroUsize::new(1400).unwrap();
     let memory = Memory::messages(&Network::new(LinkConfig::perfect()), max);
-    let transports = Registry::standard().with(Arc::new(memory));
+    let tcp = Registry::standard().get("tcp").cloned().unwrap();
+    let transports = Registry::empty().with(tcp).with(Arc::new(memory));
     let config = Config { transports, ..short(Config::against("127.0.0.1", addr.port())) };
-    let comparison = compared(config).await;
+    let experiment = compared(config).await;
     handle.stop();
     serving.await.unwrap();
 
-    assert!(matches!(comparison.target, Target::Host { .. }));
-    let [all @ .., memory] = &comparison.rows[..] else { panic!("{comparison:?}") };
-    assert_eq!(all.len(), Registry::standard().names().len());
-    for offered in all {
-        assert!(offered.forward.outcome().is_some() && offered.reverse.outcome().is_some());
-    }
-    assert!(message(&memory.forward).contains("does not offer memory-messages"), "{memory:?}");
-    let shown = compare::table::render(&comparison);
+    assert!(matches!(experiment.target, Target::Host { .. }));
+    let offered = experiment.runs_of("tcp").next().unwrap();
+    assert_eq!(offered.failure(), None);
+    let lacking = experiment.runs_of("memory-messages").next().unwrap();
+    assert!(message(lacking).contains("does not offer memory-messages"), "{lacking:?}");
+    let shown = compare::text::render(&experiment);
     assert!(shown.contains("does not offer memory-messages"), "{shown}");
 }
 
 #[tokio::test]
-async fn a_comparison_that_is_stopped_shows_what_there_is() {
-    let memory = Memory::bytes(&Network::new(LinkConfig::perfect()));
-    let transports = Registry::standard().with(Arc::new(memory));
-    let mut config = Config { transports, ..short(Config::in_process()) };
-    config.test.limit = Limit::Endless;
+async fn an_experiment_that_is_stopped_shows_what_there_is() {
+    let mut config = short(Config::in_process());
+    config.transports = Registry::empty().with(named("one")).with(named("two"));
+    (config.parts, config.blocks) = (vec![PartKind::Up, PartKind::Down], Some(3));
+    config.test.limit = Limit::Time(Duration::from_secs(3600));
     let (started, told) = tokio::sync::oneshot::channel();
     let mut started = Some(started);
     let stop = async {
         told.await.unwrap();
         "interrupted".to_owned()
     };
-    let progress = |_| {
+    let progress = |_: Step| {
         if let Some(started) = started.take() {
             started.send(()).unwrap();
         }
     };
-    let comparison = compare::run(&config, progress, stop).await.unwrap();
-    assert_eq!(comparison.stopped.as_deref(), Some("interrupted"));
-    let all = config.transports.names().len();
-    assert_eq!(comparison.rows.len(), all, "what was not run is listed all the same");
-    assert_eq!(comparison.rows[0].reverse, Run::Skipped);
-    assert_eq!(comparison.rows[1].forward, Run::Skipped);
+    let experiment = compare::run(&config, progress, stop).await.unwrap();
+    assert_eq!(experiment.stopped.as_deref(), Some("interrupted"));
+    assert_eq!(experiment.runs.len(), 1, "what was not begun is not there");
+    assert_eq!(experiment.runs[0].parts[1].result, PartResult::Skipped);
+    assert!(experiment.runs[0].values.is_empty(), "what was cut short is no value");
 }
 
 #[tokio::test]
-async fn json_has_every_figure_that_is_known() {
-    let comparison = compared(short(Config::in_process())).await;
-    let json = compare::json::render(&comparison).unwrap();
+async fn json_has_every_run_and_is_read_back() {
+    let config = Config {
+        transports: Registry::empty().with(named("memory")),
+        blocks: Some(2),
+        ..short(Config::in_process())
+    };
+    let experiment = compared(config).await;
+    let json = compare::json::render(&experiment).unwrap();
     assert!(!json.contains("null"), "{json}");
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(value["schema"], compare::SCHEMA);
-    let forward = &value["rows"][0]["forward"];
-    assert!(forward["figures"]["goodput_bps"].as_f64().unwrap() > 0.0, "{json}");
-    assert!(forward["outcome"]["local"]["flows"].is_array(), "{json}");
-    let read: Comparison = serde_json::from_str(&json).unwrap();
-    assert_eq!(read.rows.len(), comparison.rows.len());
+    assert_eq!(value["schema"], compare::experiment::SCHEMA);
+    let run = &value["runs"][0];
+    assert!(run["values"]["goodput_up"].as_f64().unwrap() > 0.0, "{json}");
+    let idle = &run["parts"][1]["outcome"]["local"]["flows"][0]["exchanges"]["latency"];
+    assert!(idle["histogram"].is_string(), "{json}");
+    let read: Experiment = serde_json::from_str(&json).unwrap();
+    assert_eq!(read, experiment);
 }
 
 #[tokio::test]
-async fn a_test_that_is_none_is_refused_with_every_mistake() {
+async fn an_experiment_that_is_none_is_refused_with_a_reason() {
+    let refused = async |config: Config| {
+        let errors = compare::run(&config, |_| (), future::pending()).await.unwrap_err();
+        errors.to_string()
+    };
     let mut config = Config::in_process();
     (config.test.streams, config.test.limit) = (0, Limit::Time(Duration::ZERO));
     let errors = compare::run(&config, |_| (), future::pending()).await.unwrap_err();
     assert_eq!(errors.iter().count(), 2);
+    let unknown = Config { baseline: Some("sctp".to_owned()), ..Config::in_process() };
+    assert!(refused(unknown).await.contains("baseline of sctp"));
+    let empty = Config { transports: Registry::empty(), ..Config::in_process() };
+    assert!(refused(empty).await.contains("baseline"));
+    let mut endless = Config::in_process();
+    endless.test.limit = Limit::Endless;
+    assert!(refused(endless).await.contains("limit"));
 }
 
-async fn compared(config: Config) -> Comparison {
-    compare::run(&config, |_| (), future::pending()).await.expect("the test is one")
+async fn compared(config: Config) -> Experiment {
+    compare::run(&config, |_| (), future::pending()).await.expect("it can be run")
 }
 
+/// One block of as little as can be measured.
 fn short(mut config: Config) -> Config {
-    config.test.limit = Limit::Bytes(4 << 20);
-    config
+    config.test.limit = Limit::Time(Duration::from_millis(50));
+    config.test.omit = Duration::from_millis(20);
+    Config { blocks: Some(1), gap: Duration::ZERO, ..config }
+}
+
+/// A transport over a network of its own, by another name.
+fn named(name: &'static str) -> Arc<dyn Transport> {
+    Arc::new(Named(name, Memory::bytes(&Network::new(LinkConfig::perfect()))))
 }
 
 fn message(run: &Run) -> &str {
-    match run {
-        Run::Failed { failure } => {
-            assert_ne!(failure.code, FailureCode::Internal);
-            &failure.message
-        }
-        other => panic!("it should have failed: {other:?}"),
-    }
+    let (_, failure) = run.failure().unwrap_or_else(|| panic!("it should have failed: {run:?}"));
+    assert_ne!(failure.code, FailureCode::Internal);
+    &failure.message
 }
 
 fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[derive(Debug)]
+struct Named(&'static str, Memory);
+
+#[async_trait]
+impl Transport for Named {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.1.delivery()
+    }
+
+    fn check(&self, tuning: &polyperf::transport::Tuning) -> Result<(), Error> {
+        self.1.check(tuning)
+    }
+
+    async fn listen(
+        &self,
+        addr: SocketAddr,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Box<dyn Listener>, Error> {
+        self.1.listen(addr, gate).await
+    }
+
+    async fn connect(&self, peer: &Peer) -> Result<Box<dyn Connection>, Error> {
+        self.1.connect(peer).await
+    }
 }
 
 /// A transport that fails.
