@@ -100,8 +100,8 @@ fn test(info: &TestInfo) -> String {
         Limit::Blocks(blocks) => write!(line, ", {blocks} blocks"),
         Limit::Endless => write!(line, ", until stopped"),
     };
-    if !spec.omit.is_zero() {
-        let _ = write!(line, " after {} s omitted", spec.omit.as_secs_f64());
+    if !spec.omitted().is_zero() {
+        let _ = write!(line, " after {} s omitted", spec.omitted().as_secs_f64());
     }
     if let Some(rate) = spec.rate {
         let _ = write!(line, ", at most {} bits/sec per stream", rate.bits_per_second);
