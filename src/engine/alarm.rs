@@ -107,7 +107,9 @@ mod exact {
                 }
                 OwnedFd::from_raw_fd(fd)
             };
-            AsyncFd::with_interest(timer, Interest::READABLE).map(Self)
+            // SAFETY: the descriptor is owned by what watches it, and stays open for as long.
+            let watched = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
+            watched.map(Self).map_err(io::Error::from)
         }
 
         /// Has it ring after this time.

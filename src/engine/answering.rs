@@ -8,7 +8,7 @@ use super::{
     buffer::Buffer,
     counters::Counters,
     flow::{Pause, Stage},
-    framing::{Framing, LONGEST_BATCH},
+    framing::Framing,
     signals::{Bell, Phase},
 };
 use crate::spec::{Exchange, Probe};

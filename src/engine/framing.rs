@@ -145,7 +145,7 @@ pub(super) fn nanos(time: Duration) -> u64 {
 }
 
 /// What one segmented send can carry: the longest payload of UDP over IPv4.
-pub(super) const LONGEST_BATCH: usize = 65_507;
+const LONGEST_BATCH: usize = 65_507;
 
 #[cfg(test)]
 mod tests {
