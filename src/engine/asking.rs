@@ -153,8 +153,11 @@ impl<'a> Desk<'a> {
         recv.block_for(stage.block_limit().filter(|_| blocks));
         let response = len(asker.exchange().response);
         let expected = response.saturating_mul(asker.exchange().in_flight.into());
-        let longest =
-            if ordered { expected.min(LONGEST_READ) } else { response.max(LONGEST_TRAIN) };
+        // With room for a byte more, so that what was not asked for is seen.
+        let longest = match ordered {
+            true => expected.saturating_add(1).min(LONGEST_READ),
+            false => response.max(LONGEST_TRAIN),
+        };
         let exact = asker.has_schedule() && (threads || stage.home.is_some());
         Self {
             send: send.as_mut(),

@@ -79,8 +79,8 @@ impl Session {
 
 fn near(nanos: u64, to: Duration) -> bool {
     let to = u64::try_from(to.as_nanos()).unwrap();
-    // The runtime's timer is as coarse as that.
-    nanos.abs_diff(to) <= 1_500_000
+    // The runtime's timer is coarse, and each way takes one.
+    nanos.abs_diff(to) <= 3_000_000
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,7 +262,7 @@ async fn a_probe_ends_with_a_load_that_a_count_ends() {
         session.run().await;
         let exchanges = session.exchanges(1);
         assert_eq!(exchanges.lost, 0);
-        assert!((100..250).contains(&exchanges.replies), "{exchanges:?}");
+        assert!((50..250).contains(&exchanges.replies), "{exchanges:?}");
         assert_eq!(exchanges.replies, exchanges.requests);
     }
 }
@@ -293,13 +293,16 @@ async fn alone(exchange: Exchange, limit: Limit) -> (Test, Stream) {
 }
 
 async fn failure(test: &mut Test) -> String {
-    loop {
-        match test.next().await {
-            TestEvent::Failed(failure) => return failure.message,
-            TestEvent::Done => panic!("it did not fail"),
-            _ => {}
+    let failure = async {
+        loop {
+            match test.next().await {
+                TestEvent::Failed(failure) => return failure.message,
+                TestEvent::Done => panic!("it did not fail"),
+                _ => {}
+            }
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(100), failure).await.expect("it fails at once")
 }
 
 #[tokio::test(start_paused = true)]
