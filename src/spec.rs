@@ -8,7 +8,7 @@ use polyperf_transport::Tuning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::exchange::{Exchange, Probe, Workload};
+pub use self::exchange::{Exchange, MAX_IN_FLIGHT, Probe, Workload};
 use crate::{
     measure::{FlowId, Role},
     micros,
@@ -186,13 +186,16 @@ impl TestSpec {
     /// Returns what `side` does on this stream; `None` if the test has no such stream.
     #[must_use]
     pub fn role(&self, side: Side, flow: FlowId) -> Option<Role> {
+        if self.probe.is_some() && flow.0 == self.load_flows() + 1 {
+            return Some(if side == Side::Client { Role::Prober } else { Role::Probed });
+        }
         let client_sends = match self.direction {
             Direction::Forward => true,
             Direction::Reverse => false,
             Direction::Bidirectional => flow.0 <= self.streams,
         };
         let sends = client_sends == (side == Side::Client);
-        let exists = (1..=self.flows()).contains(&flow.0);
+        let exists = (1..=self.load_flows()).contains(&flow.0);
         exists.then_some(if sends { Role::Sender } else { Role::Receiver })
     }
 
@@ -208,20 +211,41 @@ impl TestSpec {
         self.direction != Direction::Forward
     }
 
-    /// Returns how many streams the test opens, both directions together.
+    /// Returns how many streams the test opens, both directions together, and the probe's.
     #[must_use]
     pub fn flows(&self) -> u16 {
+        self.load_flows() + u16::from(self.probe.is_some())
+    }
+
+    /// Returns how many streams carry the load, both directions together: all but the probe's, which
+    /// is the last one.
+    #[must_use]
+    pub fn load_flows(&self) -> u16 {
         match self.direction {
             Direction::Bidirectional => self.streams * 2,
             Direction::Forward | Direction::Reverse => self.streams,
         }
     }
 
+    /// Returns how long after the test's start its load begins: a probe measures the idle path
+    /// before.
+    #[must_use]
+    pub fn load_begins(&self) -> Duration {
+        self.probe.map_or(Duration::ZERO, |probe| probe.idle)
+    }
+
+    /// Returns how long after the test's start the totals begin: what was asked to be omitted, once
+    /// the load has begun.
+    #[must_use]
+    pub fn omitted(&self) -> Duration {
+        self.load_begins() + self.omit
+    }
+
     /// Returns the rate of all streams and directions together, if the test has one.
     #[must_use]
     pub fn total_rate(&self) -> Option<u64> {
         let rate = self.rate?.bits_per_second;
-        Some(rate.saturating_mul(u64::from(self.flows())))
+        Some(rate.saturating_mul(u64::from(self.load_flows())))
     }
 
     /// Returns the time from one block to the next that the rate asks for; zero without a rate.
@@ -234,11 +258,42 @@ impl TestSpec {
         Duration::from_secs_f64(seconds.min(MAX_TIME.as_secs_f64()))
     }
 
+    /// Returns each length that a message of the test has, with the option that asks for it; 0 where
+    /// it is left open.
+    pub fn messages(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let bulk = self.workload.is_bulk().then_some(("-l", self.block));
+        let exchange = self
+            .workload
+            .exchange()
+            .map(|exchange| [("--request", exchange.request), ("--response", exchange.response)]);
+        let probe = self.probe.map(|probe| ("the size behind --probe", probe.size));
+        bulk.into_iter().chain(exchange.into_iter().flatten()).chain(probe)
+    }
+
+    /// Returns the limit in requests, where requests are what is counted; bytes are rounded up to
+    /// whole ones.
+    #[must_use]
+    pub fn request_limit(&self) -> Option<Limit> {
+        let request = u64::from(self.workload.exchange()?.request);
+        Some(match self.limit {
+            Limit::Bytes(bytes) => Limit::Blocks(bytes.div_ceil(request.max(1))),
+            other => other,
+        })
+    }
+
+    /// Returns how streams are set: as asked for, and where there are requests, so that none of them
+    /// waits for more to send.
+    #[must_use]
+    pub fn stream_tuning(&self) -> Tuning {
+        let asks = self.probe.is_some() || self.workload.exchange().is_some();
+        Tuning { no_delay: self.tuning.no_delay || asks, ..self.tuning.clone() }
+    }
+
     /// Returns how long the test runs, with what it omits, if time ends it.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         match self.limit {
-            Limit::Time(time) => Some(time + self.omit),
+            Limit::Time(time) => Some(time + self.omitted()),
             Limit::Bytes(_) | Limit::Blocks(_) | Limit::Endless => None,
         }
     }
@@ -415,6 +470,7 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
         let len = text.as_ref().map_or(0, String::len);
         require(len <= MAX_TEXT, field, &format!("{len} bytes"), "at most 4096 bytes");
     }
+    exchange::check(fields, &mut require);
     errors
 }
 

@@ -285,7 +285,7 @@ impl Record {
     }
 }
 
-/// Returns what is to be told of each flow.
+/// Returns what is to be told of each flow of the load.
 pub(crate) fn flow_infos(flows: &[Flow]) -> Vec<FlowInfo> {
     let info = |flow: &Flow| FlowInfo {
         flow: flow.id,
@@ -294,7 +294,7 @@ pub(crate) fn flow_infos(flows: &[Flow]) -> Vec<FlowInfo> {
         local: flow.stream.local,
         peer: flow.stream.peer,
     };
-    flows.iter().map(info).collect()
+    flows.iter().filter(|flow| flow.role.is_of_load()).map(info).collect()
 }
 
 /// Returns the time since the Unix epoch.

@@ -9,6 +9,7 @@ mod args;
 mod cert;
 mod client;
 mod compare;
+mod exchange;
 pub mod exit;
 mod host;
 mod identity;

@@ -95,6 +95,7 @@ pub(super) fn perf_alpn(
         ("--username", login.username.is_some(), no_users),
         ("--rsa-public-key-path", login.rsa_public_key_path.is_some(), no_users),
         ("--use-pkcs1-padding", login.use_pkcs1_padding, no_users),
+        ("--probe", raw.exchange.probe.is_some(), "its servers have bulk alone"),
         ("-A N,M", server_affinity.is_some(), "its servers cannot be told of a processor"),
         (
             "-b",

@@ -4,6 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     cert::RawCert,
+    exchange::RawExchange,
     exit,
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
@@ -55,6 +56,8 @@ pub(super) struct RawClient {
     pub(super) test: RawTest,
     #[command(flatten)]
     pub(super) streams: RawStreams,
+    #[command(flatten)]
+    pub(super) exchange: RawExchange,
     #[command(flatten)]
     pub(super) packets: RawPackets,
     #[command(flatten)]
@@ -410,6 +413,8 @@ const TOP_EXAMPLES: &str = "  polyperf server
 ";
 const CLIENT_EXAMPLES: &str = "  polyperf client HOST -t 10 -R
   polyperf client HOST -n 1G --json-stream
+  polyperf client HOST --workload rr --in-flight 16
+  polyperf client HOST --probe -R
   polyperf -c HOST -P 4 -J
 ";
 const SERVER_EXAMPLES: &str = "  polyperf server

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    kcp,
+    exchange, kcp,
     packets::{self, Here},
     quic,
     raw::{RawClient, RawTest},
@@ -52,8 +52,8 @@ fn fields(
     let interval = mistakes.value("-i", test.interval.as_ref(), seconds);
     SpecFields {
         transport: transport.unwrap_or(default.transport),
-        workload: default.workload,
-        probe: default.probe,
+        workload: exchange::workload(raw, mistakes),
+        probe: exchange::probe(raw, mistakes),
         direction: direction(test, mistakes),
         limit: limit(test, mistakes).unwrap_or(default.limit),
         omit: mistakes.value("-O", test.omit.as_ref(), seconds).unwrap_or(default.omit),
@@ -158,7 +158,7 @@ fn capped(size: u64) -> u32 {
 
 /// Returns the option that a field comes from, and what was typed.
 fn typed<'a>(raw: &'a RawClient, field: &str) -> Option<(&'static str, &'a str)> {
-    let RawClient { test, streams, quic, output, .. } = raw;
+    let RawClient { test, streams, exchange, quic, output, .. } = raw;
     let limit = [("-t", &test.time), ("-n", &test.bytes), ("-k", &test.blockcount)];
     let (option, text) = match field {
         "transport" => ("--transport", &test.transport),
@@ -171,6 +171,11 @@ fn typed<'a>(raw: &'a RawClient, field: &str) -> Option<(&'static str, &'a str)>
         "window" => ("-w", &streams.window),
         "mss" => ("-M", &streams.set_mss),
         "congestion" => ("-C", &streams.congestion),
+        "request" => ("--request", &exchange.request),
+        "response" => ("--response", &exchange.response),
+        "in_flight" => ("--in-flight", &exchange.in_flight),
+        "per_second" => ("--requests-per-second", &exchange.requests_per_second),
+        "every" => ("--probe", &exchange.probe),
         "mtu" => ("--mtu", &quic.mtu),
         "ack_frequency" => ("--ack-frequency", &quic.ack_frequency),
         "connections" => ("--connections", &quic.connections),

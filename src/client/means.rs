@@ -34,6 +34,9 @@ fn open(path: &Path, spec: &TestSpec, transport: &dyn Transport) -> Result<File,
     if transport.delivery() != Delivery::Bytes {
         return refuse(format!("{} carries datagrams, which may be lost", spec.transport));
     }
+    if !spec.workload.is_bulk() {
+        return refuse("requests and responses are no copy of anything".to_owned());
+    }
     let result = match spec.direction {
         Direction::Bidirectional => {
             return refuse("a test in both directions would read and write it at once".to_owned());

@@ -15,6 +15,7 @@ use crate::{
     event::Bus,
     outcome::{Dialect, Ended, Failure, FailureCode, Outcome},
     protocol::iperf3::Cookie,
+    spec::Workload,
 };
 
 /// A server that has answered.
@@ -42,6 +43,7 @@ pub(super) async fn run(
     let means = means::means(config, transport.as_ref())?;
     let mut stop = pin!(stop);
     if config.perf {
+        check_stock(config, "perf")?;
         return perf::run(config, bus, transport, means, stop).await;
     }
     let (wire, cookie, dialect) = tokio::select! {
@@ -52,7 +54,10 @@ pub(super) async fn run(
     match dialect {
         Dialect::Native => NativeSession::new(reached)?.run(stop).await,
         // Nobody answers so.
-        Dialect::Iperf3 | Dialect::Perf => Iperf3Session::new(reached)?.run(stop).await,
+        Dialect::Iperf3 | Dialect::Perf => {
+            check_stock(config, "iperf3")?;
+            Iperf3Session::new(reached)?.run(stop).await
+        }
     }
 }
 
@@ -108,17 +113,34 @@ async fn reach(config: &Config) -> Result<(Wire, Cookie, Dialect), Failure> {
 }
 
 fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure> {
-    match transport.delivery() {
-        Delivery::Messages { max, .. }
-            if usize::try_from(config.spec.block).is_ok_and(|b| b > max.get()) =>
-        {
-            let (name, block) = (transport.name(), config.spec.block);
-            let text =
-                format!("{name} carries messages of at most {max} bytes; -l {block} is too long");
+    let Delivery::Messages { max, .. } = transport.delivery() else { return Ok(()) };
+    let long = |len: u32| usize::try_from(len).is_ok_and(|len| len > max.get());
+    match config.spec.messages().find(|(_, len)| long(*len)) {
+        Some((option, len)) => {
+            let name = transport.name();
+            let text = format!(
+                "{name} carries messages of at most {max} bytes; {option} {len} is too long"
+            );
             Err(Failure::new(FailureCode::Unsupported, text))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+/// Checks that nothing is asked for which polyperf's own servers alone can do.
+pub(super) fn check_stock(config: &Config, server: &str) -> Result<(), Failure> {
+    let spec = &config.spec;
+    let what = match spec.workload {
+        Workload::Bulk if spec.probe.is_none() => return Ok(()),
+        Workload::Bulk => "--probe",
+        Workload::Rr(_) => "--workload rr",
+        Workload::Churn(_) => "--workload churn",
+    };
+    let text = format!(
+        "{} speaks {server}, which has bulk alone; {what} needs a server that is polyperf",
+        server_at(config)
+    );
+    Err(Failure::new(FailureCode::Unsupported, text))
 }
 
 fn check_tuning(config: &Config, transport: &dyn Transport) -> Result<(), Failure> {

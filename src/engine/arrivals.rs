@@ -11,6 +11,7 @@ use polyperf_transport::{Received, RecvHalf};
 
 use super::{
     account::Account,
+    answering::Answers,
     buffer::Buffer,
     counters::Counters,
     flow::{Pause, Stage},
@@ -27,11 +28,13 @@ enum News {
 }
 
 /// Receives datagrams until all have come, or nothing has for some time after the last was sent.
+/// Where they are requests, they get `answers`.
 pub(super) async fn receive(
     stage: &Stage,
     half: &mut dyn RecvHalf,
     block: NonZeroUsize,
     account: &mut Account,
+    mut answers: Option<Answers<'_>>,
     counters: &Counters,
 ) -> io::Result<()> {
     let mut buffer = Buffer::new(block.get().max(LONGEST_TRAIN));
@@ -63,6 +66,10 @@ pub(super) async fn receive(
         };
         if note(stage, account, counters, buffer.bytes(), received) && draining {
             put_off(stage, quiet.as_mut());
+        }
+        if let Some(answers) = &mut answers {
+            let now = stage.clock.now();
+            answers.answer(stage, &bell, buffer.bytes(), received, now).await?;
         }
         pause.between_batches(stage.drive).await;
     }
@@ -117,4 +124,4 @@ pub(crate) const QUIET: Duration = Duration::from_millis(500);
 /// More batches than a socket's buffer holds, and few enough for a sender that never stops.
 const LAST_BATCHES: u32 = 256;
 /// The most that one receive can return: the kernel joins datagrams up to this length.
-const LONGEST_TRAIN: usize = 64 << 10;
+pub(super) const LONGEST_TRAIN: usize = 64 << 10;

@@ -33,6 +33,10 @@ impl Buffer {
         payload
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.start + self.len]
     }

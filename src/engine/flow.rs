@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 use super::{
     Clock, Drive,
     account::Account,
-    arrivals,
+    answering::{self, Answers, Ration},
+    arrivals, asking,
     buffer::Buffer,
     counters::Counters,
     cpu::CpuTime,
@@ -17,7 +18,8 @@ use super::{
 };
 use crate::{
     measure::{FlowId, Lateness, Pacing, Role},
-    workload::{Source, Step},
+    spec::Exchange,
+    workload::{Asker, Source, Step},
 };
 
 /// A stream of a test, and what this end does on it.
@@ -62,6 +64,8 @@ pub(crate) struct Record {
     pub(crate) pacing: Option<Box<Pacing>>,
     /// Of a receiver of datagrams.
     pub(crate) account: Option<Box<Account>>,
+    /// Of who asks.
+    pub(crate) asker: Option<Box<Asker>>,
 }
 
 /// What every flow of a test shares.
@@ -129,9 +133,64 @@ pub(crate) fn start_receiver(
             return (result, Record::default(), halves);
         }
         let mut account = Box::new(Account::new(stage.framing, block, stage.omit));
-        let result = arrivals::receive(&stage, half, block, &mut account, &counters).await;
+        let result = arrivals::receive(&stage, half, block, &mut account, None, &counters).await;
         (result, Record { account: Some(account), ..Record::default() }, halves)
     });
+}
+
+/// Asks on a stream until `asker` is done, and says so.
+pub(crate) fn start_asker(
+    stage: &Stage,
+    flow: FlowId,
+    mut halves: Halves,
+    asker: Asker,
+    counters: Arc<Counters>,
+) {
+    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+        let mut asker = Box::new(asker);
+        let request = request_of(&asker.exchange());
+        let longest = match stage.framing.is_datagrams() {
+            true => stage.framing.batch(halves.0.batch(), request) * request.get(),
+            false => asking::LONGEST_READ,
+        };
+        let in_flight = usize::from(asker.exchange().in_flight);
+        let longest = longest.min(request.get().saturating_mul(in_flight));
+        let payload = if stage.digits { Buffer::digits(longest) } else { Buffer::payload(longest) };
+        let outbox = Outbox::new(stage.framing, request, payload);
+        let result = asking::ask(&stage, &mut halves, &mut asker, outbox, &counters).await;
+        (result, Record { asker: Some(asker), ..Record::default() }, halves)
+    });
+}
+
+/// Answers on a stream until every request has come, and says so. `ration`: how many there may be.
+pub(crate) fn start_answerer(
+    stage: &Stage,
+    flow: FlowId,
+    mut halves: Halves,
+    exchange: Exchange,
+    ration: Option<Ration>,
+    counters: Arc<Counters>,
+) {
+    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+        let (send, recv) = (halves.0.as_mut(), halves.1.as_mut());
+        if !stage.framing.is_datagrams() {
+            let ends = (send, recv);
+            let result = answering::answer(&stage, ends, exchange, ration, &counters).await;
+            return (result, Record::default(), halves);
+        }
+        send.block_for(None);
+        recv.block_for(stage.block_limit());
+        let request = request_of(&exchange);
+        let mut account = Box::new(Account::new(stage.framing, request, stage.omit));
+        let answers = Some(Answers::new(&stage, send, exchange, ration));
+        let result =
+            arrivals::receive(&stage, recv, request, &mut account, answers, &counters).await;
+        (result, Record { account: Some(account), ..Record::default() }, halves)
+    });
+}
+
+fn request_of(exchange: &Exchange) -> NonZeroUsize {
+    NonZeroUsize::new(asking::len(exchange.request)).unwrap_or(NonZeroUsize::MIN)
 }
 
 async fn send(
@@ -273,7 +332,11 @@ impl Schedule {
         }
         // After a failure, what went last was not followed by a wait.
         pacing.waits();
-        Record { lateness: Some(Box::new(lateness)), pacing: Some(Box::new(pacing)), account: None }
+        Record {
+            lateness: Some(Box::new(lateness)),
+            pacing: Some(Box::new(pacing)),
+            ..Record::default()
+        }
     }
 }
 
@@ -304,7 +367,7 @@ impl Stage {
         }
     }
 
-    fn block_limit(&self) -> Option<Duration> {
+    pub(super) fn block_limit(&self) -> Option<Duration> {
         (self.drive == Drive::Threads).then_some(BLOCK_LIMIT)
     }
 }

@@ -101,6 +101,11 @@ impl Outbox {
         Self { tape: tape.filter(|_| !self.framing.is_datagrams()), ..self }
     }
 
+    /// Returns how many bytes go at once at most.
+    pub(super) fn longest(&self) -> usize {
+        self.payload.len()
+    }
+
     /// Returns how many of `len` bytes there are to send; 0 where a file has no more.
     pub(super) fn ready(&mut self, len: usize) -> io::Result<usize> {
         let Some(tape) = &mut self.tape else { return Ok(len) };

@@ -1,7 +1,10 @@
 //! The only code that moves bytes: sends, receives, counts, and samples what was counted.
 
 mod account;
+mod alarm;
+mod answering;
 mod arrivals;
+mod asking;
 mod buffer;
 mod counters;
 mod cpu;

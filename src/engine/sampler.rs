@@ -5,7 +5,7 @@ use super::{
     watch::{Ending, Watch},
 };
 use crate::{
-    measure::{FlowSample, FlowSummary, Role, Sample},
+    measure::{FlowSample, FlowSummary, Sample},
     spec::{Limit, TestSpec},
 };
 
@@ -29,7 +29,7 @@ impl Sampler {
         };
         let sampler = Self {
             interval: spec.interval,
-            omit: spec.omit,
+            omit: spec.omitted(),
             end,
             index: 0,
             start: Duration::ZERO,
@@ -83,7 +83,7 @@ impl Sampler {
 
     /// Looks at the senders' paths between intervals, where those are far apart.
     pub(crate) fn glance(&mut self) {
-        for flow in self.flows.iter_mut().filter(|flow| flow.role == Role::Sender) {
+        for flow in self.flows.iter_mut().filter(|flow| flow.role.sends()) {
             flow.glance();
         }
     }
@@ -107,7 +107,9 @@ impl Sampler {
         let start = std::mem::replace(&mut self.start, end);
         let index = self.index;
         self.index += 1;
-        let flows = self.flows.iter_mut().map(|flow| flow.sample(tally(&flow.counters))).collect();
+        let flows = self.flows.iter_mut().map(|flow| flow.sample(tally(&flow.counters)));
+        // A probe is no part of the load, which intervals are of.
+        let flows = flows.filter(|flow| flow.role.is_of_load()).collect();
         Sample { index, start, end, omitted: start < self.omit, flows }
     }
 }
@@ -121,7 +123,11 @@ mod tests {
     use polyperf_transport::{Path, PathStats, Security, Setting, Tuning};
 
     use super::*;
-    use crate::{engine::Framing, measure::FlowId, spec::SpecFields};
+    use crate::{
+        engine::Framing,
+        measure::{FlowId, Role},
+        spec::SpecFields,
+    };
 
     #[derive(Debug)]
     struct Still;

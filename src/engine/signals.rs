@@ -2,7 +2,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -25,6 +25,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Signals {
     phase: AtomicU8,
+    /// Whether all flows of the load have ended at this end.
+    load_over: AtomicBool,
     bells: Mutex<Vec<Arc<Slot>>>,
 }
 
@@ -38,11 +40,31 @@ pub(crate) struct Bell {
 
 impl Signals {
     pub(crate) fn new() -> Self {
-        Self { phase: AtomicU8::new(Phase::Run as u8), bells: Mutex::new(Vec::new()) }
+        Self {
+            phase: AtomicU8::new(Phase::Run as u8),
+            load_over: AtomicBool::new(false),
+            bells: Mutex::new(Vec::new()),
+        }
     }
 
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Tells who probes the load that it is over.
+    pub(crate) fn end_load(&self) {
+        if !self.load_over.swap(true, Ordering::SeqCst) {
+            self.ring();
+        }
+    }
+
+    /// Returns whether the load is over, for who probes it.
+    pub(crate) fn load_is_over(&self) -> bool {
+        self.load_over.load(Ordering::Relaxed)
+    }
+
+    fn ring(&self) {
         for slot in self.bells.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             if let Some(waker) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 waker.wake();

@@ -5,9 +5,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Clock, Drive,
+    answering::Ration,
     counters::Counters,
     cpu::CpuTime,
-    flow::{Flow, FlowEnd, Stage, start_receiver, start_sender},
+    flow::{Flow, FlowEnd, Stage, start_answerer, start_asker, start_receiver, start_sender},
     framing::Framing,
     means::Means,
     sampler::Sampler,
@@ -19,7 +20,7 @@ use crate::{
     outcome::{Failure, FailureCode},
     protocol::{iperf3::Datagrams, native::Sent},
     spec::TestSpec,
-    workload::{Budget, Source},
+    workload::{Asker, Budget, Source},
 };
 
 /// A running test at one end. Dropping it ends its flows.
@@ -37,6 +38,8 @@ pub(crate) struct Test {
     expected: bool,
     /// How long receivers may get nothing, until they are told what there is to come.
     patience: Option<Duration>,
+    /// When the first bytes of the load are due.
+    load_begins: Duration,
 }
 
 /// What has been told of a test's end so far.
@@ -94,13 +97,13 @@ impl Test {
         let (sender, ends) = mpsc::unbounded_channel();
         let signals = Arc::new(Signals::new());
         let process_cpu = CpuTime::of_process();
-        let settings = flows.iter().map(|flow| flow.stream.path.tune(&spec.tuning)).collect();
+        let settings = flows.iter().map(|flow| settings(spec, flow)).collect();
         let watch = |flow: &Flow| {
             let path = Arc::clone(&flow.stream.path);
             Watch::new(flow.id, flow.role, framing, Arc::new(Counters::new()), path)
         };
         let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
-        let (clock, omit) = (Clock::start(), spec.omit);
+        let (clock, omit) = (Clock::start(), spec.omitted());
         let digits = spec.repeating_payload;
         let stage = Stage {
             clock,
@@ -116,6 +119,7 @@ impl Test {
             ends: sender,
         };
         let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
+        let awaits = flows.iter().any(|flow| !flow.role.sends());
         launch(spec, flows, &stage, &sampler);
         Self {
             stage,
@@ -126,8 +130,9 @@ impl Test {
             next_glance: GLANCE,
             process_cpu,
             told: Told::default(),
-            expected: !receives,
+            expected: !awaits,
             patience: spec.receive_timeout.filter(|_| receives),
+            load_begins: spec.load_begins(),
         }
     }
 
@@ -141,11 +146,11 @@ impl Test {
             if let Some(event) = self.ready() {
                 return event;
             }
-            let due = self.sampler.due().map_or(self.next_glance, |due| due.min(self.next_glance));
+            let due = self.interval_due().map_or(self.next_glance, |due| due.min(self.next_glance));
             let due = self.starved_at().map_or(due, |starved| due.min(starved));
             let due = self.stage.clock.at(due);
             tokio::select! {
-                end = self.ends.recv() => self.ended.extend(end),
+                end = self.ends.recv() => self.note(end),
                 () = tokio::time::sleep_until(due), if !self.told.done => {
                     if let Some(event) = self.tick() {
                         return event;
@@ -157,7 +162,7 @@ impl Test {
 
     /// Takes note of what the other end has sent: a flow that has received it is done.
     pub(crate) fn expect(&mut self, sent: &[Sent]) {
-        for flow in self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver) {
+        for flow in self.sampler.flows().iter().filter(|flow| !flow.role.sends()) {
             if let Some(sent) = sent.iter().find(|sent| sent.flow == flow.id) {
                 flow.counters.expect(sent.bytes);
                 sent.datagrams.into_iter().for_each(|count| flow.counters.expect_datagrams(count));
@@ -184,7 +189,7 @@ impl Test {
     pub(crate) async fn stopped(&mut self) {
         while !self.all_ended() {
             let end = self.ends.recv().await;
-            self.ended.extend(end);
+            self.note(end);
         }
     }
 
@@ -205,11 +210,11 @@ impl Test {
             return None;
         }
         let ended = self
-            .ended
-            .iter()
+            .of_load()
+            .filter_map(|flow| self.end_of(flow))
             .map(|end| end.at.max(self.sampler.end().unwrap_or_default().min(end.noticed)))
             .max();
-        let at = ended.filter(|_| self.all_ended()).unwrap_or_else(|| self.stage.clock.now());
+        let at = ended.filter(|_| self.load_has_ended()).unwrap_or_else(|| self.stage.clock.now());
         self.sampler.finish(at)
     }
 
@@ -269,7 +274,7 @@ impl Test {
             let text = format!("stream {} failed in the middle of the test: {reason}", end.flow.0);
             return Some(TestEvent::Failed(Failure::new(FailureCode::Stream, text)));
         }
-        let sent = self.sampler.flows().iter().filter(|flow| flow.role == Role::Sender);
+        let sent = self.sampler.flows().iter().filter(|flow| flow.role.sends());
         if !self.told.sent && sent.clone().all(|flow| self.end_of(flow).is_some()) {
             self.told.sent = true;
             let sent: Vec<_> = sent.map(Watch::sent).collect();
@@ -296,7 +301,7 @@ impl Test {
             let text = format!("nothing was received for {patience:?}");
             return Some(TestEvent::Failed(Failure::new(FailureCode::Stalled, text)));
         }
-        if self.sampler.due().is_some_and(|due| now >= due) {
+        if self.interval_due().is_some_and(|due| now >= due) {
             return self.sampler.tick().map(TestEvent::Sample);
         }
         if now < self.next_glance {
@@ -312,7 +317,29 @@ impl Test {
         let patience = self.patience.filter(|_| !self.expected)?;
         let received = self.sampler.flows().iter().filter(|flow| flow.role == Role::Receiver);
         let last = received.map(|flow| flow.counters.last()).max()?;
-        Some(last + patience)
+        Some(last.max(self.load_begins) + patience)
+    }
+
+    /// Returns when the current interval ends; `None` once there is nothing to be in the next one.
+    fn interval_due(&self) -> Option<Duration> {
+        self.sampler.due().filter(|_| !self.stage.signals.load_is_over())
+    }
+
+    /// Takes note of how a flow ended, and tells who probes the load if that is over.
+    fn note(&mut self, end: Option<FlowEnd>) {
+        self.ended.extend(end);
+        let probes = self.sampler.flows().iter().any(|flow| !flow.role.is_of_load());
+        if probes && self.load_has_ended() {
+            self.stage.signals.end_load();
+        }
+    }
+
+    fn of_load(&self) -> impl Iterator<Item = &Watch> {
+        self.sampler.flows().iter().filter(|flow| flow.role.is_of_load())
+    }
+
+    fn load_has_ended(&self) -> bool {
+        self.of_load().all(|flow| self.end_of(flow).is_some())
     }
 
     fn all_ended(&self) -> bool {
@@ -326,9 +353,14 @@ impl Test {
     /// A sender counts until it had nothing more to do. So does a receiver, up to the time that the
     /// test was to take; beyond that, and where a count ended the test, to its last byte.
     fn counted_until(&self, flow: &Watch, end: &FlowEnd) -> Duration {
+        if let Some(until) = end.record.asker.as_ref().and_then(|asker| asker.lasted_until()) {
+            return until;
+        }
         match flow.role {
-            Role::Sender => end.noticed,
-            Role::Receiver => end.at.max(self.sampler.end().unwrap_or_default().min(end.noticed)),
+            Role::Sender | Role::Prober => end.noticed,
+            Role::Receiver | Role::Probed => {
+                end.at.max(self.sampler.end().unwrap_or_default().min(end.noticed))
+            }
         }
     }
 
@@ -344,8 +376,9 @@ impl Test {
     }
 
     fn cpu(&self, wall: Duration) -> Option<CpuUse> {
-        let threads = self.ended.iter().map(|end| end.cpu).sum_all();
-        let (time, scope) = match threads.filter(|_| self.all_ended()) {
+        let of_load = self.of_load().map(|flow| self.end_of(flow));
+        let threads = of_load.map(|end| end?.cpu).sum_all();
+        let (time, scope) = match threads {
             Some(time) => (time, CpuScope::DataThreads),
             None => (CpuTime::of_process()?.since(self.process_cpu?), CpuScope::Process),
         };
@@ -370,21 +403,48 @@ impl<I: Iterator<Item = Option<CpuTime>>> SumAll for I {
     }
 }
 
+/// Sets a stream as the test asks for, and returns what came of it.
+fn settings(spec: &TestSpec, flow: &Flow) -> Vec<Setting> {
+    let mut settings = flow.stream.path.tune(&spec.stream_tuning());
+    // What goes without saying is not an answer to a question.
+    settings.retain(|setting| spec.tuning.no_delay || setting.option != "no_delay");
+    settings
+}
+
 fn launch(spec: &TestSpec, flows: Vec<Flow>, stage: &Stage, sampler: &Sampler) {
     let block =
         usize::try_from(spec.block).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
     let budget = Budget::new(stage.framing.limit(spec.limit, block)).map(Arc::new);
+    let requests = spec.request_limit().and_then(Budget::new).map(Arc::new);
     for (flow, watch) in flows.into_iter().zip(sampler.flows()) {
         let stage = &stage.at(flow.stream.home);
         let halves = (flow.stream.send, flow.stream.recv);
         let counters = Arc::clone(&watch.counters);
-        match flow.role {
-            Role::Sender => {
+        match (flow.role, spec.workload.exchange(), spec.probe) {
+            (Role::Sender, None, _) => {
                 let batch = stage.framing.batch(halves.0.batch(), block);
                 let source = Source::batched(spec, block.get(), batch, budget.clone());
                 start_sender(stage, flow.id, halves, source, block, counters);
             }
-            Role::Receiver => start_receiver(stage, flow.id, halves, block, counters),
+            (Role::Receiver, None, _) => start_receiver(stage, flow.id, halves, block, counters),
+            (Role::Sender, Some(exchange), _) => {
+                let ordered = !stage.framing.is_datagrams();
+                let asker = Asker::new(spec, exchange, ordered, requests.clone());
+                start_asker(stage, flow.id, halves, asker, counters);
+            }
+            (Role::Receiver, Some(exchange), _) => {
+                start_answerer(stage, flow.id, halves, exchange, None, counters);
+            }
+            (Role::Prober, _, probe) => {
+                let asker =
+                    Asker::probing(spec, probe.unwrap_or_default(), !stage.framing.is_datagrams());
+                start_asker(stage, flow.id, halves, asker, counters);
+            }
+            (Role::Probed, _, probe) => {
+                let probe = probe.unwrap_or_default();
+                let ration = Some(Ration::new(probe));
+                start_answerer(stage, flow.id, halves, probe.exchange(), ration, counters);
+            }
         }
     }
 }

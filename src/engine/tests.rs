@@ -1,5 +1,7 @@
 //! A sender and a receiver of datagrams, as either dialect has them, over an emulated link.
 
+mod exchanges;
+
 use std::{
     future::poll_fn,
     num::NonZeroUsize,
@@ -55,7 +57,10 @@ fn spec(set: impl FnOnce(&mut SpecFields)) -> TestSpec {
 }
 
 async fn streams(link: LinkConfig) -> [Stream; 2] {
-    let memory = Memory::messages(&Network::new(link), NonZeroUsize::new(65_507).unwrap());
+    streams_of(Memory::messages(&Network::new(link), NonZeroUsize::new(65_507).unwrap())).await
+}
+
+async fn streams_of(memory: Memory) -> [Stream; 2] {
     let addr = "127.0.0.1:0".parse().unwrap();
     let mut listener = memory.listen(addr, Arc::new(Anyone)).await.unwrap();
     let connection = memory.connect(&Peer::at(listener.local_addr())).await.unwrap();

@@ -89,7 +89,7 @@ impl Watch {
 
     /// Returns what this end has sent so far.
     pub(crate) fn sent(&self) -> Sent {
-        let datagrams = self.carries_datagrams(Role::Sender);
+        let datagrams = self.sends_datagrams();
         Sent {
             flow: self.id,
             bytes: self.counters.bytes(),
@@ -117,8 +117,12 @@ impl Watch {
         self.max_cwnd = None;
     }
 
-    fn carries_datagrams(&self, role: Role) -> bool {
-        self.framing.is_datagrams() && self.role == role
+    fn sends_datagrams(&self) -> bool {
+        self.framing.is_datagrams() && self.role.sends()
+    }
+
+    fn receives_datagrams(&self) -> bool {
+        self.framing.is_datagrams() && !self.role.sends()
     }
 
     pub(super) fn glance(&mut self) -> PathStats {
@@ -134,8 +138,8 @@ impl Watch {
         let delta = bytes.saturating_sub(self.last.bytes);
         let counted = datagrams.since(&self.last.datagrams);
         let received = || DatagramSummary::counted(&counted, jitter);
-        let received = self.carries_datagrams(Role::Receiver).then(received);
-        let sends = self.role == Role::Sender;
+        let received = self.receives_datagrams().then(received);
+        let sends = self.role.sends();
         // What stays the same is told once, at the end.
         let path = sends.then(|| PathStats {
             security: None,
@@ -151,7 +155,7 @@ impl Watch {
             retransmits: met.retransmits,
             packets_lost: met.packets_lost,
             path,
-            datagrams_sent: self.carries_datagrams(Role::Sender).then_some(counted.received),
+            datagrams_sent: self.sends_datagrams().then_some(counted.received),
             datagrams: received,
         };
         self.last = Mark { bytes, troubles, datagrams };
@@ -165,7 +169,7 @@ impl Watch {
         let counted = ending.at >= omit;
         let base = if counted { self.base.bytes } else { bytes };
         let base_datagrams = if counted { self.base.datagrams } else { datagrams };
-        let sends = self.role == Role::Sender;
+        let sends = self.role.sends();
         let met = sends.then(|| Troubles::of(&path).since(&self.base.troubles));
         let met = met.unwrap_or_default();
         let mut rtt = self.rtt;
@@ -185,10 +189,10 @@ impl Watch {
             rtt: rtt.summary(path.min_rtt).filter(|_| sends),
             max_cwnd: self.max_cwnd.max(path.cwnd).filter(|_| sends),
             datagrams_sent: self
-                .carries_datagrams(Role::Sender)
+                .sends_datagrams()
                 .then(|| datagrams.since(&base_datagrams).received),
             datagrams: self
-                .carries_datagrams(Role::Receiver)
+                .receives_datagrams()
                 .then(|| self.received(&base_datagrams, ending.record)),
             lateness: ending
                 .record
@@ -198,7 +202,10 @@ impl Watch {
                 .record
                 .and_then(|record| record.pacing.as_ref())
                 .and_then(|pacing| pacing.summary()),
-            exchanges: None,
+            exchanges: ending
+                .record
+                .and_then(|record| record.asker.as_ref())
+                .map(|asker| Box::new(asker.summary())),
             path,
             settings: Vec::new(),
             error: ending.error,

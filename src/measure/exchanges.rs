@@ -34,3 +34,13 @@ pub struct ExchangeSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<LatencySummary>,
 }
+
+impl ExchangeSummary {
+    /// Leaves out the distributions, and keeps their quantiles.
+    pub(crate) fn forget_distributions(&mut self) {
+        let summaries = [&mut self.latency, &mut self.idle, &mut self.connect];
+        for summary in summaries.into_iter().flatten() {
+            summary.histogram.clear();
+        }
+    }
+}

@@ -52,4 +52,22 @@ pub enum Role {
     Sender,
     /// It receives.
     Receiver,
+    /// It asks, beside the load, and so is no part of it.
+    Prober,
+    /// It answers who asks beside the load.
+    Probed,
+}
+
+impl Role {
+    /// Returns whether a flow with this role is a part of the load, which totals are of.
+    #[must_use]
+    pub fn is_of_load(self) -> bool {
+        matches!(self, Self::Sender | Self::Receiver)
+    }
+
+    /// Returns whether what this end sends on the flow is what is counted.
+    #[must_use]
+    pub fn sends(self) -> bool {
+        matches!(self, Self::Sender | Self::Prober)
+    }
 }

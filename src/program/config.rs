@@ -52,7 +52,7 @@ fn with_default_rate(args: &ClientArgs, transports: &Registry) -> TestSpec {
     let spec = args.spec.clone();
     match delivery {
         Some(Delivery::Messages { controlled: false, .. })
-            if !args.rate_given && spec.rate.is_none() =>
+            if !args.rate_given && spec.rate.is_none() && spec.workload.is_bulk() =>
         {
             let mut fields = spec.clone().into_fields();
             fields.rate = Some(Rate { bits_per_second: DATAGRAM_RATE, burst: None });

@@ -1,7 +1,7 @@
 //! The end of a text report: what the table of totals has no column for.
 
 use super::{
-    connection,
+    connection, exchange,
     figure::{self, UNKNOWN},
     repair,
     row::{self, Row},
@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<String> {
-    let mut lines = paths(outcome, table, rows);
+    let mut lines = exchange::lines(outcome);
+    lines.extend(paths(outcome, table, rows));
     lines.extend(repair::lines(outcome, table, rows));
     lines.extend(rows.iter().filter_map(|row| arrivals(table, row)));
     lines.extend(rows.iter().filter_map(|row| lateness(outcome, table, row)));

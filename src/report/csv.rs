@@ -9,18 +9,21 @@ use serde::Serialize;
 use super::{
     Options,
     connection::{self, PathCells},
+    exchange::{self, ExchangeCells},
     row::{self, Row},
     safe,
 };
 use crate::{
     event::{Event, FailedEvent, IntervalEvent},
+    measure::Role,
     outcome::{Ended, Outcome, Side, TestInfo},
 };
 
 /// One line. Times are in seconds since the end of the omitted time, with six decimals.
 #[derive(Debug, Default, Serialize)]
 struct Line {
-    /// `interval`, `total`, or `error` of a test that has nothing to show.
+    /// `interval`, `total`, `probe` of what probed the load, or `error` of a test that has nothing to
+    /// show.
     kind: &'static str,
     session: String,
     title: String,
@@ -57,6 +60,7 @@ struct Line {
     datagrams_late: Option<u64>,
     jitter_us: Option<u128>,
     path: PathCells,
+    exchange: ExchangeCells,
 }
 
 const COLUMNS: [&str; 25] = [
@@ -89,7 +93,10 @@ const COLUMNS: [&str; 25] = [
 
 /// Returns the first line, which names the columns.
 pub(super) fn header() -> io::Result<String> {
-    write(|writer| writer.write_record(COLUMNS.iter().chain(&PathCells::COLUMNS)))
+    write(|writer| {
+        let columns = COLUMNS.iter().chain(&PathCells::COLUMNS);
+        writer.write_record(columns.chain(&ExchangeCells::COLUMNS))
+    })
 }
 
 /// Returns the lines that `event` makes.
@@ -125,6 +132,10 @@ fn totals(outcome: &Outcome) -> Vec<Line> {
         Ended::Failed(failure) => ("failed", failure.message.as_str()),
     };
     let connections = connection::of_test(outcome);
+    let of_flow = |row: &Row| {
+        let cells = |flow| ExchangeCells::of_flow(outcome, flow, Role::Sender);
+        row.flow.map(cells).unwrap_or_default()
+    };
     let line = |row: &Row| {
         let end = row.received.or(row.sent).map(|counted| counted.time);
         Line {
@@ -134,10 +145,20 @@ fn totals(outcome: &Outcome) -> Vec<Line> {
             ended,
             message: safe::cell(message),
             path: PathCells::of_total(outcome, &connections, row),
+            exchange: of_flow(row),
             ..of_row(&outcome.info, row)
         }
     };
-    row::of_test(outcome).iter().map(line).collect()
+    let mut lines: Vec<_> = row::of_test(outcome).iter().map(line).collect();
+    lines.extend(exchange::prober(outcome).map(|flow| Line {
+        kind: "probe",
+        flow: flow.0.to_string(),
+        ended,
+        message: safe::cell(message),
+        exchange: ExchangeCells::of_flow(outcome, flow, Role::Prober),
+        ..of_test(&outcome.info)
+    }));
+    lines
 }
 
 fn failed(event: &FailedEvent) -> Line {
@@ -150,11 +171,19 @@ fn failed(event: &FailedEvent) -> Line {
     }
 }
 
-fn of_row(info: &TestInfo, row: &Row) -> Line {
+fn of_test(info: &TestInfo) -> Line {
     Line {
         session: safe::cell(&info.session),
         title: safe::cell(info.spec.title.as_deref().unwrap_or_default()),
         transport: safe::cell(&info.spec.transport),
+        // The client asks.
+        direction: "forward",
+        ..Line::default()
+    }
+}
+
+fn of_row(info: &TestInfo, row: &Row) -> Line {
+    Line {
         flow: row.flow.map_or("sum".to_owned(), |flow| flow.0.to_string()),
         direction: match row.sender {
             Side::Client => "forward",
@@ -175,7 +204,7 @@ fn of_row(info: &TestInfo, row: &Row) -> Line {
         datagrams_late: row.datagrams.and_then(|counts| counts.late),
         jitter_us: row.datagrams.and_then(|counts| counts.jitter).map(|jitter| jitter.as_micros()),
         path: PathCells::of_row(row),
-        ..Line::default()
+        ..of_test(info)
     }
 }
 

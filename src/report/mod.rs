@@ -7,6 +7,7 @@ mod closing;
 pub(crate) mod connection;
 mod csv;
 mod document;
+mod exchange;
 pub(crate) mod figure;
 mod iperf3;
 mod json;

@@ -117,15 +117,15 @@ pub(super) fn is_of_datagrams(info: &TestInfo) -> bool {
 /// Returns which end sends on a flow.
 pub(super) fn sender_of(info: &TestInfo, flow: &FlowInfo) -> Side {
     match flow.role {
-        Role::Sender => info.side,
-        Role::Receiver => info.side.other(),
+        Role::Sender | Role::Prober => info.side,
+        Role::Receiver | Role::Probed => info.side.other(),
     }
 }
 
 /// Returns an interval's begin and end as reports show them: the clock starts anew after the time
 /// that the totals leave out, as it does in iperf3.
 pub(super) fn span(info: &TestInfo, sample: &Sample) -> (Duration, Duration) {
-    let shift = if sample.omitted { Duration::ZERO } else { info.spec.omit };
+    let shift = if sample.omitted { Duration::ZERO } else { info.spec.omitted() };
     (sample.start.saturating_sub(shift), sample.end.saturating_sub(shift))
 }
 

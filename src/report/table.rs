@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    exchange,
     figure::{self, UNKNOWN, Unit},
     row::{self, Counted, Row},
 };
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table {
     unit: Option<Unit>,
+    /// The length of a request, where requests are counted in place of bytes.
+    request: Option<u32>,
     /// Whether losses stand where streams of bytes have their path's figures.
     datagrams: bool,
     /// The end that reports, where rows must say what it does on a flow.
@@ -40,7 +43,8 @@ impl Table {
     pub(super) fn new(info: &TestInfo, unit: Option<Unit>) -> Self {
         let both = info.spec.direction == Direction::Bidirectional;
         let roles = both.then_some(info.side);
-        Self { unit, datagrams: row::is_of_datagrams(info), roles }
+        let request = info.spec.workload.exchange().map(|exchange| exchange.request.max(1));
+        Self { unit, request, datagrams: row::is_of_datagrams(info), roles }
     }
 
     /// Returns the line above intervals, of which these are the first one's rows.
@@ -120,12 +124,14 @@ impl Table {
 
     fn header(&self, rate: &str, [again, cwnd, rtt]: [&str; 3]) -> String {
         let role = if self.roles.is_some() { "[Role]" } else { "" };
+        let rate = if self.request.is_some() { "Requests/s" } else { rate };
         let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
         // A long name takes of the room that the name of the rate leaves.
         let again = format!("{again:>width$}", width = width + 6 - rate.len());
+        let transfer = if self.request.is_some() { "Requests" } else { "Transfer" };
         let line = format!(
-            "[ ID]{role} {:<17}  {:<bytes$}  {rate}{again}  {cwnd:<bytes$}  {rtt}",
-            "Interval", "Transfer",
+            "[ ID]{role} {:<17}  {transfer:<bytes$}  {rate}{again}  {cwnd:<bytes$}  {rtt}",
+            "Interval",
         );
         line.trim_end().to_owned()
     }
@@ -148,8 +154,13 @@ impl Table {
         span: Option<(Duration, Duration)>,
         counted: Option<Counted>,
     ) -> String {
-        let transfer = figure::bytes(counted.map(|counted| counted.bytes));
-        let rate = figure::rate(counted.and_then(Counted::rate), self.unit);
+        let (transfer, rate) = match self.request {
+            Some(request) => requests(counted, request),
+            None => (
+                figure::bytes(counted.map(|counted| counted.bytes)),
+                figure::rate(counted.and_then(Counted::rate), self.unit),
+            ),
+        };
         let (bytes, width) = (figure::BYTES, figure::rate_width(self.unit));
         format!("{} {}  {transfer:>bytes$}  {rate:>width$}", self.name(row), show_span(span))
     }
@@ -173,6 +184,13 @@ impl Again {
             Self::Either => "Retr/Lost",
         }
     }
+}
+
+/// Returns how many requests those bytes are, and how many a second.
+fn requests(counted: Option<Counted>, request: u32) -> (String, String) {
+    let Some(counted) = counted else { return (UNKNOWN.to_owned(), UNKNOWN.to_owned()) };
+    let count = counted.bytes / u64::from(request);
+    (count.to_string(), exchange::per_second(count, counted.time))
 }
 
 /// Returns what the sender sent again; where it knows only what was lost, that.

@@ -74,8 +74,8 @@ fn flows(side: &mut SideSummary) -> &mut Vec<FlowSummary> {
 fn counted(role: Role, bytes: u64, whole: bool) -> (Option<u64>, Option<DatagramSummary>) {
     let micros = Duration::from_micros;
     match role {
-        Role::Sender => (Some(bytes / 1000), None),
-        Role::Receiver => {
+        Role::Sender | Role::Prober => (Some(bytes / 1000), None),
+        Role::Receiver | Role::Probed => {
             let counts = DatagramSummary {
                 received: bytes / 1000,
                 lost: Some(131),
@@ -432,6 +432,8 @@ fn other(role: Role) -> Role {
     match role {
         Role::Sender => Role::Receiver,
         Role::Receiver => Role::Sender,
+        Role::Prober => Role::Probed,
+        Role::Probed => Role::Prober,
     }
 }
 

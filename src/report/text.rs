@@ -91,20 +91,30 @@ fn test(info: &TestInfo) -> String {
     let each = if spec.direction == Direction::Bidirectional { " in each direction" } else { "" };
     let plural = if spec.streams == 1 { "" } else { "s" };
     let _ = write!(line, ", {} stream{plural}{each}", spec.streams);
-    if spec.block > 0 {
+    if let Some(exchange) = spec.workload.exchange() {
+        let _ = write!(
+            line,
+            ", requests of {} bytes and responses of {}",
+            exchange.request, exchange.response
+        );
+    } else if spec.block > 0 {
         let _ = write!(line, ", blocks of {} bytes", spec.block);
     }
     let _ = match spec.limit {
         Limit::Time(time) => write!(line, ", {} s", time.as_secs_f64()),
         Limit::Bytes(bytes) => write!(line, ", {bytes} bytes"),
-        Limit::Blocks(blocks) => write!(line, ", {blocks} blocks"),
+        Limit::Blocks(count) if spec.workload.is_bulk() => write!(line, ", {count} blocks"),
+        Limit::Blocks(count) => write!(line, ", {count} requests"),
         Limit::Endless => write!(line, ", until stopped"),
     };
-    if !spec.omit.is_zero() {
-        let _ = write!(line, " after {} s omitted", spec.omit.as_secs_f64());
+    if !spec.omitted().is_zero() {
+        let _ = write!(line, " after {} s omitted", spec.omitted().as_secs_f64());
     }
     if let Some(rate) = spec.rate {
         let _ = write!(line, ", at most {} bits/sec per stream", rate.bits_per_second);
+    }
+    if let Some(probe) = spec.probe {
+        let _ = write!(line, ", a probe every {} s", probe.every.as_secs_f64());
     }
     let other = match info.side {
         Side::Client => "server",

@@ -7,7 +7,7 @@ use crate::{
     engine::Drive,
     measure::DatagramHeader,
     outcome::{Failure, FailureCode},
-    spec::{Limit, MAX_BLOCK, Rate, TestSpec},
+    spec::{Exchange, Limit, MAX_BLOCK, Rate, TestSpec},
     units::BitRate,
 };
 
@@ -18,13 +18,14 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
         let text = format!("this server does not offer {}; it offers {names}", spec.transport);
         return Err(Failure::new(FailureCode::Unsupported, text));
     };
-    if let Delivery::Messages { max, .. } = transport.delivery()
-        && usize::try_from(spec.block).is_ok_and(|block| block > max.get())
+    let fits = |len: u32| match transport.delivery() {
+        Delivery::Messages { max, .. } => usize::try_from(len).is_ok_and(|len| len <= max.get()),
+        Delivery::Bytes => true,
+    };
+    if let (Some((_, len)), Delivery::Messages { max, .. }) =
+        (spec.messages().find(|(_, len)| !fits(*len)), transport.delivery())
     {
-        let text = format!(
-            "{} carries messages of at most {max} bytes, not {}",
-            spec.transport, spec.block
-        );
+        let text = format!("{} carries messages of at most {max} bytes, not {len}", spec.transport);
         return Err(Failure::new(FailureCode::Unsupported, text));
     }
     match spec.limit {
@@ -42,17 +43,16 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
 
 /// Checks that every datagram has room for its header, where a test is of datagrams.
 pub(crate) fn check_header(spec: &TestSpec, delivery: Delivery) -> Result<(), Failure> {
-    let (block, least) = (spec.block, DatagramHeader::LEN);
-    match delivery {
-        Delivery::Messages { .. }
-            if block > 0 && usize::try_from(block).is_ok_and(|block| block < least) =>
-        {
+    let least = DatagramHeader::LEN;
+    let short = |len: u32| len > 0 && usize::try_from(len).is_ok_and(|len| len < least);
+    match (spec.messages().find(|(_, len)| short(*len)), delivery) {
+        (Some((option, len)), Delivery::Messages { .. }) => {
             let text = format!(
-                "a datagram needs {least} bytes for its number and its time; -l {block} is too short"
+                "a datagram needs {least} bytes for its number and its time; {option} {len} is too short"
             );
             Err(Failure::new(FailureCode::Unsupported, text))
         }
-        Delivery::Messages { .. } | Delivery::Bytes => Ok(()),
+        (_, Delivery::Messages { .. } | Delivery::Bytes) => Ok(()),
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn settle(
     let mut changes = Vec::new();
     let mut each = spec.rate;
     if let (Some(total), None) = (rate, each) {
-        let bits_per_second = (total / u64::from(spec.flows())).max(1);
+        let bits_per_second = (total / u64::from(spec.load_flows())).max(1);
         each = Some(Rate { bits_per_second, burst: None });
         #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
         let shown = BitRate(total as f64);
@@ -83,6 +83,13 @@ pub(crate) fn settle(
 /// room for its clock and its buffers.
 pub(crate) fn too_fast(spec: &TestSpec, received: u64, ran: Duration) -> Option<Failure> {
     let rate = u128::from(spec.rate?.bits_per_second) * u128::from(spec.streams);
+    // The rate holds for the longer of a request and its response, and requests are what is received.
+    let rate = match spec.workload.exchange() {
+        Some(Exchange { request, response, .. }) => {
+            rate * u128::from(request) / u128::from(request.max(response).max(1))
+        }
+        None => rate,
+    };
     let slack = u128::from(spec.block) * u128::from(spec.streams) * 2;
     let most = rate * (ran + RATE_SLACK).as_millis() * 5 / 4 / 8 / 1000 + slack;
     (u128::from(received) > most).then(|| {
@@ -103,7 +110,10 @@ pub(super) fn drive(spec: &TestSpec, running: usize, usual: Drive) -> Drive {
 /// A block that keeps the system calls few, a paced flow smooth (no longer than some 5 ms of its
 /// rate), and a small test small.
 fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32 {
-    let longest = if spec.flows() == 1 { LONE_BLOCK } else { BLOCK };
+    if let Some(exchange) = spec.workload.exchange() {
+        return exchange.request;
+    }
+    let longest = if spec.load_flows() == 1 { LONE_BLOCK } else { BLOCK };
     let smooth = rate.map(|rate| rate.bits_per_second / 8 / 200);
     let share = match spec.limit {
         Limit::Bytes(bytes) => Some(bytes.div_ceil(u64::from(spec.streams))),

@@ -235,7 +235,7 @@ impl ServerSession {
         let token = Token::from_bits(rand::random());
         let (guard, streams) =
             self.shared.expected.expect(Key::Token(token), usize::from(spec.flows()));
-        let mark = self.shared.expected.announce(token.mark(), spec.tuning.clone());
+        let mark = self.shared.expected.announce(token.mark(), spec.stream_tuning());
         self.attach = Some(Attach { streams, _guard: guard, _mark: mark });
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);

@@ -135,14 +135,20 @@ fn check_figures(message: &Message, spec: &TestSpec, side: Side) -> Result<(), S
         Message::Results(results) => {
             results.summary.flows.iter().map(|f| (f.flow, f.role)).collect()
         }
-        Message::Sent(sent) => sent.iter().map(|sent| (sent.flow, Role::Sender)).collect(),
+        Message::Sent(sent) => {
+            let role = |flow| spec.role(side, flow).filter(|role| role.sends());
+            sent.iter().map(|sent| (sent.flow, role(sent.flow).unwrap_or(Role::Sender))).collect()
+        }
         _ => return Ok(()),
     };
-    let only_sent = matches!(message, Message::Sent(_));
-    let due =
-        (1..=spec.flows()).filter_map(|flow| Some((FlowId(flow), spec.role(side, FlowId(flow))?)));
-    let mut due: BTreeMap<_, _> =
-        due.filter(|(_, role)| !only_sent || *role == Role::Sender).collect();
+    let told_of: fn(&Role) -> bool = match message {
+        Message::Progress(_) => |role| role.is_of_load(),
+        Message::Sent(_) => |role| role.sends(),
+        _ => |_| true,
+    };
+    let role = |flow| Some((FlowId(flow), spec.role(side, FlowId(flow))?));
+    let due = (1..=spec.flows()).filter_map(role);
+    let mut due: BTreeMap<_, _> = due.filter(|(_, role)| told_of(role)).collect();
     for (flow, role) in told {
         if due.remove(&flow) != Some(role) {
             return Err(format!(

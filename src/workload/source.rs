@@ -9,6 +9,7 @@ pub struct Source {
     block: usize,
     /// How many blocks may go at once.
     batch: usize,
+    begin: Duration,
     omit: Duration,
     end: Option<Duration>,
     budget: Option<Arc<Budget>>,
@@ -49,11 +50,13 @@ impl Source {
         budget: Option<Arc<Budget>>,
     ) -> Self {
         let reserve = |budget: &Arc<Budget>| budget.reserve(block, spec.streams);
-        let pacer = |rate| Pacer::gathering(rate, block, batch, Duration::ZERO);
+        let begin = spec.load_begins();
+        let pacer = |rate| Pacer::gathering(rate, block, batch, begin);
         Self {
             block,
             batch: batch.max(1),
-            omit: spec.omit,
+            begin,
+            omit: spec.omitted(),
             end: spec.duration(),
             reserved: budget.as_ref().map_or(0, reserve),
             budget,
@@ -67,6 +70,9 @@ impl Source {
     pub fn next(&mut self, now: Duration) -> Step {
         if self.end.is_some_and(|end| now >= end) {
             return Step::Done;
+        }
+        if now < self.begin {
+            return Step::Wait(self.begin);
         }
         if self.unsent > 0 {
             return Step::Send(self.unsent);

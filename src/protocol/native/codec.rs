@@ -53,7 +53,7 @@ pub enum FrameError {
 
 impl Encoder {
     /// Returns the frame of `message`. A report that is too long for a frame stays behind, so that
-    /// the figures arrive.
+    /// the figures arrive, and then the distributions whose quantiles are among the figures.
     ///
     /// # Panics
     ///
@@ -63,8 +63,13 @@ impl Encoder {
         if frame.len() > HEADER + MAX_FRAME
             && let Message::Results(results) = message
         {
-            let summary = results.summary.clone();
-            frame = body(&Message::Results(Box::new(Results::new(summary))));
+            let mut summary = results.summary.clone();
+            frame = body(&Message::Results(Box::new(Results::new(summary.clone()))));
+            if frame.len() > HEADER + MAX_FRAME {
+                let exchanges = summary.flows.iter_mut().filter_map(|flow| flow.exchanges.as_mut());
+                exchanges.for_each(|exchanges| exchanges.forget_distributions());
+                frame = body(&Message::Results(Box::new(Results::new(summary))));
+            }
         }
         let length = u32::try_from(frame.len() - HEADER).unwrap_or(u32::MAX);
         frame[..4].copy_from_slice(&length.to_be_bytes());
@@ -240,6 +245,34 @@ mod tests {
         let mut decoder = Decoder::new();
         decoder.feed(&frame);
         assert_eq!(decoder.next(), Ok(Some(Message::Results(Box::new(results)))));
+    }
+
+    #[test]
+    fn distributions_too_long_for_a_frame_leave_their_quantiles() {
+        let mut latencies = crate::measure::Latencies::new();
+        // A different count at each step of the distribution takes the most room.
+        for step in 0..30_000u64 {
+            let nanos = 1000.0 * 1.0005f64.powf(step as f64);
+            for _ in 0..=step % 3 {
+                latencies.record(std::time::Duration::from_nanos(nanos as u64));
+            }
+        }
+        let exchanges = crate::measure::ExchangeSummary {
+            latency: latencies.summary(),
+            ..crate::measure::ExchangeSummary::default()
+        };
+        let median = exchanges.latency.as_ref().unwrap().p50_ns;
+        let flow = serde_json::json!({"flow": 1, "role": "sender", "bytes": 1, "duration_us": 1});
+        let mut flow: crate::measure::FlowSummary = serde_json::from_value(flow).unwrap();
+        flow.exchanges = Some(Box::new(exchanges));
+        let flows = vec![flow; 256];
+        let results = Results::new(crate::measure::SideSummary { flows, cpu: None });
+        let mut decoder = Decoder::new();
+        decoder.allow_large();
+        decoder.feed(&Encoder::default().encode(&Message::Results(Box::new(results))));
+        let Ok(Some(Message::Results(read))) = decoder.next() else { panic!("it is no frame") };
+        let latency = read.summary.flows[255].exchanges.as_ref().unwrap().latency.as_ref().unwrap();
+        assert_eq!((latency.p50_ns, latency.histogram.as_str()), (median, ""));
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl Run {
             results: patience + core.deadlines.results,
             timed,
             flows: spec.flows(),
-            moved_at: now,
+            // Before the load begins there is nothing to arrive.
+            moved_at: now + spec.load_begins(),
             received_here: 0,
             received_there: 0,
             told_sent: false,

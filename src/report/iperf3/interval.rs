@@ -121,10 +121,10 @@ fn connection(flow: &FlowSample) -> Option<u64> {
 
 fn of_flows(role: Role, flows: &[&FlowSample]) -> DatagramInterval {
     match role {
-        Role::Sender => DatagramInterval::Sent {
+        Role::Sender | Role::Prober => DatagramInterval::Sent {
             packets: row::sum(flows.iter().map(|flow| flow.datagrams_sent)),
         },
-        Role::Receiver => {
+        Role::Receiver | Role::Probed => {
             let counts = DatagramSummary::together(flows.iter().map(|flow| flow.datagrams));
             DatagramInterval::Received(Losses::new(None, counts.as_ref()))
         }

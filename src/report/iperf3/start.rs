@@ -157,7 +157,7 @@ impl TestStart {
             protocol: spec.transport.to_ascii_uppercase(),
             num_streams: spec.streams,
             blksize: Some(spec.block).filter(|block| *block > 0),
-            omit: seconds(spec.omit),
+            omit: seconds(spec.omitted()),
             duration: seconds(duration),
             bytes,
             blocks,

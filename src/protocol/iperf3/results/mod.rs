@@ -86,8 +86,8 @@ impl StreamResult {
         let with_omitted = omitted.is_none() && !spec.omit.is_zero();
         let of_bytes = self.bytes.checked_div(spec.block.into()).filter(|_| with_omitted);
         match role {
-            Role::Sender => (Some(of_bytes.unwrap_or(packets)), None),
-            Role::Receiver => {
+            Role::Sender | Role::Prober => (Some(of_bytes.unwrap_or(packets)), None),
+            Role::Receiver | Role::Probed => {
                 let received = of_bytes.unwrap_or(packets.saturating_sub(lost));
                 let lost = Some(lost).filter(|lost| !with_omitted || *lost == 0);
                 let jitter = Some(jitter);
