@@ -1,5 +1,6 @@
 //! What a test is: transport, direction, streams, when it ends, how fast it goes.
 
+pub(crate) mod churn;
 mod exchange;
 
 use std::{fmt, ops::Deref, time::Duration};
@@ -409,6 +410,9 @@ fn check(fields: &SpecFields) -> Vec<SpecError> {
     for (field, text) in [("title", &fields.title), ("extra_data", &fields.extra_data)] {
         let len = text.as_ref().map_or(0, String::len);
         require(len <= MAX_TEXT, field, &format!("{len} bytes"), "at most 4096 bytes");
+    }
+    if let Workload::Churn(exchange) = fields.workload {
+        churn::check(fields, exchange, require);
     }
     errors
 }

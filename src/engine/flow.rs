@@ -8,6 +8,7 @@ use super::{
     account::Account,
     arrivals,
     buffer::Buffer,
+    churn::Tally,
     counters::Counters,
     cpu::CpuTime,
     framing::{Framing, Outbox},
@@ -62,6 +63,16 @@ pub(crate) struct Record {
     pub(crate) pacing: Option<Box<Pacing>>,
     /// Of a receiver of datagrams.
     pub(crate) account: Option<Box<Account>>,
+    /// Of a lane on which connections are made.
+    pub(crate) churn: Option<Box<Tally>>,
+    /// What the first connection of a lane was set to.
+    pub(crate) settings: Vec<Setting>,
+}
+
+impl Record {
+    fn is_carried_elsewhere(&self) -> bool {
+        self.churn.as_ref().is_some_and(|tally| tally.elsewhere)
+    }
 }
 
 /// What every flow of a test shares.
@@ -273,7 +284,11 @@ impl Schedule {
         }
         // After a failure, what went last was not followed by a wait.
         pacing.waits();
-        Record { lateness: Some(Box::new(lateness)), pacing: Some(Box::new(pacing)), account: None }
+        Record {
+            lateness: Some(Box::new(lateness)),
+            pacing: Some(Box::new(pacing)),
+            ..Record::default()
+        }
     }
 }
 
@@ -289,7 +304,7 @@ impl Stage {
     }
 
     /// Waits until `until`, or for a halt, which a thread notices after [`REST_LIMIT`].
-    async fn rest(&self, until: Duration, bell: &Bell) {
+    pub(super) async fn rest(&self, until: Duration, bell: &Bell) {
         match self.drive {
             // A runtime's timer is precise to a millisecond alone.
             Drive::Threads => {
@@ -304,7 +319,7 @@ impl Stage {
         }
     }
 
-    fn block_limit(&self) -> Option<Duration> {
+    pub(super) fn block_limit(&self) -> Option<Duration> {
         (self.drive == Drive::Threads).then_some(BLOCK_LIMIT)
     }
 }
@@ -325,13 +340,14 @@ impl Pause {
 }
 
 /// Runs a flow where the stage says, and reports its end, also when it panics.
-fn launch<F>(
+pub(super) fn launch<F, H>(
     stage: &Stage,
     flow: FlowId,
     counters: Arc<Counters>,
     work: impl FnOnce(Stage) -> F + Send + 'static,
 ) where
-    F: Future<Output = (io::Result<()>, Record, Halves)> + Send + 'static,
+    F: Future<Output = (io::Result<()>, Record, H)> + Send + 'static,
+    H: Into<Option<Halves>> + Send,
 {
     let mut report = Report { stage: stage.clone(), flow, counters, end: None };
     let stage = stage.clone();
@@ -343,7 +359,7 @@ fn launch<F>(
                 let pin = if pinned { pin } else { without_thread };
                 let affinity = stage.means.affinity.map(pin);
                 let (result, record, halves) = work(stage).await;
-                report.end(result, None, record, affinity, Some(halves));
+                report.end(result, None, record, affinity, halves.into());
             };
             match home {
                 Some(home) => home.spawn(Box::pin(task)),
@@ -358,7 +374,9 @@ fn launch<F>(
                 match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
                         let (result, record, halves) = runtime.block_on(work(stage));
-                        report.end(result, CpuTime::of_thread(), record, affinity, Some(halves));
+                        // What other threads did for it is known of the whole process alone.
+                        let cpu = CpuTime::of_thread().filter(|_| !record.is_carried_elsewhere());
+                        report.end(result, cpu, record, affinity, halves.into());
                     }
                     Err(error) => report.end(Err(error), None, Record::default(), affinity, None),
                 }

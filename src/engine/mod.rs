@@ -3,6 +3,7 @@
 mod account;
 mod arrivals;
 mod buffer;
+mod churn;
 mod counters;
 mod cpu;
 mod flow;
@@ -20,6 +21,7 @@ mod tests;
 pub use self::cpu::host_info;
 pub(crate) use self::{
     arrivals::QUIET,
+    churn::{Answering, Asking, Errand, Lane, Terms, Work},
     flow::Flow,
     framing::Framing,
     means::Means,

@@ -198,7 +198,10 @@ impl Watch {
                 .record
                 .and_then(|record| record.pacing.as_ref())
                 .and_then(|pacing| pacing.summary()),
-            exchanges: None,
+            exchanges: ending
+                .record
+                .and_then(|record| record.churn.as_ref())
+                .map(|tally| Box::new(tally.summary())),
             path,
             settings: Vec::new(),
             error: ending.error,

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::{
     control::{Control, Wire, read_hello},
+    engine::Answering,
+    measure::FlowId,
     outcome::{Failure, FailureCode},
     protocol::{
         iperf3::{Cookie, udp::Connect},
@@ -100,6 +102,11 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             ServerSession::new(shared, stream, pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
+            if let Some(answering) = shared.expected.answering(&token) {
+                // Its test has bounds of its own.
+                drop(pending);
+                return answer(answering, flow, stream).await;
+            }
             attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
         Opening::OtherVersion(version) => refuse_version(stream, version).await,
@@ -118,12 +125,7 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
 }
 
 /// Finds out whose a flow of messages is, of which the first tells.
-async fn greet_flow(
-    shared: Arc<Shared>,
-    mut stream: Stream,
-    accepted: u64,
-    _pending: PendingGuard,
-) {
+async fn greet_flow(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: PendingGuard) {
     let peer = stream.peer;
     let mut hello = [0; HELLO_LEN + 1];
     let limit = shared.config.deadlines.answer;
@@ -145,9 +147,22 @@ async fn greet_flow(
     }
     match hello[..len].try_into().map(Opening::parse) {
         Ok(Opening::Native(Hello::Attach(token, flow))) => {
+            if let Some(answering) = shared.expected.answering(&token) {
+                drop(pending);
+                return answer(answering, flow, stream).await;
+            }
             attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
         _ => debug!(%peer, "flow dropped: it did not begin with a hello"),
+    }
+}
+
+/// Answers a connection that is a part of its test by itself, on the thread that carries it, where
+/// there is one.
+async fn answer(answering: Arc<Answering>, flow: FlowId, stream: Stream) {
+    match stream.home.clone() {
+        Some(home) => home.spawn(Box::pin(async move { answering.serve(flow, stream).await })),
+        None => answering.serve(flow, stream).await,
     }
 }
 

@@ -3,9 +3,11 @@
 mod budget;
 mod pacer;
 mod source;
+mod turns;
 
 pub use self::{
     budget::Budget,
     pacer::Pacer,
     source::{Source, Step},
+    turns::{Turn, Turns},
 };

@@ -7,6 +7,7 @@ mod accepting;
 mod admission;
 mod auth;
 mod breaking;
+mod churn;
 mod datagrams;
 mod ending;
 mod figures;
