@@ -87,6 +87,10 @@ pub(super) struct RawTest {
     /// As --transport udp.
     #[arg(short, long)]
     pub(super) udp: bool,
+    /// What the streams do: bulk, or churn, where each stands for one connection after another with
+    /// one request each [default: bulk].
+    #[arg(long, value_name = "NAME")]
+    pub(super) workload: Option<String>,
     /// Seconds to test; 0 is without end [default: 10].
     #[arg(short, long, value_name = "SECS")]
     pub(super) time: Option<String>,

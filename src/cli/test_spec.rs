@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    spec::{Direction, Limit, Rate, SpecFields, TestSpec},
+    spec::{Direction, Exchange, Limit, Rate, SpecFields, TestSpec, Workload},
     transport::Tuning,
 };
 
@@ -52,7 +52,7 @@ fn fields(
     let interval = mistakes.value("-i", test.interval.as_ref(), seconds);
     SpecFields {
         transport: transport.unwrap_or(default.transport),
-        workload: default.workload,
+        workload: workload(test, mistakes),
         probe: default.probe,
         direction: direction(test, mistakes),
         limit: limit(test, mistakes).unwrap_or(default.limit),
@@ -81,6 +81,13 @@ fn transport(raw: &RawTest, transports: &[&str], mistakes: &mut Mistakes) -> Opt
         }
         (true, _) => mistakes.name("-u, which is --transport", Some(&UDP.to_owned()), transports),
         (false, named) => named,
+    }
+}
+
+fn workload(raw: &RawTest, mistakes: &mut Mistakes) -> Workload {
+    match mistakes.name("--workload", raw.workload.as_ref(), &["bulk", "churn"]).as_deref() {
+        Some("churn") => Workload::Churn(Exchange::default()),
+        _ => Workload::Bulk,
     }
 }
 
