@@ -11,6 +11,7 @@ mod churn;
 mod datagrams;
 mod ending;
 mod figures;
+mod hostile_churn;
 mod hostile_clients;
 mod hostile_iperf3;
 mod hostile_servers;

@@ -1,4 +1,5 @@
 use std::{
+    future::poll_fn,
     io,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -41,6 +42,8 @@ pub(crate) struct Answering {
     serving: AtomicUsize,
     most: usize,
     settings: OnceLock<Vec<Setting>>,
+    /// Whether nothing is to be set, and a response is one segment on any path, which goes at once.
+    plain: bool,
     over: AtomicBool,
     ended: Notify,
 }
@@ -73,13 +76,14 @@ impl Answering {
         let response = usize::try_from(terms.exchange.response).unwrap_or(LONGEST);
         Arc::new(Self {
             payload: Buffer::payload(response.min(LONGEST)).bytes().into(),
-            terms,
             lanes: (0..lanes).map(|_| OnceLock::new()).collect(),
             serving: AtomicUsize::new(0),
             most: (lanes * MOST_OF_ONE).max(LEAST),
             settings: OnceLock::new(),
+            plain: terms.tuning == Tuning::default() && response <= ONE_SEGMENT,
             over: AtomicBool::new(false),
             ended: Notify::new(),
+            terms,
         })
     }
 
@@ -145,9 +149,10 @@ impl Answering {
         if self.terms.delivery == Delivery::Bytes {
             // Whoever is left first keeps the ports of a connection. The client, which may run out
             // of them, waits for this end.
+            poll_fn(|cx| stream.send.poll_finish(cx)).await?;
             let mut buffer = [0; 1024];
-            let part = exchange::part(&mut stream, &mut buffer, MOST_BEYOND);
-            timeout(PARTING, part).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            let end = exchange::end(stream.recv.as_mut(), &mut buffer, MOST_BEYOND);
+            timeout(PARTING, end).await.map_err(|_| io::ErrorKind::TimedOut)??;
         }
         Ok(())
     }
@@ -177,6 +182,9 @@ impl Answering {
 
     /// Sets a connection as the test asks, and remembers what came of the first.
     fn set_up(&self, stream: &Stream) {
+        if self.settings.get().is_some() && self.plain {
+            return;
+        }
         // A response goes at once, whatever of it is under way.
         let tuning = Tuning { no_delay: true, ..self.terms.tuning.clone() };
         let settings = stream.path.tune(&tuning);
@@ -233,5 +241,7 @@ const LEAST: usize = 16;
 const PARTING: Duration = Duration::from_secs(1);
 /// Bytes that a client may send beyond its request before nobody listens.
 const MOST_BEYOND: usize = 64 << 10;
+/// What fits into one segment on any path (RFC 9293, section 3.7.1).
+const ONE_SEGMENT: usize = 536;
 /// The most that is read or written at once.
 const LONGEST: usize = 16 << 10;

@@ -261,10 +261,11 @@ impl Asker {
     /// while: a client that did would soon have none left.
     async fn part(&mut self, answered: Answered) -> Option<Duration> {
         let Answered { mut stream, connection, .. } = answered;
+        // Leaving says enough: nobody waits for a word that nothing follows.
         if self.asking.transport.delivery() == Delivery::Bytes {
-            let part = exchange::part(&mut stream, self.buffer.bytes_mut(), 0);
+            let end = exchange::end(stream.recv.as_mut(), self.buffer.bytes_mut(), 0);
             // The response has come: how the ends part is no part of it.
-            let _ = timeout(PARTING, part).await;
+            let _ = timeout(PARTING, end).await;
         }
         let path = Arc::clone(&stream.path);
         drop(stream);

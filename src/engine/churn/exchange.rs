@@ -47,12 +47,10 @@ pub(super) async fn receive_datagram(
     }
 }
 
-/// Says that nothing more comes, and waits until the other end has said so as well: no more than
-/// `most` bytes later.
-pub(super) async fn part(stream: &mut Stream, buffer: &mut [u8], most: usize) -> io::Result<()> {
-    poll_fn(|cx| stream.send.poll_finish(cx)).await?;
+/// Waits until the other end has said that nothing follows, no more than `most` bytes later.
+pub(super) async fn end(half: &mut dyn RecvHalf, buffer: &mut [u8], most: usize) -> io::Result<()> {
     let mut left = most;
-    while let Some(received) = poll_fn(|cx| stream.recv.poll_recv(cx, buffer)).await? {
+    while let Some(received) = poll_fn(|cx| half.poll_recv(cx, buffer)).await? {
         left = left.checked_sub(received.len).ok_or(io::ErrorKind::InvalidData)?;
     }
     Ok(())
