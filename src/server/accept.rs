@@ -1,5 +1,11 @@
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::FutureExt as _;
 use polyperf_transport::{AcceptError, Delivery, Listener, Stream, send_all};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
@@ -76,10 +82,18 @@ fn admit(
         (Some(pending), Some(Delivery::Messages { .. })) => {
             tasks.spawn(greet_flow(shared_too, stream, accepted, pending));
         }
-        (Some(pending), _) => {
-            tasks.spawn(greet(shared_too, stream, accepted, pending));
-        }
+        (Some(pending), _) => begin(tasks, greet(shared_too, stream, accepted, pending)),
         (None, _) => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
+    }
+}
+
+/// Serves a connection as far as that goes at once, which for a short one is all that its client
+/// waits for: handing it to another thread would take longer. The rest is a task of its own.
+fn begin(tasks: &mut JoinSet<()>, greeting: impl Future<Output = ()> + Send + 'static) {
+    let mut greeting = Box::pin(AssertUnwindSafe(greeting).catch_unwind());
+    match greeting.as_mut().now_or_never() {
+        Some(ended) => log_broken(ended.is_err()),
+        None => drop(tasks.spawn(async move { log_broken(greeting.await.is_err()) })),
     }
 }
 
@@ -207,10 +221,12 @@ async fn drained(shared: &Shared, urgency: &mut tokio::sync::watch::Receiver<Urg
 }
 
 fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        error!(%error, "a session broke down; the others go on");
+    log_broken(ended.is_err_and(|error| error.is_panic()));
+}
+
+fn log_broken(is_broken: bool) {
+    if is_broken {
+        error!("a session broke down; the others go on");
     }
 }
 
