@@ -1,5 +1,6 @@
 //! What a test is: transport, direction, streams, when it ends, how fast it goes.
 
+pub(crate) mod churn;
 mod exchange;
 
 use std::{fmt, ops::Deref, time::Duration};

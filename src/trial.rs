@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    engine::{Clock, Drive, Flow, Framing, Means, QUIET, Setup, Test, TestEvent},
+    engine::{Clock, Drive, Flow, Framing, Means, QUIET, Setup, Test, TestEvent, Work},
     event::{Bus, Event, IntervalEvent},
     measure::{FlowId, Interval, Pairing, Role, Sample, SideSummary},
     outcome::{Ended, FlowInfo, Outcome, TestInfo},
@@ -150,7 +150,7 @@ impl Trial {
     pub(crate) fn begin(
         &mut self,
         mut info: TestInfo,
-        flows: Vec<Flow>,
+        work: impl Into<Work>,
         course: Course,
         bus: &Bus,
     ) {
@@ -161,7 +161,7 @@ impl Trial {
         let patience = course.patience(info.spec.interval);
         bus.emit(Event::Connected(Arc::clone(&info)));
         let spec = course.flows_do.as_ref().unwrap_or(&info.spec);
-        self.test = Some(Test::begin(spec, flows, course.setup));
+        self.test = Some(Test::begin(spec, work, course.setup));
         self.record = Some(Record {
             info,
             pairing: Pairing::new(patience),

@@ -47,7 +47,8 @@ async fn every_usual_transport_is_measured_in_every_part() {
             let value = run.values.get(&metric).copied();
             assert!(value.is_some_and(|value| value > 0.0), "{} {metric:?} {value:?}", run.arm);
         }
-        let bytes = run.outcome(PartKind::Up).unwrap().info.flows.iter().all(|flow| !flow.datagrams);
+        let bytes =
+            run.outcome(PartKind::Up).unwrap().info.flows.iter().all(|flow| !flow.datagrams);
         assert_eq!(run.values.contains_key(&Metric::Complete1m), bytes, "{}", run.arm);
     }
     let of = arms.len() * PartKind::ALL.len();
@@ -87,8 +88,7 @@ async fn the_seed_decides_the_order_and_each_block_has_every_arm_once() {
 
 #[tokio::test]
 async fn what_fails_is_a_failed_run_and_the_rest_goes_on() {
-    let transports =
-        Registry::empty().with(Arc::new(Broken(Fails::Listen))).with(named("memory"));
+    let transports = Registry::empty().with(Arc::new(Broken(Fails::Listen))).with(named("memory"));
     let config = Config { transports, blocks: Some(2), ..short(Config::in_process()) };
     let experiment = compared(config).await;
     assert_eq!(experiment.runs.len(), 4);

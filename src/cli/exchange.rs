@@ -13,7 +13,8 @@ use crate::spec::{Exchange, MAX_IN_FLIGHT, Probe, Workload};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(super) struct RawExchange {
-    /// What streams do: bulk, or rr, which is requests and responses [default: bulk].
+    /// What streams do: bulk; rr, which is requests and responses; or churn, where each stands for one
+    /// connection after another with one request each [default: bulk].
     #[arg(long, value_name = "NAME")]
     pub(super) workload: Option<String>,
     /// Bytes of a request [default: 64].
@@ -48,9 +49,20 @@ pub(super) fn workload(raw: &RawClient, mistakes: &mut Mistakes) -> Workload {
         &raw.exchange;
     let named = mistakes.value("--workload", workload.as_ref(), |text| one_of(text, &NAMES));
     let exchange = exchange(&raw.exchange, mistakes);
-    if named.as_deref() == Some(RR) {
-        refuse_what_bulk_has(raw, mistakes);
-        return Workload::Rr(exchange);
+    match named.as_deref() {
+        Some(RR) => {
+            refuse_what_bulk_has(raw, RR, mistakes);
+            return Workload::Rr(exchange);
+        }
+        Some(CHURN) => {
+            refuse_what_bulk_has(raw, CHURN, mistakes);
+            if in_flight.is_some() {
+                let remedy = "each connection has one request; -P makes more at once";
+                mistakes.add(format!("--in-flight is of no use with --workload {CHURN}: {remedy}"));
+            }
+            return Workload::Churn(Exchange { in_flight: 1, ..exchange });
+        }
+        _ => {}
     }
     for (option, given) in [
         ("--request", request.is_some()),
@@ -60,7 +72,9 @@ pub(super) fn workload(raw: &RawClient, mistakes: &mut Mistakes) -> Workload {
     ] {
         // Of a workload that is none, nothing is known.
         if given && (workload.is_none() || named.is_some()) {
-            mistakes.add(format!("{option} is of no use without requests: add --workload {RR}"));
+            mistakes.add(format!(
+                "{option} is of no use without requests: add --workload {RR} or {CHURN}"
+            ));
         }
     }
     Workload::Bulk
@@ -70,9 +84,10 @@ pub(super) fn workload(raw: &RawClient, mistakes: &mut Mistakes) -> Workload {
 pub(super) fn probe(raw: &RawClient, mistakes: &mut Mistakes) -> Option<Probe> {
     let every = mistakes.value("--probe", raw.exchange.probe.as_ref(), natural)?;
     let every = Duration::from_millis(every.min(FAR));
-    if raw.exchange.workload.as_deref() == Some(RR) {
+    let workload = raw.exchange.workload.as_deref();
+    if let Some(workload) = workload.filter(|workload| [RR, CHURN].contains(workload)) {
         let remedy = "requests tell how long they take themselves";
-        mistakes.add(format!("--probe is of no use with --workload {RR}: {remedy}"));
+        mistakes.add(format!("--probe is of no use with --workload {workload}: {remedy}"));
         return None;
     }
     Some(Probe { every, ..Probe::default() })
@@ -97,7 +112,7 @@ fn exchange(raw: &RawExchange, mistakes: &mut Mistakes) -> Exchange {
 }
 
 /// Refuses options that say how bulk goes.
-fn refuse_what_bulk_has(raw: &RawClient, mistakes: &mut Mistakes) {
+fn refuse_what_bulk_has(raw: &RawClient, workload: &str, mistakes: &mut Mistakes) {
     let RawClient { test, streams, packets, quic, .. } = raw;
     let asks = "the client asks, and the server answers";
     for (option, given, why) in [
@@ -109,14 +124,16 @@ fn refuse_what_bulk_has(raw: &RawClient, mistakes: &mut Mistakes) {
         ("--perf-alpn", quic.perf_alpn, "its servers have bulk alone"),
     ] {
         if given {
-            mistakes
-                .add(format!("{option} is of no use with --workload {RR}: {why}; leave it out"));
+            mistakes.add(format!(
+                "{option} is of no use with --workload {workload}: {why}; leave it out"
+            ));
         }
     }
 }
 
 const BULK: &str = "bulk";
 const RR: &str = "rr";
-const NAMES: [&str; 2] = [BULK, RR];
+const CHURN: &str = "churn";
+const NAMES: [&str; 3] = [BULK, RR, CHURN];
 /// Longer than a probe may leave between two requests, in milliseconds.
 const FAR: u64 = 1 << 32;

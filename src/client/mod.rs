@@ -1,6 +1,7 @@
 //! The client: it reaches a server, agrees on a test with it, and runs its end of it.
 
 mod builder;
+mod churn;
 mod config;
 mod connect;
 mod iperf3;

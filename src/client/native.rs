@@ -3,14 +3,14 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 use polyperf_transport::Connection;
 
 use super::{
-    connect,
+    churn, connect,
     session::{Reached, Stop, farewell, shown},
     streams::{self, Opened, Opening},
 };
 use crate::{
     client::Config,
     control::Control,
-    engine::{Flow, Framing, Means},
+    engine::{Flow, Framing, Lane, Means, Work},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
@@ -33,6 +33,8 @@ pub(super) struct NativeSession<'a> {
     opening: Opening,
     agreed: Option<Box<Agree>>,
     flows: Vec<Flow>,
+    /// Where connections are the test, on what, and to where they are made.
+    lanes: Option<(Vec<Lane>, SocketAddr)>,
     /// What the streams belong to.
     connection: Option<Box<dyn Connection>>,
     /// Whether nobody else can have said what the server has.
@@ -73,6 +75,7 @@ impl<'a> NativeSession<'a> {
             opening: Opening::default(),
             agreed: None,
             flows: Vec::new(),
+            lanes: None,
             connection: None,
             protected,
             over: None,
@@ -133,6 +136,18 @@ impl<'a> NativeSession<'a> {
             peer.told = self.identity();
         }
         self.agreed = Some(agree.clone());
+        if let Some(exchange) = churn::exchange(agree.spec.workload) {
+            // Connections are what is measured: none is made before the test begins.
+            let lanes = churn::lanes(&self.transport, &peer, &agree, exchange);
+            let input = match lanes {
+                Ok(lanes) => {
+                    self.lanes = Some((lanes, peer.addr));
+                    Input::StreamsOpen
+                }
+                Err(failure) => Input::GiveUp(failure),
+            };
+            return self.machine.handle(input, self.session.now());
+        }
         self.opening.start(streams::at_once(Arc::clone(&self.transport), peer, agree));
     }
 
@@ -156,7 +171,17 @@ impl<'a> NativeSession<'a> {
 
     fn begin(&mut self) {
         let Some(agree) = self.agreed.take() else { return };
-        let flows = std::mem::take(&mut self.flows);
+        let (work, flows) = match self.lanes.take() {
+            Some((lanes, peer)) => {
+                let infos = churn::infos(&lanes, self.local, peer);
+                (Work::Lanes(lanes), infos)
+            }
+            None => {
+                let flows = std::mem::take(&mut self.flows);
+                let infos = flow_infos(&flows);
+                (Work::Flows(flows), infos)
+            }
+        };
         let peer_host = self.machine.welcome().map(|welcome| welcome.host.clone());
         let info = TestInfo {
             session: agree.session,
@@ -170,14 +195,17 @@ impl<'a> NativeSession<'a> {
             host: Some(self.config.host.clone()),
             local_host: std::mem::take(&mut self.local_host),
             peer_host: peer_host.unwrap_or_default(),
-            flows: flow_infos(&flows),
+            flows,
         };
         let means = std::mem::take(&mut self.means);
-        let framing = Framing::native(self.transport.delivery());
+        let framing = match work {
+            Work::Flows(_) => Framing::native(self.transport.delivery()),
+            Work::Lanes(_) => Framing::Bytes,
+        };
         let course = Course::native(self.config.drive, self.config.keep_intervals)
             .carrying(framing)
             .with(means);
-        self.session.begin(info, flows, course, self.bus);
+        self.session.begin(info, work, course, self.bus);
     }
 
     async fn conclude(

@@ -8,7 +8,7 @@ use std::{
 use polyperf_transport::{Delivery, Transport};
 use tokio::time::Instant;
 
-use super::{Config, connect, iperf3::Iperf3Session, means, native::NativeSession, perf};
+use super::{Config, churn, connect, iperf3::Iperf3Session, means, native::NativeSession, perf};
 use crate::{
     control::{FirstByte, Wire},
     engine::Means,
@@ -40,6 +40,7 @@ pub(super) async fn run(
     let transport = connect::transport(config, &config.spec.transport)?;
     check_block(config, transport.as_ref())?;
     check_tuning(config, transport.as_ref())?;
+    churn::check(config, transport.as_ref())?;
     let means = means::means(config, transport.as_ref())?;
     let mut stop = pin!(stop);
     if config.perf {
@@ -50,6 +51,7 @@ pub(super) async fn run(
         reached = reach(config) => reached?,
         reason = &mut stop => return Err(cancelled(&reason)),
     };
+    churn::check_dialect(config, dialect)?;
     let reached = Reached { config, bus, transport, means, wire, cookie };
     match dialect {
         Dialect::Native => NativeSession::new(reached)?.run(stop).await,

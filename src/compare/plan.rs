@@ -39,9 +39,9 @@ impl Plan {
         if config.negative_control {
             arms.push(arm(&format!("{baseline}{AGAIN}"), baseline));
         }
-        let blocks = config.blocks.unwrap_or_else(|| {
-            blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7)
-        });
+        let blocks = config
+            .blocks
+            .unwrap_or_else(|| blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7));
         Ok(Self {
             arms,
             baseline: baseline.to_owned(),

@@ -9,6 +9,7 @@ use super::{
     answering::{self, Answers, Ration},
     arrivals, asking,
     buffer::Buffer,
+    churn::Tally,
     counters::Counters,
     cpu::CpuTime,
     framing::{Framing, Outbox},
@@ -17,7 +18,7 @@ use super::{
     sleep,
 };
 use crate::{
-    measure::{FlowId, Lateness, Pacing, Role},
+    measure::{ExchangeSummary, FlowId, Lateness, Pacing, Role},
     spec::Exchange,
     workload::{Asker, Source, Step},
 };
@@ -66,6 +67,22 @@ pub(crate) struct Record {
     pub(crate) account: Option<Box<Account>>,
     /// Of who asks.
     pub(crate) asker: Option<Box<Asker>>,
+    /// Of a lane on which connections are made.
+    pub(crate) churn: Option<Box<Tally>>,
+    /// What the first connection of a lane was set to.
+    pub(crate) settings: Vec<Setting>,
+}
+
+impl Record {
+    /// Returns what became of requests, of who asked.
+    pub(super) fn exchanges(&self) -> Option<ExchangeSummary> {
+        let asked = self.asker.as_ref().map(|asker| asker.summary());
+        asked.or_else(|| self.churn.as_ref().map(|tally| tally.summary()))
+    }
+
+    fn is_carried_elsewhere(&self) -> bool {
+        self.churn.as_ref().is_some_and(|tally| tally.elsewhere)
+    }
 }
 
 /// What every flow of a test shares.
@@ -352,7 +369,7 @@ impl Stage {
     }
 
     /// Waits until `until`, or for a halt, which a thread notices after [`REST_LIMIT`].
-    async fn rest(&self, until: Duration, bell: &Bell) {
+    pub(super) async fn rest(&self, until: Duration, bell: &Bell) {
         match self.drive {
             // A runtime's timer is precise to a millisecond alone.
             Drive::Threads => {
@@ -388,13 +405,14 @@ impl Pause {
 }
 
 /// Runs a flow where the stage says, and reports its end, also when it panics.
-fn launch<F>(
+pub(super) fn launch<F, H>(
     stage: &Stage,
     flow: FlowId,
     counters: Arc<Counters>,
     work: impl FnOnce(Stage) -> F + Send + 'static,
 ) where
-    F: Future<Output = (io::Result<()>, Record, Halves)> + Send + 'static,
+    F: Future<Output = (io::Result<()>, Record, H)> + Send + 'static,
+    H: Into<Option<Halves>> + Send,
 {
     let mut report = Report { stage: stage.clone(), flow, counters, end: None };
     let stage = stage.clone();
@@ -406,7 +424,7 @@ fn launch<F>(
                 let pin = if pinned { pin } else { without_thread };
                 let affinity = stage.means.affinity.map(pin);
                 let (result, record, halves) = work(stage).await;
-                report.end(result, None, record, affinity, Some(halves));
+                report.end(result, None, record, affinity, halves.into());
             };
             match home {
                 Some(home) => home.spawn(Box::pin(task)),
@@ -421,7 +439,9 @@ fn launch<F>(
                 match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
                         let (result, record, halves) = runtime.block_on(work(stage));
-                        report.end(result, CpuTime::of_thread(), record, affinity, Some(halves));
+                        // What other threads did for it is known of the whole process alone.
+                        let cpu = CpuTime::of_thread().filter(|_| !record.is_carried_elsewhere());
+                        report.end(result, cpu, record, affinity, halves.into());
                     }
                     Err(error) => report.end(Err(error), None, Record::default(), affinity, None),
                 }

@@ -6,6 +6,7 @@ mod answering;
 mod arrivals;
 mod asking;
 mod buffer;
+mod churn;
 mod counters;
 mod cpu;
 mod flow;
@@ -23,6 +24,7 @@ mod tests;
 pub use self::cpu::host_info;
 pub(crate) use self::{
     arrivals::QUIET,
+    churn::{Answering, Asking, Errand, Lane, Terms, Work},
     flow::Flow,
     framing::Framing,
     means::Means,

@@ -6,9 +6,9 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     Clock, Drive,
     answering::Ration,
-    counters::Counters,
+    churn::Work,
     cpu::CpuTime,
-    flow::{Flow, FlowEnd, Stage, start_answerer, start_asker, start_receiver, start_sender},
+    flow::{FlowEnd, Stage, start_answerer, start_asker, start_receiver, start_sender},
     framing::Framing,
     means::Means,
     sampler::Sampler,
@@ -90,19 +90,16 @@ impl Setup {
 }
 
 impl Test {
-    /// Starts to send and to receive on `flows`. Senders that are to `finish` close their direction
-    /// when they are done.
-    pub(crate) fn begin(spec: &TestSpec, flows: Vec<Flow>, setup: Setup) -> Self {
+    /// Starts to send and to receive on streams, or to make or answer connections. Senders that are
+    /// to `finish` close their direction when they are done.
+    pub(crate) fn begin(spec: &TestSpec, work: impl Into<Work>, setup: Setup) -> Self {
+        let work = work.into();
         let Setup { framing, drive, finish, confirm, means } = setup;
         let (sender, ends) = mpsc::unbounded_channel();
         let signals = Arc::new(Signals::new());
         let process_cpu = CpuTime::of_process();
-        let settings = flows.iter().map(|flow| settings(spec, flow)).collect();
-        let watch = |flow: &Flow| {
-            let path = Arc::clone(&flow.stream.path);
-            Watch::new(flow.id, flow.role, framing, Arc::new(Counters::new()), path)
-        };
-        let sampler = Sampler::new(spec, flows.iter().map(watch).collect());
+        let settings = work.tune(spec);
+        let sampler = Sampler::new(spec, work.watches(framing));
         let (clock, omit) = (Clock::start(), spec.omitted());
         let digits = spec.repeating_payload;
         let stage = Stage {
@@ -118,9 +115,9 @@ impl Test {
             signals,
             ends: sender,
         };
-        let receives = flows.iter().any(|flow| flow.role == Role::Receiver);
-        let awaits = flows.iter().any(|flow| !flow.role.sends());
-        launch(spec, flows, &stage, &sampler);
+        let receives = sampler.flows().iter().any(|flow| flow.role == Role::Receiver);
+        let awaits = sampler.flows().iter().any(|flow| !flow.role.sends());
+        launch(spec, work, &stage, &sampler);
         Self {
             stage,
             ends,
@@ -232,6 +229,7 @@ impl Test {
         for (flow, settings) in flows.iter_mut().zip(&self.settings) {
             flow.settings.clone_from(settings);
             let end = self.ended.iter().find(|end| end.flow == flow.flow);
+            flow.settings.extend(end.into_iter().flat_map(|end| end.record.settings.clone()));
             flow.settings.extend(end.and_then(|end| end.affinity.clone()));
             if flow.error.is_none() && flow.role == Role::Receiver {
                 flow.error = self.missing(flow.bytes + flow.omitted_bytes, flow.flow.0);
@@ -403,19 +401,20 @@ impl<I: Iterator<Item = Option<CpuTime>>> SumAll for I {
     }
 }
 
-/// Sets a stream as the test asks for, and returns what came of it.
-fn settings(spec: &TestSpec, flow: &Flow) -> Vec<Setting> {
-    let mut settings = flow.stream.path.tune(&spec.stream_tuning());
-    // What goes without saying is not an answer to a question.
-    settings.retain(|setting| spec.tuning.no_delay || setting.option != "no_delay");
-    settings
-}
-
-fn launch(spec: &TestSpec, flows: Vec<Flow>, stage: &Stage, sampler: &Sampler) {
+fn launch(spec: &TestSpec, work: Work, stage: &Stage, sampler: &Sampler) {
     let block =
         usize::try_from(spec.block).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
     let budget = Budget::new(stage.framing.limit(spec.limit, block)).map(Arc::new);
     let requests = spec.request_limit().and_then(Budget::new).map(Arc::new);
+    let flows = match work {
+        Work::Flows(flows) => flows,
+        Work::Lanes(lanes) => {
+            for (lane, watch) in lanes.into_iter().zip(sampler.flows()) {
+                lane.start(spec, stage, budget.clone(), Arc::clone(&watch.counters));
+            }
+            return;
+        }
+    };
     for (flow, watch) in flows.into_iter().zip(sampler.flows()) {
         let stage = &stage.at(flow.stream.home);
         let halves = (flow.stream.send, flow.stream.recv);

@@ -202,10 +202,7 @@ impl Watch {
                 .record
                 .and_then(|record| record.pacing.as_ref())
                 .and_then(|pacing| pacing.summary()),
-            exchanges: ending
-                .record
-                .and_then(|record| record.asker.as_ref())
-                .map(|asker| Box::new(asker.summary())),
+            exchanges: ending.record.and_then(Record::exchanges).map(Box::new),
             path,
             settings: Vec::new(),
             error: ending.error,

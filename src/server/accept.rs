@@ -1,5 +1,11 @@
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::FutureExt as _;
 use polyperf_transport::{AcceptError, Delivery, Listener, Stream, send_all};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
@@ -12,6 +18,8 @@ use super::{
 };
 use crate::{
     control::{Control, Wire, read_hello},
+    engine::Answering,
+    measure::FlowId,
     outcome::{Failure, FailureCode},
     protocol::{
         iperf3::{Cookie, udp::Connect},
@@ -74,10 +82,18 @@ fn admit(
         (Some(pending), Some(Delivery::Messages { .. })) => {
             tasks.spawn(greet_flow(shared_too, stream, accepted, pending));
         }
-        (Some(pending), _) => {
-            tasks.spawn(greet(shared_too, stream, accepted, pending));
-        }
+        (Some(pending), _) => begin(tasks, greet(shared_too, stream, accepted, pending)),
         (None, _) => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
+    }
+}
+
+/// Serves a connection as far as that goes at once, which for a short one is all that its client
+/// waits for: handing it to another thread would take longer. The rest is a task of its own.
+fn begin(tasks: &mut JoinSet<()>, greeting: impl Future<Output = ()> + Send + 'static) {
+    let mut greeting = Box::pin(AssertUnwindSafe(greeting).catch_unwind());
+    match greeting.as_mut().now_or_never() {
+        Some(ended) => log_broken(ended.is_err()),
+        None => drop(tasks.spawn(async move { log_broken(greeting.await.is_err()) })),
     }
 }
 
@@ -100,6 +116,11 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             ServerSession::new(shared, stream, pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
+            if let Some(answering) = shared.expected.answering(&token) {
+                // Its test has bounds of its own.
+                drop(pending);
+                return answer(answering, flow, stream).await;
+            }
             attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
         Opening::OtherVersion(version) => refuse_version(stream, version).await,
@@ -118,12 +139,7 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
 }
 
 /// Finds out whose a flow of messages is, of which the first tells.
-async fn greet_flow(
-    shared: Arc<Shared>,
-    mut stream: Stream,
-    accepted: u64,
-    _pending: PendingGuard,
-) {
+async fn greet_flow(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: PendingGuard) {
     let peer = stream.peer;
     let mut hello = [0; HELLO_LEN + 1];
     let limit = shared.config.deadlines.answer;
@@ -145,9 +161,22 @@ async fn greet_flow(
     }
     match hello[..len].try_into().map(Opening::parse) {
         Ok(Opening::Native(Hello::Attach(token, flow))) => {
+            if let Some(answering) = shared.expected.answering(&token) {
+                drop(pending);
+                return answer(answering, flow, stream).await;
+            }
             attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
         _ => debug!(%peer, "flow dropped: it did not begin with a hello"),
+    }
+}
+
+/// Answers a connection that is a part of its test by itself, on the thread that carries it, where
+/// there is one.
+async fn answer(answering: Arc<Answering>, flow: FlowId, stream: Stream) {
+    match stream.home.clone() {
+        Some(home) => home.spawn(Box::pin(async move { answering.serve(flow, stream).await })),
+        None => answering.serve(flow, stream).await,
     }
 }
 
@@ -192,10 +221,12 @@ async fn drained(shared: &Shared, urgency: &mut tokio::sync::watch::Receiver<Urg
 }
 
 fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        error!(%error, "a session broke down; the others go on");
+    log_broken(ended.is_err_and(|error| error.is_panic()));
+}
+
+fn log_broken(is_broken: bool) {
+    if is_broken {
+        error!("a session broke down; the others go on");
     }
 }
 

@@ -5,6 +5,7 @@ mod accept;
 mod admission;
 mod auth;
 mod builder;
+mod churn;
 mod config;
 mod guests;
 mod iperf3;

@@ -7,13 +7,14 @@ use tracing::{debug, info, warn};
 use super::{
     admission::{Place, Ticket},
     auth::Unidentified,
+    churn::{self, Churn},
     policy,
     shared::{PendingGuard, Shared, Urgency},
     streams::{Arrival, AttachGuard, Key, MarkGuard},
 };
 use crate::{
     control::{Control, Wire},
-    engine::{Flow, Framing, Means},
+    engine::{Flow, Framing, Means, Work},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
@@ -45,6 +46,8 @@ pub(super) struct ServerSession {
     wanted: Option<Wanted>,
     attach: Option<Attach>,
     attached: BTreeMap<FlowId, Stream>,
+    /// What answers connections, where those are the test.
+    churn: Option<Churn>,
     /// The client's results, where the server's report is to show them.
     theirs: Option<Box<Results>>,
     over: Option<(Ended, Option<Box<Results>>)>,
@@ -93,6 +96,7 @@ impl ServerSession {
             wanted: None,
             attach: None,
             attached: BTreeMap::new(),
+            churn: None,
             theirs: None,
             over: None,
             shared,
@@ -198,6 +202,7 @@ impl ServerSession {
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let ticket = policy::check(&spec, &self.shared.config)
             .and_then(|()| policy::check_header(&spec, delivery))
+            .and_then(|()| churn::check(&spec, delivery))
             .and_then(|()| self.shared.admission.apply(&spec, !no_queue));
         match ticket {
             Ok(ticket) => {
@@ -224,6 +229,10 @@ impl ServerSession {
             }
         };
         self.machine.admission(admission, self.session.now());
+        if self.churn.is_some() {
+            // None of its connections is made before it begins.
+            self.machine.handle(Input::StreamsOpen, self.session.now());
+        }
     }
 
     fn grant(&mut self, rate: Option<u64>) -> Admission {
@@ -233,10 +242,14 @@ impl ServerSession {
         let delivery = self.shared.delivery(&wanted.spec.transport).unwrap_or(Delivery::Bytes);
         let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
         let token = Token::from_bits(rand::random());
-        let (guard, streams) =
-            self.shared.expected.expect(Key::Token(token), usize::from(spec.flows()));
-        let mark = self.shared.expected.announce(token.mark(), spec.stream_tuning());
-        self.attach = Some(Attach { streams, _guard: guard, _mark: mark });
+        let expected = &self.shared.expected;
+        let deadlines = &self.shared.config.deadlines;
+        self.churn = Churn::of(&spec, delivery, token, deadlines, expected);
+        if self.churn.is_none() {
+            let (guard, streams) = expected.expect(Key::Token(token), usize::from(spec.flows()));
+            let mark = expected.announce(token.mark(), spec.stream_tuning());
+            self.attach = Some(Attach { streams, _guard: guard, _mark: mark });
+        }
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);
         let (session, token) = (self.name.clone(), token.as_str().to_owned());
@@ -264,8 +277,19 @@ impl ServerSession {
         let Some(wanted) = &self.wanted else { return };
         let spec = wanted.spec.clone();
         let flow = |(id, stream)| Some(Flow { id, role: spec.role(Side::Server, id)?, stream });
-        let flows: Vec<_> =
-            std::mem::take(&mut self.attached).into_iter().filter_map(flow).collect();
+        let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let (work, flows, framing) = match &mut self.churn {
+            Some(churn) => {
+                let lanes = churn.begin(&self.shared.expected);
+                (Work::Lanes(lanes), churn.infos(self.local, self.peer), Framing::Bytes)
+            }
+            None => {
+                let flows = std::mem::take(&mut self.attached);
+                let flows: Vec<_> = flows.into_iter().filter_map(flow).collect();
+                let infos = flow_infos(&flows);
+                (Work::Flows(flows), infos, Framing::native(delivery))
+            }
+        };
         let info = TestInfo {
             session: self.name.clone(),
             side: Side::Server,
@@ -277,7 +301,7 @@ impl ServerSession {
             host: None,
             local_host: self.shared.host.clone(),
             peer_host: wanted.host.clone(),
-            flows: flow_infos(&flows),
+            flows,
             spec,
         };
         info!(
@@ -287,15 +311,15 @@ impl ServerSession {
         );
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
-        let delivery = self.shared.delivery(&info.spec.transport).unwrap_or(Delivery::Bytes);
         let means = Means { affinity: info.spec.server_affinity, ..Means::default() };
         let drive = policy::drive(&info.spec, self.shared.admission.running(), config.drive);
-        let course = Course::native(drive, keep).carrying(Framing::native(delivery)).with(means);
-        self.session.begin(info, flows, course, &self.shared.bus);
+        let course = Course::native(drive, keep).carrying(framing).with(means);
+        self.session.begin(info, work, course, &self.shared.bus);
     }
 
     async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
         self.attach = None;
+        self.churn = None;
         let limit = self.shared.config.deadlines.answer.min(super::FAREWELL);
         match self.session.finish(ended.clone(), results) {
             Some(outcome) => {

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::shared::lock;
 use crate::{
+    engine::Answering,
     measure::FlowId,
     protocol::{
         iperf3::{Cookie, udp::Connect},
@@ -17,10 +18,11 @@ use crate::{
 };
 
 /// The streams that running tests expect, and from whom.
-///
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     by_key: Mutex<HashMap<Key, mpsc::Sender<Arrival>>>,
+    /// What answers the connections of tests that are about those.
+    answers: Mutex<HashMap<Token, Arc<Answering>>>,
     /// What is to be set on connections before their handshake, by the marks that they come with.
     marks: Mutex<HashMap<Mark, Tuning>>,
     turns: Mutex<HashMap<IpAddr, Weak<tokio::sync::Mutex<()>>>>,
@@ -55,6 +57,15 @@ pub(super) struct AttachGuard {
     key: Key,
 }
 
+/// Has the connections of a test answered, until it is dropped; those that are open then are dropped
+/// as well.
+#[derive(Debug)]
+pub(super) struct AnswerGuard {
+    expected: Arc<Expected>,
+    token: Token,
+    answering: Arc<Answering>,
+}
+
 /// Has connections with a mark set as its test asks, until it is dropped.
 #[derive(Debug)]
 pub(super) struct MarkGuard {
@@ -75,6 +86,17 @@ impl Expected {
         let (sender, receiver) = mpsc::channel(count.max(1));
         lock(&self.by_key).insert(key, sender);
         (AttachGuard { expected: Arc::clone(self), key }, receiver)
+    }
+
+    /// Has `answering` answer the connections that come with this token from now on.
+    pub(super) fn answer(self: &Arc<Self>, token: Token, answering: Arc<Answering>) -> AnswerGuard {
+        lock(&self.answers).insert(token, Arc::clone(&answering));
+        AnswerGuard { expected: Arc::clone(self), token, answering }
+    }
+
+    /// Returns what answers connections with this token; `None` if they are no test of their own.
+    pub(super) fn answering(&self, token: &Token) -> Option<Arc<Answering>> {
+        lock(&self.answers).get(token).cloned()
     }
 
     /// Has connections that come with this mark set as `tuning` asks from now on.
@@ -107,6 +129,11 @@ impl Expected {
     }
 
     fn expects(&self, key: Key) -> bool {
+        if let Key::Token(token) = key
+            && let Some(answering) = self.answering(&token)
+        {
+            return answering.has_room();
+        }
         // A session that has all its streams has dropped its receiver, or is about to.
         lock(&self.by_key).get(&key).is_some_and(|sender| sender.capacity() > 0)
     }
@@ -115,7 +142,8 @@ impl Expected {
     /// claims. iperf3's datagrams have neither: the address of the control connection must do.
     pub(super) fn admit(&self, opening: &transport::Opening<'_>) -> Verdict {
         match opening.hello {
-            transport::Hello::Own(hello) => match hello.try_into().ok().map(Opening::parse) {
+            // What follows a hello is the business of whoever serves the stream.
+            transport::Hello::Own(hello) => match hello.first_chunk().map(Opening::parse) {
                 Some(Opening::Native(Hello::Attach(token, _)))
                     if self.expects(Key::Token(token)) =>
                 {
@@ -139,6 +167,13 @@ impl Expected {
 impl Drop for MarkGuard {
     fn drop(&mut self) {
         lock(&self.expected.marks).remove(&self.mark);
+    }
+}
+
+impl Drop for AnswerGuard {
+    fn drop(&mut self) {
+        lock(&self.expected.answers).remove(&self.token);
+        self.answering.end();
     }
 }
 

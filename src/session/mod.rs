@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     control::{Control, Heard},
-    engine::{Flow, TestEvent},
+    engine::{TestEvent, Work},
     event::Bus,
     measure::{DatagramHeader, FlowId, Role},
     outcome::{Ended, Failure, FailureCode, Outcome, Side, TestInfo},
@@ -69,8 +69,14 @@ impl Session {
     }
 
     /// Starts the test, and tells the bus so.
-    pub(crate) fn begin(&mut self, info: TestInfo, flows: Vec<Flow>, course: Course, bus: &Bus) {
-        self.trial.begin(info, flows, course, bus);
+    pub(crate) fn begin(
+        &mut self,
+        info: TestInfo,
+        work: impl Into<Work>,
+        course: Course,
+        bus: &Bus,
+    ) {
+        self.trial.begin(info, work, course, bus);
     }
 
     /// Does what both ends do alike. Returns what the machine must be told in turn.

@@ -3,7 +3,7 @@ use std::{fmt::Debug, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, SpecFields};
+use super::{Direction, SpecFields, churn};
 use crate::micros;
 
 /// What the streams of a test do.
@@ -100,7 +100,7 @@ pub(super) fn check(fields: &SpecFields, require: Require<'_>) {
     match &fields.workload {
         Workload::Bulk => {}
         Workload::Rr(exchange) => check_rr(fields, exchange, require),
-        Workload::Churn(_) => require(false, "workload", &"churn", "bulk or rr"),
+        Workload::Churn(exchange) => churn::check(fields, *exchange, require),
     }
     if let Some(probe) = &fields.probe {
         check_probe(fields, probe, require);

@@ -5,6 +5,7 @@ mod exchange;
 mod pacer;
 mod source;
 mod timetable;
+mod turns;
 
 pub use self::{
     budget::Budget,
@@ -12,4 +13,5 @@ pub use self::{
     pacer::Pacer,
     source::{Source, Step},
     timetable::Timetable,
+    turns::{Appointment, Turns},
 };

@@ -108,6 +108,12 @@ impl Verifier {
         }
     }
 
+    /// Returns whether [`remember`](Self::remember) has something to do.
+    #[must_use]
+    pub fn is_to_remember(&self) -> bool {
+        matches!(self.rule, Rule::Known { known: None, .. }) && self.verdict().is_some()
+    }
+
     /// Returns what the latest handshake with a certificate came to; `None` before the server has
     /// proved to hold the key.
     #[must_use]

@@ -13,7 +13,7 @@ use quinn::{
     ClientConfig, Connecting, Connection, ConnectionError, ConnectionId, Endpoint, EndpointConfig,
     ZeroRttAccepted, crypto::rustls::QuicClientConfig,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     BUFFERS, Kind, Shared,
@@ -142,15 +142,26 @@ impl Leg {
         if let Some(linger) = &self.carried.linger {
             linger.over(connection).await;
         }
-        let sent = || connection.stats().udp_tx.datagrams;
-        let before = sent();
-        connection.close(code::DONE, b"");
-        // Nothing but the word that it is closed is sent from now on.
-        let told = async {
-            while sent() == before {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        let (said, told) = oneshot::channel();
+        let closing = connection.clone();
+        // On the connection's own thread, where whoever sends the word comes next.
+        self.worker.run(async move {
+            let sent = || closing.stats().udp_tx.datagrams;
+            let before = sent();
+            closing.close(code::DONE, b"");
+            // Nothing but the word that it is closed is sent from now on.
+            for turn in 0.. {
+                if sent() != before || said.is_closed() {
+                    break;
+                }
+                match turn < TURNS {
+                    true => tokio::task::yield_now().await,
+                    false => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
             }
-        };
+            // Whoever closes it may have stopped waiting.
+            let _ = said.send(());
+        });
         let _ = tokio::time::timeout(FAREWELL, told).await;
     }
 }
@@ -238,6 +249,9 @@ impl Plan {
 
     /// Remembers a server that was not known before, which touches the disk.
     async fn remember(&self) {
+        if !self.peer.verifier.is_to_remember() {
+            return;
+        }
         let verifier = Arc::clone(&self.peer.verifier);
         let remembered = tokio::task::spawn_blocking(move || verifier.remember()).await;
         if let Ok(Err(error)) = remembered {
@@ -285,5 +299,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(50);
 /// Where the codes begin that say which alert of TLS has ended a connection (RFC 9001, section 4.8).
 const TLS_ALERTS: u64 = 0x100;
+/// How often others of the thread are let run before it rests.
+const TURNS: u32 = 16;
 /// How long a last word may take.
 const FAREWELL: Duration = Duration::from_millis(500);

@@ -30,7 +30,7 @@ mod socket;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
@@ -42,7 +42,8 @@ use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Sockets, Stream,
     Transport, Tuning, async_trait, send_all,
 };
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::Socket;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::socket::Shared;
 
@@ -82,8 +83,11 @@ impl Transport for Tcp {
         _gate: Arc<dyn Gate>,
     ) -> Result<Box<dyn Listener>, Error> {
         let listen = || {
-            let listener = TcpListener::from_std(self.sockets.tcp_listener(addr)?)?;
-            Ok(TcpAcceptor { local: listener.local_addr()?, listener })
+            let listener = self.sockets.tcp_listener(addr)?;
+            let local = listener.local_addr()?;
+            // SAFETY: a listener has one descriptor, and keeps it open until it is dropped.
+            let listener = unsafe { AsyncFd::register(listener)? };
+            Ok(TcpAcceptor { local, listener })
         };
         match listen() {
             Ok(acceptor) => Ok(Box::new(acceptor)),
@@ -102,7 +106,7 @@ impl Transport for Tcp {
 
 #[derive(Debug)]
 struct TcpAcceptor {
-    listener: TcpListener,
+    listener: AsyncFd<TcpListener>,
     local: SocketAddr,
 }
 
@@ -117,8 +121,10 @@ impl Listener for TcpAcceptor {
     }
 
     async fn accept(&mut self) -> Result<Stream, AcceptError> {
-        let (stream, _) = self.listener.accept().await.map_err(sort)?;
-        into_stream(stream).map_err(AcceptError::Peer)
+        // No reactor has to watch a connection before somebody waits for it.
+        let accept = self.listener.async_io(Interest::READABLE, |listener| listener.accept());
+        let (socket, peer) = accept.await.map_err(sort)?;
+        into_stream(socket.into(), peer).map_err(AcceptError::Peer)
     }
 }
 
@@ -148,8 +154,8 @@ impl Connection for TcpConnection {
                     v6.set_flowinfo(label.get().to_be());
                 }
             }
-            let mut stream =
-                into_stream(TcpSocket::from_std_stream(socket.into()).connect(addr).await?)?;
+            let shared = Shared::connecting(socket, addr).await?;
+            let mut stream = stream(shared, self.peer.addr)?;
             send_all(stream.send.as_mut(), hello.bytes()).await?;
             Ok(stream)
         };
@@ -159,16 +165,20 @@ impl Connection for TcpConnection {
     async fn close(&self) {}
 }
 
-fn into_stream(stream: TcpStream) -> io::Result<Stream> {
-    let local = canonical(stream.local_addr()?);
-    let peer = canonical(stream.peer_addr()?);
-    let shared = Arc::new(Shared::new(stream.into_std()?.into())?);
+fn into_stream(socket: Socket, peer: SocketAddr) -> io::Result<Stream> {
+    stream(Shared::new(socket)?, peer)
+}
+
+fn stream(shared: Shared, peer: SocketAddr) -> io::Result<Stream> {
+    let local = shared.socket().local_addr()?;
+    let local = local.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let shared = Arc::new(shared);
     let (send, recv) = half::pair(&shared);
     Ok(Stream {
         send: Box::new(send),
         recv: Box::new(recv),
-        local,
-        peer,
+        local: canonical(local),
+        peer: canonical(peer),
         path: Arc::new(path::TcpPath::new(shared)),
         home: None,
         early: false,

@@ -1,5 +1,6 @@
 use std::{
     io,
+    net::SocketAddr,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -41,9 +42,41 @@ impl AsFd for Fd {
 
 impl Shared {
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        Self::of(Arc::new(socket))
+    }
+
+    fn of(socket: Arc<Socket>) -> io::Result<Self> {
         socket.set_nonblocking(false)?;
         let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
-        Ok(Self { socket: Arc::new(socket), copies, watched })
+        Ok(Self { socket, copies, watched })
+    }
+
+    /// Connects a socket in non-blocking mode to `addr`.
+    ///
+    /// On loopback the handshake is over by the time that the system asks for patience, so it is
+    /// asked a second time before a reactor has to watch the socket.
+    pub(crate) async fn connecting(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
+        let addr = addr.into();
+        match socket.connect(&addr) {
+            Err(error) if is_under_way(&error) => match socket.connect(&addr) {
+                Err(error) if error.raw_os_error() == Some(libc::EISCONN) => {}
+                Err(error) if is_under_way(&error) => {
+                    // SAFETY: `Fd` shares ownership of the socket, so its descriptor stays open, and
+                    // stays the same, for as long as it is registered.
+                    let shared = Arc::new(socket);
+                    let watched = unsafe { AsyncFd::register(Fd(Arc::clone(&shared)))? };
+                    let _ = watched.writable().await?;
+                    drop(watched);
+                    if let Some(error) = shared.take_error()? {
+                        return Err(error);
+                    }
+                    return Self::of(shared);
+                }
+                result => result?,
+            },
+            result => result?,
+        }
+        Self::new(socket)
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -66,4 +99,9 @@ impl Shared {
         *watched = Arc::downgrade(&fresh);
         Ok(fresh)
     }
+}
+
+/// Returns whether a connection is being made, and neither there nor refused.
+fn is_under_way(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
 }

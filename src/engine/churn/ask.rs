@@ -1,0 +1,313 @@
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+
+use polyperf_transport::{
+    Connection, Delivery, Error, Hello, Peer, Stream, Transport, Tuning, send_all,
+};
+use tokio::time::{timeout, timeout_at};
+
+use super::{
+    super::{
+        buffer::Buffer,
+        counters::Counters,
+        flow::{Record, Stage, launch},
+        framing::nanos,
+        signals::{Bell, Phase},
+    },
+    exchange,
+    tally::{Tally, Times},
+};
+use crate::{
+    measure::{DatagramHeader, FlowId},
+    protocol::native::HELLO_LEN,
+    spec::{Exchange, TestSpec},
+    workload::{Appointment, Budget, Turns},
+};
+
+/// Connects again and again, and asks once on each connection.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) peer: Peer,
+    /// What each connection begins with.
+    pub(crate) hello: [u8; HELLO_LEN],
+    pub(crate) exchange: Exchange,
+}
+
+/// A lane on which connections are made.
+struct Asker {
+    asking: Asking,
+    tuning: Tuning,
+    turns: Turns,
+    budget: Option<Arc<Budget>>,
+    /// When time ends the test.
+    end: Option<Duration>,
+    request: usize,
+    response: usize,
+    /// What the connection begins with: the hello, and as much of the request as goes with it.
+    opening: Vec<u8>,
+    payload: Buffer,
+    buffer: Buffer,
+    /// Datagrams so far.
+    number: u64,
+    /// Whether connections tell what protects them, once there was one.
+    protects: Option<bool>,
+    tally: Tally,
+}
+
+/// What came of one connection.
+enum Came {
+    Replied {
+        times: Times,
+        now: Duration,
+    },
+    Lost(String),
+    Refused(String),
+    /// The test is over.
+    Over,
+}
+
+/// A response that has come, and what brought it.
+struct Answered {
+    now: Duration,
+    stream: Stream,
+    connection: Box<dyn Connection>,
+}
+
+impl Asking {
+    /// Asks until the test is over.
+    pub(super) fn start(
+        self: Box<Self>,
+        flow: FlowId,
+        spec: &TestSpec,
+        stage: &Stage,
+        budget: Option<Arc<Budget>>,
+        counters: Arc<Counters>,
+    ) {
+        let mut asker = Asker::new(*self, spec, stage, budget);
+        launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+            let result = asker.run(&stage, &counters).await;
+            let settings = asker.tally.settings.take().unwrap_or_default();
+            let churn = Some(Box::new(asker.tally));
+            (result, Record { churn, settings, ..Record::default() }, None)
+        });
+    }
+}
+
+impl Asker {
+    fn new(asking: Asking, spec: &TestSpec, stage: &Stage, budget: Option<Arc<Budget>>) -> Self {
+        let size = |size: u32| usize::try_from(size).unwrap_or(usize::MAX);
+        let exchange = asking.exchange;
+        let (request, response) = (size(exchange.request), size(exchange.response));
+        let payload = if stage.digits { Buffer::digits(request) } else { Buffer::payload(request) };
+        let (ahead, longest) = match asking.transport.delivery() {
+            // What can carry bytes with its handshake is to do so: that is what it is chosen for.
+            Delivery::Bytes => (request.min(Hello::MAX - HELLO_LEN), response.min(LONGEST_READ)),
+            Delivery::Messages { .. } => (0, LONGEST_TRAIN),
+        };
+        let opening = [&asking.hello, &payload.bytes()[..ahead]].concat();
+        Self {
+            tuning: spec.tuning.clone(),
+            turns: Turns::new(exchange.per_second, gap(spec, exchange)),
+            budget,
+            end: spec.duration(),
+            request,
+            response,
+            opening,
+            payload,
+            buffer: Buffer::new(longest),
+            number: 0,
+            protects: None,
+            tally: Tally::new(stage.omit),
+            asking,
+        }
+    }
+
+    async fn run(&mut self, stage: &Stage, counters: &Counters) -> io::Result<()> {
+        let bell = stage.signals.bell();
+        while let Some(turn) = self.next_turn(stage, &bell).await {
+            match self.turn(stage, &bell, turn).await {
+                Came::Replied { times, now } => {
+                    self.tally.replied(times, now);
+                    counters.add(self.request, now);
+                }
+                Came::Lost(why) => self.tally.lost(&why, stage.clock.now()),
+                Came::Refused(why) => {
+                    self.tally.refused(&why, stage.clock.now());
+                    self.rest_until(stage.clock.now() + PAUSE, stage, &bell).await;
+                }
+                Came::Over => break,
+            }
+        }
+        match self.tally.failure() {
+            Some(why) => Err(io::Error::other(format!("no request was answered: {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the next turn; `None` if there is none.
+    async fn next_turn(&mut self, stage: &Stage, bell: &Bell) -> Option<Appointment> {
+        let turn = self.turns.next(stage.clock.now());
+        if let Some(end) = self.end.filter(|end| turn.at >= *end) {
+            self.rest_until(end, stage, bell).await;
+            return None;
+        }
+        if self.budget.as_ref().is_some_and(|budget| budget.claim(1) == 0) {
+            return None;
+        }
+        self.rest_until(turn.at, stage, bell).await;
+        (!stage.signals.reached(Phase::Halt)).then_some(turn)
+    }
+
+    async fn rest_until(&self, at: Duration, stage: &Stage, bell: &Bell) {
+        while stage.clock.now() < at && !stage.signals.reached(Phase::Halt) {
+            stage.rest(at, bell).await;
+        }
+    }
+
+    /// Makes one connection, asks, and closes it.
+    async fn turn(&mut self, stage: &Stage, bell: &Bell, turn: Appointment) -> Came {
+        let began = stage.clock.now();
+        let limit = began + LIMIT;
+        let until = self.end.map_or(limit, |end| end.min(limit));
+        let mut connected = None;
+        let halted = || stage.signals.reached(Phase::Halt);
+        let answered = {
+            let ask = self.ask(stage, &mut connected);
+            let mut ask = pin!(timeout_at(stage.clock.at(until), ask));
+            bell.until(halted, |cx| ask.as_mut().poll(cx)).await
+        };
+        let why = match answered {
+            None => return Came::Over,
+            Some(Ok(Ok(answered))) => {
+                // On a schedule, one that began late has been waited for.
+                let since = self.asking.exchange.per_second.map_or(began, |_| turn.due);
+                let now = answered.now;
+                let connect = connected.unwrap_or(now).saturating_sub(began);
+                let connect = self.part(answered).await.unwrap_or(connect);
+                let times = Times { connect, latency: now.saturating_sub(since) };
+                return Came::Replied { times, now };
+            }
+            Some(Ok(Err(why))) => why,
+            Some(Err(_)) if until < limit => {
+                self.tally.unanswered("the test was over before the first response");
+                return Came::Over;
+            }
+            Some(Err(_)) => format!("nothing came within {LIMIT:?}"),
+        };
+        if connected.is_some() { Came::Lost(why) } else { Came::Refused(why) }
+    }
+
+    /// Connects, asks, and waits for the response.
+    async fn ask(
+        &mut self,
+        stage: &Stage,
+        connected: &mut Option<Duration>,
+    ) -> Result<Answered, String> {
+        let Asking { transport, peer, .. } = &self.asking;
+        let connection = transport.connect(peer).await.map_err(|error| chain(&error))?;
+        let opened = connection.open(Hello::Own(&self.opening)).await;
+        let mut stream = opened.map_err(|error| chain(&error))?;
+        *connected = Some(stage.clock.now());
+        self.tally.elsewhere |= stream.home.is_some();
+        self.look_at_first(&stream);
+        let exchanged = match self.asking.transport.delivery() {
+            Delivery::Bytes => self.exchange_bytes(&mut stream, stage).await,
+            Delivery::Messages { .. } => self.exchange_datagrams(&mut stream, stage).await,
+        };
+        exchanged.map_err(|error| format!("{}: {error}", stream.peer))?;
+        Ok(Answered { now: stage.clock.now(), stream, connection })
+    }
+
+    async fn exchange_bytes(&mut self, stream: &mut Stream, stage: &Stage) -> io::Result<()> {
+        stream.recv.block_for(stage.block_limit());
+        let rest = &self.payload.bytes()[self.opening.len() - HELLO_LEN..];
+        if !rest.is_empty() {
+            // Its end must not wait until the hello is acknowledged.
+            stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
+            send_all(stream.send.as_mut(), rest).await?;
+        }
+        exchange::receive(stream.recv.as_mut(), self.response, self.buffer.bytes_mut()).await
+    }
+
+    async fn exchange_datagrams(&mut self, stream: &mut Stream, stage: &Stage) -> io::Result<()> {
+        stream.recv.block_for(stage.block_limit());
+        let sequence = self.number;
+        self.number += 1;
+        let header = DatagramHeader { sequence, sent: nanos(stage.clock.now()) };
+        exchange::send_datagram(stream, header, self.payload.bytes_mut()).await?;
+        let buffer = self.buffer.bytes_mut();
+        let half = stream.recv.as_mut();
+        let reply = exchange::receive_datagram(half, self.response, buffer, |h| *h == header);
+        match timeout(DATAGRAM_LIMIT, reply).await {
+            Ok(reply) => reply.map(drop),
+            Err(_) => {
+                let text = format!("no response came within {DATAGRAM_LIMIT:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+        }
+    }
+
+    /// Takes note of what the first connection is set to.
+    fn look_at_first(&mut self, stream: &Stream) {
+        if self.tally.settings.is_none() {
+            self.tally.settings = Some(stream.path.tune(&self.tuning));
+        }
+    }
+
+    /// Closes a connection, each step within a bound, and returns how long it took to make where the
+    /// transport knows that better.
+    ///
+    /// The server has closed first, so that it is the one which keeps the connection's ports for a
+    /// while: a client that did would soon have none left.
+    async fn part(&mut self, answered: Answered) -> Option<Duration> {
+        let Answered { mut stream, connection, .. } = answered;
+        // Leaving says enough: nobody waits for a word that nothing follows.
+        if self.asking.transport.delivery() == Delivery::Bytes {
+            let end = exchange::end(stream.recv.as_mut(), self.buffer.bytes_mut(), 0);
+            // The response has come: how the ends part is no part of it.
+            let _ = timeout(PARTING, end).await;
+        }
+        let path = Arc::clone(&stream.path);
+        drop(stream);
+        connection.close().await;
+        if self.protects == Some(false) {
+            return None;
+        }
+        let stats = path.stats();
+        self.protects = Some(stats.security.is_some());
+        let security = stats.security?;
+        self.tally.protected(&security);
+        stats.handshake
+    }
+}
+
+/// Returns how far apart exchanges have to begin for a lane to keep to the test's rate.
+fn gap(spec: &TestSpec, exchange: Exchange) -> Duration {
+    let Some(rate) = spec.rate.filter(|rate| rate.bits_per_second > 0) else {
+        return Duration::ZERO;
+    };
+    let nanos = u64::from(exchange.request) * 8 * 1_000_000_000 / rate.bits_per_second;
+    Duration::from_nanos(nanos)
+}
+
+/// Returns why there is no connection. The address stands before the reason, which would say it
+/// again.
+fn chain(error: &Error) -> String {
+    match error {
+        Error::Connect { addr, source } => format!("{addr}: {source}"),
+        other => other.to_string(),
+    }
+}
+
+/// How long a connection and its response may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long a datagram may take until it counts as lost.
+const DATAGRAM_LIMIT: Duration = Duration::from_secs(1);
+/// How long the other end may take to close.
+const PARTING: Duration = Duration::from_secs(1);
+/// How long after a refusal nothing is tried.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The most that is read of a response at once.
+const LONGEST_READ: usize = 64 << 10;
+/// The most that one receive can return: the kernel joins datagrams up to this length.
+const LONGEST_TRAIN: usize = 64 << 10;
