@@ -11,7 +11,7 @@ use polyperf_transport::Transport;
 use tokio::sync::watch;
 
 use super::{
-    Config, Metric, Step, Target, conditions,
+    Config, Step, Target, conditions,
     experiment::{Experiment, Part, PartKind, PartResult, Plan, Run, SCHEMA},
     order, values, verdicts,
 };
