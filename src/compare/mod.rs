@@ -19,9 +19,11 @@
 //! ```
 
 pub mod csv;
+mod distributions;
 pub mod experiment;
 mod figures;
 mod grid;
+pub mod html;
 pub mod json;
 mod metric;
 mod run;
