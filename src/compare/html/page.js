@@ -220,7 +220,7 @@
     make(box, {
       scales: { x: scale([0, last], false), y: scale(log ? logRange(both) : fromZero(both), log) },
       axes: [
-        axis({ size: 24, label: "share of requests", splits: () => [0, ...marks], values: (u, splits) => splits.map(percent) }),
+        axis({ size: 24, label: "share of requests", splits: () => (box.clientWidth < 420 ? marks : [0, ...marks]), values: (u, splits) => splits.map(percent) }),
         axis({ label: "ms", values: (u, splits) => splits.map(plain), size: widest, ...(log ? logAxis(9) : {}) }),
       ],
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },

@@ -71,7 +71,7 @@ fn cell(experiment: &Experiment, arm: &str, metric: Metric) -> Cell {
             if open || ratio.low >= ratio.high {
                 format!("{value} ×")
             } else {
-                format!("{value} × ({low} to {high})")
+                format!("{value} × ({low}–{high})")
             }
         });
         let fewer = words::fewer(experiment, arm, against);
