@@ -151,6 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn whatever_times_the_other_end_tells_nothing_panics() {
+        let experiment = samples::of(&["tcp"], 1, 1);
+        let times = [0, 1, 700_000, u64::MAX].map(Duration::from_micros);
+        for (start, end) in times.into_iter().flat_map(|start| times.map(|end| (start, end))) {
+            let mut outcome = experiment.runs[0].outcome(PartKind::Up).unwrap().clone();
+            for interval in &mut outcome.intervals {
+                let remote = std::sync::Arc::make_mut(interval).remote.as_mut().unwrap();
+                (remote.start, remote.end) = (start, end);
+            }
+            if let Some(course) = Course::of(&outcome) {
+                assert!(course.step().unwrap() <= course.end());
+                assert!(course.at(Duration::ZERO).is_none_or(f64::is_finite));
+            }
+        }
+    }
+
+    #[test]
     fn without_intervals_there_is_no_course() {
         let experiment = samples::of(&["tcp"], 1, 1);
         assert_eq!(Course::of(experiment.runs[0].outcome(PartKind::Idle).unwrap()), None);

@@ -228,25 +228,6 @@ mod tests {
     }
 
     #[test]
-    fn zz_dump() {
-        std::fs::create_dir_all("/tmp/report_out").unwrap();
-        for (name, experiment) in [
-            ("full", samples::full()),
-            ("one", samples::of_one_arm()),
-            ("stopped", samples::stopped_early()),
-            ("vain", samples::in_vain()),
-            ("hostile", samples::hostile()),
-        ] {
-            std::fs::write(format!("/tmp/report_out/{name}.txt"), render(&experiment)).unwrap();
-            std::fs::write(
-                format!("/tmp/report_out/{name}.csv"),
-                super::super::csv::render(&experiment),
-            )
-            .unwrap();
-        }
-    }
-
-    #[test]
     fn it_fits_120_columns() {
         let shown = render(&samples::full());
         let wide = shown.lines().find(|line| line.chars().count() > 120);

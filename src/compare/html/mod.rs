@@ -75,7 +75,7 @@ struct Named {
 fn page(experiment: &Experiment) -> Page {
     let plan = &experiment.plan;
     let style = format!("{UPLOT_STYLE}\n{STYLE}");
-    let script = format!("/*!\n{UPLOT_LICENCE}*/\n{UPLOT}\n{SCRIPT}");
+    let script = format!("/*!\n{UPLOT_LICENCE}*/\n{UPLOT}\n{DRAWING}\n{SCRIPT}");
     let charts = Charts::of(experiment);
     let arms = plan.arms.iter().enumerate().map(|(index, arm)| Named {
         index,
@@ -132,6 +132,7 @@ fn inert(value: &impl Serialize) -> String {
 }
 
 const STYLE: &str = include_str!("style.css");
+const DRAWING: &str = include_str!("drawing.js");
 const SCRIPT: &str = include_str!("page.js");
 const UPLOT: &str = include_str!("uplot/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("uplot/uPlot.min.css");

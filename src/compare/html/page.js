@@ -1,156 +1,12 @@
 (() => {
   "use strict";
 
-  const charts = JSON.parse(document.getElementById("charts").textContent);
-  const shown = charts.arms.map(() => true);
-  const tip = document.getElementById("tip");
-  let drawn = [];
+  const {
+    charts, shown, drawn, digits, rate, plain, axisRate, millis, inUnit, brief, css, colour,
+    pixels, font, mark, prepare, extent, roomy, fromZero, logRange, isWide, logAxis, axis, scale,
+    widest, tell, hush, nearest, make, canvas,
+  } = drawing;
   let scatterBy = 0;
-
-  // Figures
-
-  const digits = (value) => {
-    const size = Math.abs(value);
-    return size === 0 ? "0" : size < 0.01 ? value.toPrecision(2)
-      : size < 9.995 ? value.toFixed(2) : size < 99.95 ? value.toFixed(1) : value.toFixed(0);
-  };
-  const rate = (bits, show = digits) => {
-    const names = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"];
-    let power = 0;
-    while (Math.abs(bits) >= 999.5 && power < 4) { bits /= 1000; power += 1; }
-    return `${show(bits)} ${names[power]}`;
-  };
-  // On an axis, a figure has no more digits than it needs.
-  const plain = (value) => String(Number(value.toPrecision(4)));
-  const axisRate = (bits) => (bits === 0 ? "0" : rate(bits, plain));
-  const millis = (ms) => `${digits(ms)} ms`;
-  const brief = (name) => (name.length > 12 ? `${name.slice(0, 11)}…` : name);
-  const inUnit = { "ms": millis, "bit/s": rate };
-
-  // Colours follow the reader's scheme, so they are looked up each time.
-
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (arm) => css(`--arm-${arm % 8}`);
-  const pixels = () => window.devicePixelRatio || 1;
-  const font = (size) => `${size}px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif`;
-
-  const mark = (ctx, arm, x, y, size) => {
-    const scale = size * pixels();
-    ctx.beginPath();
-    charts.arms[arm].mark.corners.forEach(([dx, dy], nth) => {
-      ctx[nth ? "lineTo" : "moveTo"](x + dx * scale, y + dy * scale);
-    });
-    ctx.closePath();
-    ctx.fill();
-    ctx.stroke();
-  };
-  const prepare = (ctx, arm, alpha) => {
-    ctx.globalAlpha = alpha;
-    ctx.fillStyle = colour(arm);
-    ctx.strokeStyle = css("--card");
-    ctx.lineWidth = pixels();
-    ctx.setLineDash([]);
-  };
-
-  // Scales
-
-  const extent = (values) => {
-    let low = Infinity, high = -Infinity;
-    for (const value of values) {
-      if (value === null) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-    return low <= high ? [low, high] : [0, 1];
-  };
-  const roomy = ([low, high]) => {
-    const room = (high - low || Math.abs(high) || 1) * 0.06;
-    return [low - room, high + room];
-  };
-  const fromZero = ([low, high]) => (low < 0 ? roomy([low, high]) : [0, high * 1.06 || 1]);
-  const logRange = ([low, high]) => [low / 1.15, high * 1.15];
-  // A logarithmic axis is for values that differ by magnitudes, and are above zero.
-  const isWide = ([low, high]) => low > 0 && high / low > 12;
-  const logSplits = (low, high, most) => {
-    for (const steps of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
-      const splits = [];
-      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-        for (const step of steps) {
-          const value = Number((step * 10 ** power).toPrecision(4));
-          if (value >= low && value <= high) splits.push(value);
-        }
-      }
-      if (splits.length <= most || steps.length === 1) return splits;
-    }
-    return [];
-  };
-
-  const axis = (more) => ({
-    stroke: css("--soft"), font: font(12), labelFont: font(12), labelSize: 18, gap: 4,
-    grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, ...more,
-  });
-  const logAxis = (most) => ({
-    splits: (u, nth, low, high) => logSplits(low, high, most), filter: (u, splits) => splits,
-  });
-  const scale = (range, log) => ({ time: false, auto: false, range: () => range, ...(log ? { distr: 3, log: 10 } : {}) });
-
-  // Width of the longest label of an axis.
-  const widest = (u, values) => {
-    if (!values) return 40;
-    u.ctx.save();
-    u.ctx.font = font(12 * pixels());
-    const width = Math.max(...values.map((value) => u.ctx.measureText(value || "").width));
-    u.ctx.restore();
-    return Math.ceil(width / pixels()) + 10;
-  };
-
-  // Tips
-
-  const tell = (event, head, rows) => {
-    const line = (cells, name) => {
-      const div = document.createElement("div");
-      div.className = name;
-      for (const cell of cells) div.appendChild(document.createElement("span")).textContent = cell;
-      return div;
-    };
-    tip.replaceChildren(line([head], "head"), ...rows.map((cells) => line(cells, "")));
-    tip.hidden = false;
-    const { width, height } = tip.getBoundingClientRect();
-    const left = event.clientX + 14 + width > innerWidth ? event.clientX - 14 - width : event.clientX + 14;
-    tip.style.left = `${Math.max(4, left)}px`;
-    tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 4))}px`;
-  };
-  const hush = () => { tip.hidden = true; };
-
-  // Tells of the nearest of points: each is [arm, x, y, head, rows].
-  const nearest = (u, points) => {
-    u.over.addEventListener("pointermove", (event) => {
-      const box = u.over.getBoundingClientRect();
-      let best = null, least = 22 ** 2;
-      for (const point of points()) {
-        const dx = u.valToPos(point[1], "x") - (event.clientX - box.left);
-        const dy = u.valToPos(point[2], "y") - (event.clientY - box.top);
-        if (dx * dx + dy * dy < least) { least = dx * dx + dy * dy; best = point; }
-      }
-      if (best) tell(event, best[3], best[4]); else hush();
-    });
-    u.over.addEventListener("pointerleave", hush);
-  };
-
-  const size = (box) => ({ width: Math.max(200, box.clientWidth), height: box.clientHeight });
-  const make = (box, options, data) => {
-    const u = new uPlot({
-      ...size(box), legend: { show: false }, padding: [8, 12, 0, 0], ...options,
-    }, data, box);
-    drawn.push({ box, u });
-    return u;
-  };
-  // A chart whose marks are drawn by hand: a series that spans it gives it its scales.
-  const canvas = (box, options, xs, ys) => make(box, {
-    cursor: { show: false },
-    series: [{}, { paths: () => null, points: { show: false } }],
-    ...options,
-  }, [xs, ys]);
 
   // Goodput against latency: each run is a mark, and each cloud of them has its name above it.
 
@@ -188,7 +44,7 @@
     const u = canvas(box, {
       scales: { x: scale(xs, log), y: scale(ys) },
       axes: [
-        axis({ size: 24, label: `loaded latency ${by.name}, ms`, values: (u, splits) => splits.map(plain), ...(log ? logAxis(box.clientWidth / 60) : {}) }),
+        axis({ size: 24, label: `loaded latency ${by.name}, ms${log ? ", logarithmic" : ""}`, values: (u, splits) => splits.map(plain), ...(log ? logAxis(box.clientWidth / 60) : {}) }),
         axis({ values: (u, splits) => splits.map(axisRate), size: widest }),
       ],
       hooks: {
@@ -221,7 +77,7 @@
       scales: { x: scale([0, last], false), y: scale(log ? logRange(both) : fromZero(both), log) },
       axes: [
         axis({ size: 24, label: "share of requests", splits: () => (box.clientWidth < 420 ? marks : [0, ...marks]), values: (u, splits) => splits.map(percent) }),
-        axis({ label: "ms", values: (u, splits) => splits.map(plain), size: widest, ...(log ? logAxis(9) : {}) }),
+        axis({ label: log ? "ms, logarithmic" : "ms", values: (u, splits) => splits.map(plain), size: widest, ...(log ? logAxis(9) : {}) }),
       ],
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       series: [{}, ...curves.map((_, arm) => ({
@@ -319,17 +175,21 @@
 
   const strip = (box, one) => {
     const rows = charts.arms.length;
-    box.style.height = `${rows * 26 + 36}px`;
+    box.style.height = `${rows * 30 + 32}px`;
     const values = extent([...one.runs.flat().map(([value]) => value), ...one.medians.flat().filter((value) => value !== null)]);
     const log = isWide(values);
     const xs = log ? logRange(values) : one.unit === "×" ? roomy(values) : fromZero(values);
     const ys = [-0.6, rows - 0.4];
     const row = (arm) => rows - 1 - arm;
     const show = inUnit[one.unit] || ((value) => `${digits(value)} ${one.unit}`);
-    // Runs of equal value lie beside each other, the same way each time.
-    const beside = (block) => (((block * 0.618) % 1) - 0.5) * 0.42;
+    // Runs of equal value lie beside each other, the same way each time, and above the median.
+    const beside = (block) => 0.14 + (((block * 0.618) % 1) - 0.5) * 0.44;
+    const below = (arm) => row(arm) - 0.3;
     const points = () => one.runs.flatMap((runs, arm) => (shown[arm] ? runs : []).map(([value, block]) => ({ arm, value, block })));
+    // A reader has to know that distances are ratios.
+    box.parentElement.querySelector("small").textContent = log ? `${one.unit}, logarithmic` : one.unit;
     const u = canvas(box, {
+      padding: [8, one.unit === "bit/s" ? 26 : 14, 0, 0],
       scales: { x: scale(xs, log), y: scale(ys) },
       axes: [
         axis({ values: (u, splits) => splits.map(one.unit === "bit/s" ? axisRate : plain), size: 24, space: 62, ...(log ? logAxis(5) : {}) }),
@@ -342,22 +202,22 @@
           const y = (value) => u.valToPos(value, "y", true);
           ctx.save();
           for (const { arm, value, block } of points()) {
-            prepare(ctx, arm, 0.75);
-            mark(ctx, arm, x(value), y(row(arm) + beside(block)), 4);
+            prepare(ctx, arm, 0.9);
+            mark(ctx, arm, x(value), y(row(arm) + beside(block)), 4.5);
           }
           one.medians.forEach((median, arm) => {
             if (!median || !shown[arm]) return;
             const [value, low, high] = median;
-            const at = y(row(arm));
+            const at = y(below(arm));
             ctx.globalAlpha = 1;
             ctx.strokeStyle = css("--ink");
             ctx.lineWidth = pixels();
             ctx.beginPath();
             ctx.moveTo(x(low), at); ctx.lineTo(x(high), at);
             ctx.stroke();
-            ctx.lineWidth = 2 * pixels();
+            ctx.lineWidth = 2.5 * pixels();
             ctx.beginPath();
-            ctx.moveTo(x(value), at - 8 * pixels()); ctx.lineTo(x(value), at + 8 * pixels());
+            ctx.moveTo(x(value), at - 4 * pixels()); ctx.lineTo(x(value), at + 4 * pixels());
             ctx.stroke();
           });
           ctx.restore();
@@ -372,8 +232,7 @@
 
   const draw = () => {
     hush();
-    drawn.forEach(({ u }) => u.destroy());
-    drawn = [];
+    drawn.splice(0).forEach(({ u }) => u.destroy());
     for (const box of document.querySelectorAll("[data-chart]")) {
       switch (box.dataset.chart) {
         case "scatter": scatter(box); break;

@@ -1,19 +1,6 @@
 use super::{super::samples, *};
 use crate::compare::experiment::PartKind;
 
-#[test]
-fn zz() {
-    for (name, experiment) in [
-        ("full", samples::full()),
-        ("one", samples::of_one_arm()),
-        ("stopped", samples::stopped_early()),
-        ("vain", samples::in_vain()),
-        ("hostile", samples::hostile()),
-    ] {
-        std::fs::write(format!("/tmp/report_out/{name}.html"), render(&experiment)).unwrap();
-    }
-}
-
 /// Returns what is between the last occurrence of `open` and `close` after it.
 fn between<'a>(page: &'a str, open: &str, close: &str) -> &'a str {
     let start = page.rfind(open).unwrap() + open.len();
@@ -48,13 +35,18 @@ fn the_policy_permits_the_script_and_the_styles_of_the_file_and_nothing_else() {
     );
     assert!(page.contains(&policy.replace('\'', "&#39;")), "{}", &page[..600]);
     // A hash is of what a browser reads, which has no carriage returns.
-    assert!(![STYLE, SCRIPT, UPLOT, UPLOT_STYLE, UPLOT_LICENCE].iter().any(|t| t.contains('\r')));
+    assert!(
+        ![STYLE, DRAWING, SCRIPT, UPLOT, UPLOT_STYLE, UPLOT_LICENCE]
+            .iter()
+            .any(|t| t.contains('\r'))
+    );
 }
 
 #[test]
 fn the_file_asks_for_no_other() {
     let page = render(&samples::full());
-    let page = page.replace(data(&page, "experiment"), "").replace(SCRIPT, "").replace(UPLOT, "");
+    let script = between(&page, "<script>", "</script>");
+    let page = page.replace(data(&page, "experiment"), "").replace(script, "");
     for tag in page.split('<').map(|tag| format!("<{}", tag.split('>').next().unwrap())) {
         let asks =
             ["<link", "<iframe", "<object", "<base"].iter().any(|name| tag.starts_with(name));
@@ -128,4 +120,48 @@ fn arms_are_told_apart_without_colour() {
     for (nth, one) in all.iter().enumerate() {
         assert!(!all[..nth].contains(one), "{nth}");
     }
+}
+
+fn charts(experiment: &Experiment) -> serde_json::Value {
+    serde_json::to_value(Charts::of(experiment)).unwrap()
+}
+
+#[test]
+fn a_curve_of_latencies_rises_and_ends_where_its_requests_do() {
+    let charts = charts(&samples::of(&["tcp"], 2, 1));
+    let nines = charts["latency"]["nines"].as_array().unwrap();
+    let curve = charts["latency"]["loaded"][0].as_array().unwrap();
+    assert_eq!(curve.len(), nines.len());
+    let known: Vec<_> = curve.iter().filter_map(serde_json::Value::as_f64).collect();
+    assert!(known.is_sorted() && known[0] > 20.0, "{known:?}");
+    let reach = nines[known.len() - 1].as_f64().unwrap();
+    assert!((2.88..=2.91).contains(&reach), "800 requests have 2.9 nines: {reach}");
+}
+
+#[test]
+fn the_median_over_time_is_that_of_the_runs_at_each_time() {
+    let charts = charts(&samples::of(&["tcp", "quic"], 3, 1));
+    let up = &charts["up"];
+    let times = up["times"].as_array().unwrap();
+    assert_eq!((times.len(), &times[0]), (40, &serde_json::json!(0.05)));
+    assert_eq!(up["measured_from"], 1.0);
+    for arm in 0..2 {
+        for at in [0, 20, 39] {
+            let runs = up["runs"].as_array().unwrap().iter().filter(|run| run["arm"] == arm);
+            let mut rates: Vec<_> = runs.map(|run| run["rates"][at].as_f64().unwrap()).collect();
+            rates.sort_by(f64::total_cmp);
+            assert_eq!((rates.len(), up["medians"][arm][at].as_f64()), (3, Some(rates[1])));
+        }
+    }
+}
+
+#[test]
+fn every_run_is_a_point_and_one_that_failed_is_none() {
+    let charts = charts(&samples::full());
+    let points = |arm: usize| charts["scatter"][0]["arms"][arm].as_array().unwrap().len();
+    assert_eq!((points(0), points(3)), (10, 9));
+    let first = &charts["strips"][0];
+    assert_eq!(first["runs"][3].as_array().unwrap().len(), 9);
+    let [value, low, high] = [0, 1, 2].map(|part| first["medians"][0][part].as_f64().unwrap());
+    assert!(low < value && value < high && low > 30.0, "milliseconds: {value}");
 }

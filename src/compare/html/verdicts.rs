@@ -33,8 +33,10 @@ pub(super) struct Told {
     /// The class of what it looks like.
     pub(super) class: &'static str,
     pub(super) decision: &'static str,
-    /// The ratio with its interval, and what is to be said besides.
-    pub(super) detail: String,
+    /// How it stands to the baseline; empty where that is not known.
+    pub(super) ratio: String,
+    /// What is to be said besides.
+    pub(super) remark: String,
 }
 
 /// Returns a row for each metric that any arm has a value of, and one for what limited them.
@@ -75,7 +77,7 @@ fn cell(experiment: &Experiment, arm: &str, metric: Metric) -> Cell {
             }
         });
         let fewer = words::fewer(experiment, arm, against);
-        let parts = [ratio, words::reservation(against), fewer];
+        let remarks: Vec<_> = words::reservation(against).into_iter().chain(fewer).collect();
         Told {
             class: match against.decision {
                 Decision::Better => "better",
@@ -83,7 +85,8 @@ fn cell(experiment: &Experiment, arm: &str, metric: Metric) -> Cell {
                 Decision::NoDifferenceShown => "open",
             },
             decision: words::decision(against.decision),
-            detail: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            ratio: ratio.unwrap_or_default(),
+            remark: remarks.join(", "),
         }
     });
     Cell {
