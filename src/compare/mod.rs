@@ -24,10 +24,12 @@
 
 mod conditions;
 pub mod csv;
+mod distributions;
 mod effect;
 pub mod experiment;
 mod figures;
 mod grid;
+pub mod html;
 pub mod json;
 mod metric;
 mod order;

@@ -141,14 +141,8 @@ fn cells(experiment: &Experiment, arm: &str, column: &Column) -> (Option<String>
 }
 
 fn verdicts_title(experiment: &Experiment) -> String {
-    let thresholds = &experiment.plan.thresholds;
-    format!(
-        "Against {} (a difference is one beyond {} of times, {} of the rest, with p < {})",
-        safe::short(&experiment.plan.baseline),
-        shown::percent(thresholds.latency),
-        shown::percent(thresholds.goodput),
-        thresholds.alpha
-    )
+    let plan = &experiment.plan;
+    format!("Against {} ({})", safe::short(&plan.baseline), words::thresholds(&plan.thresholds))
 }
 
 /// Returns what differs, a line each, and for each arm in one line what does not.
@@ -161,13 +155,12 @@ fn verdicts(experiment: &Experiment) -> Vec<String> {
 fn verdicts_on(experiment: &Experiment, arm: &str) -> Vec<String> {
     let plan = &experiment.plan;
     let name = safe::short(arm);
-    let most = words::verdicts(experiment, arm).map(|(_, against)| against.pairs).max();
     let mut lines = Vec::new();
     let mut alike = Vec::new();
     let mut needing: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
     for (verdict, against) in words::verdicts(experiment, arm) {
         let label = verdict.metric.label();
-        let fewer = (Some(against.pairs) != most).then(|| in_blocks(against.pairs, plan.blocks));
+        let fewer = words::fewer(experiment, arm, against);
         match (against.decision, against.blocks_needed) {
             (Decision::NoDifferenceShown, Some(needed)) => {
                 needing.entry(needed).or_default().push(label);
@@ -191,13 +184,9 @@ fn verdicts_on(experiment: &Experiment, arm: &str) -> Vec<String> {
     for (needed, labels) in needing {
         lines.push(format!("{name}: needs {needed} blocks: {}", labels.join(", ")));
     }
-    let fewer = most.filter(|&most| most < plan.blocks);
-    lines.extend(fewer.map(|most| format!("{name}: compared in {}", in_blocks(most, plan.blocks))));
+    let fewer = words::compared(experiment, arm);
+    lines.extend(fewer.map(|blocks| format!("{name}: compared in {blocks}")));
     lines
-}
-
-fn in_blocks(pairs: u32, blocks: u32) -> String {
-    format!("{pairs} of {blocks} blocks")
 }
 
 fn remarked(text: &str, remarks: &[String]) -> String {
@@ -236,25 +225,6 @@ mod tests {
     fn the_tables_and_the_verdicts_are_those_that_were_checked_by_eye() {
         let shown = render(&samples::full());
         assert_eq!(shown, include_str!("golden/experiment.txt"), "{shown}");
-    }
-
-    #[test]
-    fn zz_dump() {
-        std::fs::create_dir_all("/tmp/report_out").unwrap();
-        for (name, experiment) in [
-            ("full", samples::full()),
-            ("one", samples::of_one_arm()),
-            ("stopped", samples::stopped_early()),
-            ("vain", samples::in_vain()),
-            ("hostile", samples::hostile()),
-        ] {
-            std::fs::write(format!("/tmp/report_out/{name}.txt"), render(&experiment)).unwrap();
-            std::fs::write(
-                format!("/tmp/report_out/{name}.csv"),
-                super::super::csv::render(&experiment),
-            )
-            .unwrap();
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Against, Decision, Target, Verdict,
+    Against, Decision, Target, Thresholds, Verdict,
     experiment::{Experiment, LimitedBy, PartKind, PartResult, Run},
     shown::{percent, ratio},
 };
@@ -167,6 +167,36 @@ pub(super) fn verdicts<'a>(
     compared.filter(|(_, against)| against.pairs > 0)
 }
 
+/// Returns what a difference must exceed to be called one.
+pub(super) fn thresholds(thresholds: &Thresholds) -> String {
+    format!(
+        "a difference is one beyond {} of times, {} of the rest, with p < {}",
+        percent(thresholds.latency),
+        percent(thresholds.goodput),
+        thresholds.alpha
+    )
+}
+
+/// Returns in how many blocks an arm was compared by most metrics, in words; `None` if in all.
+pub(super) fn compared(experiment: &Experiment, arm: &str) -> Option<String> {
+    let most = most_pairs(experiment, arm)?;
+    (most < experiment.plan.blocks).then(|| of_blocks(experiment, most))
+}
+
+/// Returns in how many blocks a verdict was found, in words; `None` if in as many as most.
+pub(super) fn fewer(experiment: &Experiment, arm: &str, against: &Against) -> Option<String> {
+    let most = most_pairs(experiment, arm)?;
+    (against.pairs < most).then(|| of_blocks(experiment, against.pairs))
+}
+
+fn most_pairs(experiment: &Experiment, arm: &str) -> Option<u32> {
+    verdicts(experiment, arm).map(|(_, against)| against.pairs).max()
+}
+
+fn of_blocks(experiment: &Experiment, pairs: u32) -> String {
+    format!("{pairs} of {} blocks", experiment.plan.blocks)
+}
+
 /// Returns what was done, where, and with what, as names and values.
 pub(super) fn conditions(experiment: &Experiment) -> Vec<(&'static str, String)> {
     let plan = &experiment.plan;
@@ -233,7 +263,7 @@ fn host(info: &HostInfo) -> String {
     )
 }
 
-fn date(since_epoch: Duration) -> String {
+pub(super) fn date(since_epoch: Duration) -> String {
     let known = UNIX_EPOCH.checked_add(since_epoch).filter(|_| since_epoch < YEAR_10_000);
     known.map_or(UNKNOWN.to_owned(), |time| humantime::format_rfc3339_seconds(time).to_string())
 }

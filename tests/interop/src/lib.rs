@@ -1,6 +1,7 @@
 //! Other people's programs against polyperf. Each must be installed; `.ci/run` does that.
 
 mod asked;
+mod browser;
 mod cells;
 mod coverage;
 mod documents;
@@ -19,6 +20,7 @@ mod serving;
 use std::time::Duration;
 
 pub use self::{
+    browser::{Browser, Picture},
     cells::{Cell, matrix, mixed, options},
     documents::differences,
     figures::compare,

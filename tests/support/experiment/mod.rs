@@ -159,10 +159,9 @@ pub(crate) fn hostile() -> Experiment {
                     verified: Some("not verified".to_owned()),
                     ..Security::default()
                 });
-                if let Some(exchanges) = &mut flow.exchanges {
-                    if let Some(latency) = &mut exchanges.latency {
-                        latency.histogram = evil();
-                    }
+                let latency = flow.exchanges.as_mut().and_then(|asked| asked.latency.as_mut());
+                if let Some(latency) = latency {
+                    latency.histogram = evil();
                 }
             }
         }
