@@ -4,10 +4,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_certs::{Fingerprint, Provider};
 
-use crate::{spec::TestSpec, transport::KeepAlive};
+use crate::{compare::Metric, spec::TestSpec, transport::KeepAlive};
 
 /// What the user wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 pub enum Command {
     /// Run a test against a server.
@@ -16,6 +16,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Run the same test over several transports.
     Compare(CompareArgs),
+    /// Compare two saved results.
+    Diff(DiffArgs),
     /// Look after identities.
     Cert(CertArgs),
 }
@@ -174,6 +176,21 @@ pub struct CompareArgs {
     pub login: Option<Login>,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
+}
+
+/// The options of `polyperf diff`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiffArgs {
+    /// The result to compare with.
+    pub before: PathBuf,
+    /// The result to compare.
+    pub after: PathBuf,
+    /// What a change must exceed to be a regression, as a part; `None` leaves it to each metric.
+    pub threshold: Option<f64>,
+    /// The metrics to compare; all, if there are none.
+    pub metrics: Vec<Metric>,
+    /// Whether to report JSON.
+    pub json: bool,
 }
 
 /// The options of `polyperf cert`, for each of its commands.

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod diff;
 mod effect;
 pub mod experiment;
 mod figures;
