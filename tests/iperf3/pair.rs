@@ -114,6 +114,7 @@ pub(crate) fn results(spec: &TestSpec, side: Side, bytes: u64) -> Box<Results> {
             pacing: None,
             path: polyperf::transport::PathStats::default(),
             settings: Vec::new(),
+            exchanges: None,
             error: None,
         })
     };
