@@ -9,13 +9,18 @@ use std::{
 };
 
 /// Folders and files that take values and return values. Those marked optional may not exist yet.
-const PURE: [(&str, bool); 6] = [
+const PURE: [(&str, bool); 11] = [
     ("src/protocol", true),
     ("src/measure", true),
     ("src/workload", false),
     ("src/units.rs", true),
     ("src/spec.rs", true),
     ("src/outcome.rs", true),
+    ("src/compare/stats", true),
+    ("src/compare/effect.rs", true),
+    ("src/compare/verdict.rs", true),
+    ("src/compare/verdicts.rs", true),
+    ("src/compare/diff", true),
 ];
 
 /// What would let the world into a pure file: tasks, sockets, clocks, threads, files.

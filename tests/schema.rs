@@ -15,6 +15,11 @@ fn the_schema_of_a_comparison_is_that_of_the_code() {
     check("compare", compare::SCHEMA, &schema_for!(compare::Comparison));
 }
 
+#[test]
+fn the_schema_of_a_diff_is_that_of_the_code() {
+    check("diff", compare::diff::SCHEMA, &schema_for!(compare::diff::Diff));
+}
+
 fn check(name: &str, version: u32, schema: &Schema) {
     let generated = serde_json::to_string_pretty(schema).expect("a schema is JSON") + "\n";
     let file = format!("docs/schema/{name}-{version}.json");

@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use polyperf_certs::{Fingerprint, Provider};
 
 use crate::{
-    compare::{Thresholds, experiment::PartKind},
+    compare::{Metric, Thresholds, experiment::PartKind},
     spec::{SpecFields, TestSpec},
     transport::KeepAlive,
 };
@@ -20,6 +20,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Run the same test over several transports.
     Compare(CompareArgs),
+    /// Compare two saved results.
+    Diff(DiffArgs),
     /// Look after identities.
     Cert(CertArgs),
 }
@@ -196,6 +198,21 @@ pub struct CompareArgs {
     pub trust: Trust,
     /// The options that matter, without those that say where a report goes, to do it again.
     pub again: Vec<String>,
+}
+
+/// The options of `polyperf diff`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiffArgs {
+    /// The result to compare with.
+    pub before: PathBuf,
+    /// The result to compare.
+    pub after: PathBuf,
+    /// What a change must exceed to be a regression, as a part; `None` leaves it to each metric.
+    pub threshold: Option<f64>,
+    /// The metrics to compare; all, if there are none.
+    pub metrics: Vec<Metric>,
+    /// Whether to report JSON.
+    pub json: bool,
 }
 
 /// The options of `polyperf cert`, for each of its commands.

@@ -27,7 +27,8 @@ pub enum Stream {
 /// The test ran to its end.
 pub const SUCCESS: u8 = 0;
 /// The test started, but failed or was cut short by an error; of `polyperf cert`, there is no such
-/// identity or server, or an identity that is not replaced.
+/// identity or server, or an identity that is not replaced; of
+/// `polyperf diff`, there is a regression.
 pub const FAILED: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
@@ -82,6 +83,11 @@ pub(super) fn section_of_cert() -> String {
     listed(&MEANINGS_OF_CERT)
 }
 
+/// Returns the same for `polyperf diff`, which runs no test either.
+pub(super) fn section_of_diff() -> String {
+    listed(&MEANINGS_OF_DIFF)
+}
+
 fn listed(meanings: &[(u8, &str)]) -> String {
     let mut text = String::from("Exit codes:\n");
     for (code, meaning) in meanings {
@@ -107,6 +113,13 @@ const MEANINGS_OF_CERT: [(u8, &str); 4] = [
     (FAILED, "there is no such identity or server, or an identity that is not replaced"),
     (USAGE, "the command line is wrong"),
     (LOCAL_IO, "local input or output failed"),
+];
+
+const MEANINGS_OF_DIFF: [(u8, &str); 4] = [
+    (SUCCESS, "no regression shown"),
+    (FAILED, "a regression: worse by more than the threshold, and of experiments not by chance"),
+    (USAGE, "the command line is wrong"),
+    (LOCAL_IO, "a file cannot be read, is no result, or has nothing in common with the other"),
 ];
 
 #[cfg(test)]

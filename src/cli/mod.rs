@@ -9,6 +9,7 @@ mod args;
 mod cert;
 mod client;
 mod compare;
+mod diff;
 mod exchange;
 pub mod exit;
 mod host;
@@ -34,8 +35,9 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        Access, CertArgs, ClientArgs, Command, CompareArgs, Family, Local, Log, LogFormat,
-        LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls, Trust, Unit,
+        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, Local, Log,
+        LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls, Trust,
+        Unit,
     },
     exit::{Exit, Stream},
 };
@@ -100,6 +102,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Client(raw) => Command::Client(client::client(raw, transports, mistakes)?),
         RawCommand::Server(raw) => Command::Server(server::server(raw, mistakes)),
         RawCommand::Compare(raw) => Command::Compare(compare::compare(raw, transports, mistakes)),
+        RawCommand::Diff(raw) => Command::Diff(diff::diff(raw, mistakes)?),
         RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
     })
 }

@@ -4,6 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     cert::RawCert,
+    diff::RawDiff,
     exchange::RawExchange,
     exit,
     identity::{RawPlace, RawTrust},
@@ -38,6 +39,8 @@ pub(super) enum RawCommand {
     Server(Box<RawServer>),
     /// Run the same test over several transports, in both directions.
     Compare(Box<RawCompare>),
+    /// Compare two saved results, and tell regressions.
+    Diff(Box<RawDiff>),
     /// Look after a server's identity, and the servers that a client knows.
     Cert(Box<RawCert>),
 }
@@ -405,6 +408,7 @@ fn after(examples: &str) -> String {
 const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf client HOST [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
+       polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server

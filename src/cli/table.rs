@@ -10,6 +10,7 @@ pub(super) enum Mode {
     Client,
     Server,
     Compare,
+    Diff,
     /// The group of those that follow.
     Cert,
     CertShow,
@@ -58,10 +59,11 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Client,
         Self::Server,
         Self::Compare,
+        Self::Diff,
         Self::Cert,
         Self::CertShow,
         Self::CertMake,
@@ -76,6 +78,7 @@ impl Mode {
             Self::Client => "client",
             Self::Server => "server",
             Self::Compare => "compare",
+            Self::Diff => "diff",
             Self::Cert => "cert",
             Self::CertShow => "cert show",
             Self::CertMake => "cert make",

@@ -112,6 +112,12 @@ impl Metric {
         Self::Complete10m,
     ];
 
+    /// Returns the metric's name in documents and on command lines: `goodput_up`.
+    #[must_use]
+    pub fn name(self) -> String {
+        name_of(&self)
+    }
+
     /// Returns the metric's name, for people.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -189,6 +195,12 @@ impl Metric {
             _ => thresholds.goodput,
         }
     }
+}
+
+/// Returns the word that stands for a value of an enumeration in documents.
+pub(super) fn name_of(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_owned()
 }
 
 /// What a difference must exceed to be called one.

@@ -24,6 +24,7 @@
 
 mod conditions;
 pub mod csv;
+pub mod diff;
 mod distributions;
 mod effect;
 pub mod experiment;

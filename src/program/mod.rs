@@ -5,6 +5,7 @@ mod client;
 mod compare;
 mod config;
 mod descriptors;
+mod diff;
 mod logging;
 mod login;
 mod memory;
@@ -34,6 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Client(args)) => on(&mut Builder::new_current_thread(), client::run(args)),
         Ok(Command::Server(args)) => on(&mut Builder::new_multi_thread(), server::run(args)),
         Ok(Command::Compare(args)) => on(&mut Builder::new_multi_thread(), compare::run(args)),
+        Ok(Command::Diff(args)) => diff::run(&args),
         Ok(Command::Cert(args)) => cert::run(&args),
         Err(exit) => leave(&exit),
     }

@@ -4,6 +4,7 @@
 
 mod access;
 mod cert;
+mod diff;
 mod endings;
 mod identity;
 mod local;

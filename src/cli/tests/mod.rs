@@ -1,6 +1,7 @@
 //! Command lines as users type them.
 
 mod accepted;
+mod diffs;
 mod identities;
 mod refused;
 mod soup;

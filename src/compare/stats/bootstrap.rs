@@ -101,7 +101,7 @@ mod tests {
 
     /// Of an odd number n of values, a resample's median is the k-th or less with the probability
     /// that of n draws more than half are (Efron 1979, section 3). For n = 7 that is 0.010 of the
-    /// first and 0.098 of the second.
+    /// first and 0.108 of the second.
     #[test]
     fn the_ends_are_the_quantiles_of_efrons_exact_distribution() {
         for count in [3, 5, 7, 11, 13, 15, 21, 31] {
