@@ -12,7 +12,7 @@ fn the_schema_of_a_result_is_that_of_the_code() {
 
 #[test]
 fn the_schema_of_a_comparison_is_that_of_the_code() {
-    check("compare", compare::SCHEMA, &schema_for!(compare::Comparison));
+    check("compare", compare::experiment::SCHEMA, &schema_for!(compare::experiment::Experiment));
 }
 
 #[test]

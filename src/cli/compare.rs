@@ -11,7 +11,10 @@ use super::{
     values::{Mistakes, file, natural, one_of, seconds_up_to, shown, size, whole},
 };
 use crate::{
-    compare::{Thresholds, experiment::PartKind},
+    compare::{
+        Thresholds,
+        experiment::{MAX_BLOCKS, PartKind},
+    },
     spec::{Limit, MAX_BLOCK, MAX_STREAMS, SpecFields},
 };
 
@@ -169,7 +172,6 @@ const DEFAULT_OMIT: Duration = Duration::from_millis(100);
 const DEFAULT_GAP: Duration = Duration::from_millis(50);
 /// Below this there are too few probes to say anything of.
 const SHORTEST: Duration = Duration::from_millis(50);
-const MAX_BLOCKS: u32 = 10_000;
 /// In seconds.
 const MAX_OMIT: u64 = 500;
 const HOUR: u64 = 3600;

@@ -16,7 +16,7 @@ use crate::{
 /// What a test in one direction is compared by.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Figures {
+pub(super) struct Figures {
     /// What the receiver counted, in bits per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goodput_bps: Option<f64>,
@@ -70,7 +70,7 @@ pub struct Figures {
 
 /// What moving a gigabyte (10^9 bytes received) cost both ends together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CpuCost {
+pub(super) struct CpuCost {
     /// Seconds of processor time.
     pub seconds_per_gb: f64,
     /// What was counted; [`CpuScope::Process`] holds what else the process did, and so is an upper

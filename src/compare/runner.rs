@@ -141,7 +141,9 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
                     let control = addrs.into_iter().find(|(of, _)| *of == self.config.control);
                     let addr = control.map_or(([127, 0, 0, 1], 0).into(), |(_, addr)| addr);
                     let handle = server.handle();
-                    let serving = async { drop(server.run(std::future::pending()).await) };
+                    let serving = async {
+                        let _ = server.run(std::future::pending()).await;
+                    };
                     servers.push((handle, tokio::spawn(serving)));
                     Ok(Place { transports, host: addr.ip().to_string(), port: addr.port() })
                 }

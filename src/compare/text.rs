@@ -167,11 +167,12 @@ fn verdicts_on(experiment: &Experiment, arm: &str) -> Vec<String> {
             }
             (Decision::NoDifferenceShown, None) => {
                 let remarks: Vec<_> =
-                    words::reservation(against).into_iter().chain(fewer).collect();
+                    words::reservation(verdict.metric, against).into_iter().chain(fewer).collect();
                 alike.push(remarked(label, &remarks));
             }
             (decision, _) => {
-                let times = words::times(against, &plan.baseline).unwrap_or_default();
+                let times =
+                    words::times(verdict.metric, against, &plan.baseline).unwrap_or_default();
                 let decision = words::decision(decision);
                 let verdict = format!("{name}: {label} {times}: {decision}");
                 lines.push(remarked(&verdict, fewer.as_slice()));

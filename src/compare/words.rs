@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    Against, Decision, Target, Thresholds, Verdict,
+    Against, Decision, Metric, Target, Thresholds, Verdict,
     experiment::{Experiment, LimitedBy, PartKind, PartResult, Run},
-    shown::{percent, ratio},
+    shown::{figure, percent, ratio},
 };
 use crate::{
     measure::{FlowSummary, Role},
@@ -136,23 +136,42 @@ pub(super) fn decision(decision: Decision) -> &'static str {
     }
 }
 
-/// Returns how an arm's value stands to the baseline's: `0.63 of tcp (0.60 to 0.66)`.
-pub(super) fn times(against: &Against, baseline: &str) -> Option<String> {
-    let estimate = against.ratio?;
-    let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(ratio);
+/// Returns how an arm's value stands to the baseline's: `0.63 of tcp (0.60 to 0.66)`, or where
+/// there are no ratios `+1.20 ms beside tcp (+0.90 ms to +1.50 ms)`.
+pub(super) fn times(metric: Metric, against: &Against, baseline: &str) -> Option<String> {
+    let (estimate, word) = match (against.ratio, against.difference) {
+        (Some(ratio), _) => (ratio, "of"),
+        (None, Some(difference)) => (difference, "beside"),
+        (None, None) => return None,
+    };
+    let figure = |value| match against.ratio {
+        Some(_) => ratio(value),
+        None => signed(metric, value),
+    };
+    let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(figure);
     let interval =
         if estimate.low < estimate.high { format!(" ({low} to {high})") } else { String::new() };
-    Some(format!("{value} of {}{interval}", safe::short(baseline)))
+    Some(format!("{value} {word} {}{interval}", safe::short(baseline)))
+}
+
+/// Returns a difference with its sign and its unit.
+pub(super) fn signed(metric: Metric, value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", figure(metric, value.abs()))
 }
 
 /// Returns what a verdict that shows nothing could have shown, or what it takes.
-pub(super) fn reservation(against: &Against) -> Option<String> {
+pub(super) fn reservation(metric: Metric, against: &Against) -> Option<String> {
     if against.decision != Decision::NoDifferenceShown {
         return None;
     }
+    let least = |value| match against.difference {
+        Some(_) => figure(metric, value),
+        None => percent(value),
+    };
     match (against.blocks_needed, against.could_show) {
         (Some(needed), _) => Some(format!("needs {needed} blocks")),
-        (None, Some(share)) => Some(format!("could have shown {}", percent(share))),
+        (None, Some(value)) => Some(format!("could have shown {}", least(value))),
         (None, None) => None,
     }
 }

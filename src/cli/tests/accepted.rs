@@ -3,8 +3,11 @@ use std::time::Duration;
 use clap::CommandFactory;
 use polyperf_certs::Provider;
 
-use super::{super::*, TRANSPORTS, client, line, server, words};
-use crate::spec::{Direction, Limit, Rate};
+use super::{super::*, client, line, server, words};
+use crate::{
+    compare::experiment::PartKind,
+    spec::{Direction, Limit, Rate},
+};
 
 #[test]
 fn what_is_not_given_has_its_default() {
@@ -205,8 +208,10 @@ fn a_server_is_limited_as_asked() {
 #[test]
 fn a_comparison_takes_all_transports_unless_told() {
     let Ok(Command::Compare(args)) = line("compare") else { panic!("HOST may be left out") };
-    assert_eq!((args.target, args.duration, args.streams), (None, Duration::from_secs(3), 1));
-    assert_eq!(args.transports, TRANSPORTS);
+    let half = Limit::Time(Duration::from_millis(500));
+    assert_eq!((args.target, args.test.limit, args.test.streams), (None, half, 1));
+    assert_eq!((args.transports, args.blocks, args.seed), (None, None, None));
+    assert_eq!(args.parts, PartKind::ALL);
     let Ok(Command::Compare(args)) = line("compare host -p 80 -t 5 -P 2 --transport quic,tcp -J")
     else {
         panic!("each option is one of compare");
@@ -214,8 +219,18 @@ fn a_comparison_takes_all_transports_unless_told() {
     assert_eq!(args.target, Some(Target { host: "host".to_owned(), port: 80 }));
     assert_eq!(
         (args.transports, args.report),
-        (vec!["quic".to_owned(), "tcp".to_owned()], Report::Json)
+        (Some(vec!["quic".to_owned(), "tcp".to_owned()]), Report::Json)
     );
+    let all = "compare --repeat 20 --baseline tcp --seed 7 --gap 0 --aa --parts down,up \
+               --threshold-goodput 10 --threshold-latency 2.5% -O 1 -l 8K -w 1M";
+    let Ok(Command::Compare(args)) = line(all) else { panic!("each option is one of compare") };
+    assert_eq!((args.blocks, args.seed, args.negative_control), (Some(20), Some(7), true));
+    assert_eq!((args.baseline.as_deref(), args.gap), (Some("tcp"), Duration::ZERO));
+    assert_eq!(args.parts, [PartKind::Up, PartKind::Down], "in the order in which they run");
+    assert_eq!((args.thresholds.goodput, args.thresholds.latency), (0.1, 0.025));
+    assert_eq!((args.test.omit, args.test.block), (Duration::from_secs(1), 8192));
+    let again = args.again.join(" ");
+    assert!(again.contains("--baseline tcp") && again.ends_with("--aa"), "{again}");
 }
 
 #[test]

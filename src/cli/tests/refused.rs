@@ -276,6 +276,20 @@ fn unknown_names_are_refused_with_what_is_known() {
         "compare --transport tcp,sctp",
         &["--transport tcp,sctp has a name, sctp, that is not known"],
     );
+    for (options, mistake) in [
+        ("--repeat 0", "--repeat 0 is out of range: 1 to 10000"),
+        ("--seed x", "--seed x is not a whole number"),
+        ("--baseline sctp", "--baseline sctp is not known"),
+        ("--transport tcp,udp --baseline quic", "--baseline quic is not known: write tcp, udp"),
+        ("--parts up,sideways", "--parts up,sideways has a part, sideways, that is not known"),
+        ("--threshold-goodput -1", "--threshold-goodput -1 is out of range: 0 to 1000"),
+        ("--threshold-latency nan", "--threshold-latency nan is out of range"),
+        ("-t 0.01", "-t 0.01 is too short: 0.05 s or more"),
+        ("-l 2M", "-l 2M is out of range"),
+        ("-J --csv", "exclude each other"),
+    ] {
+        assert_mistakes(&format!("compare {options}"), &[mistake]);
+    }
     assert_mistakes("compare --transport tcp,tcp", &["--transport tcp,tcp has tcp twice"]);
     assert_mistakes(
         "server --log-level loud",

@@ -67,17 +67,23 @@ fn cell(experiment: &Experiment, arm: &str, metric: Metric) -> Cell {
     let found = words::verdicts(experiment, arm).find(|(verdict, _)| verdict.metric == metric);
     let told = found.map(|(_, against)| {
         let open = against.decision == Decision::NoDifferenceShown;
-        let ratio = against.ratio.map(|ratio| {
-            let [value, low, high] = [ratio.value, ratio.low, ratio.high].map(shown::ratio);
+        let figure = |value| match against.ratio {
+            Some(_) => shown::ratio(value),
+            None => words::signed(metric, value),
+        };
+        let sign = if against.ratio.is_some() { " ×" } else { "" };
+        let ratio = against.ratio.or(against.difference).map(|found| {
+            let [value, low, high] = [found.value, found.low, found.high].map(figure);
             // What is open tells what it could have shown instead.
-            if open || ratio.low >= ratio.high {
-                format!("{value} ×")
+            if open || found.low >= found.high {
+                format!("{value}{sign}")
             } else {
-                format!("{value} × ({low}–{high})")
+                format!("{value}{sign} ({low}–{high})")
             }
         });
         let fewer = words::fewer(experiment, arm, against);
-        let remarks: Vec<_> = words::reservation(against).into_iter().chain(fewer).collect();
+        let remarks: Vec<_> =
+            words::reservation(metric, against).into_iter().chain(fewer).collect();
         Told {
             class: match against.decision {
                 Decision::Better => "better",

@@ -43,6 +43,7 @@ fn against(metric: Metric, thresholds: &Thresholds, ratios: &[f64]) -> Against {
     Against {
         pairs: u32::try_from(ratios.len()).expect("few runs"),
         ratio,
+        difference: None,
         p: ratio.map(|_| 0.001),
         p_corrected: ratio.map(|_| 0.005),
         cliffs_delta: None,
