@@ -109,7 +109,7 @@ pub struct Run {
     /// What held the way up back, where that can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<LimitedBy>,
-    /// What the figures are from.
+    /// What the figures are from; what the transport cannot do at all is left out.
     pub parts: Vec<Part>,
 }
 

@@ -39,7 +39,8 @@ pub enum Metric {
     Loss,
     /// Packets or segments sent again on the way up, for each gigabyte received.
     Retransmits,
-    /// Bytes on the wire of both directions, over bytes received, on the way up.
+    /// Bytes that the sender put on the wire, as far down as the transport sees, over bytes received,
+    /// on the way up.
     WireOverhead,
     /// Seconds of processor time of both ends for each gigabyte received, on the way up.
     CpuPerGb,

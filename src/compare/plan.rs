@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use polyperf_transport::Delivery;
+
 use super::{
     Config, blocks_needed,
     experiment::{Arm, PartKind, Plan},
@@ -93,6 +95,13 @@ impl PartKind {
             Self::Transfer1m => "1m",
             Self::Transfer10m => "10m",
         }
+    }
+
+    /// Returns whether a transport that delivers so can do it: what is larger than a message cannot
+    /// be asked for as one.
+    pub(super) fn suits(self, delivery: Delivery) -> bool {
+        let transfers = matches!(self, Self::Transfer10k | Self::Transfer1m | Self::Transfer10m);
+        matches!(delivery, Delivery::Bytes) || !transfers
     }
 
     /// Returns the test, given what is common to all and how long bulk is measured.

@@ -139,7 +139,7 @@ struct StartUp {
 impl StartUp {
     fn of(outcome: &Outcome) -> Option<Self> {
         let spec = &outcome.info.spec;
-        let begins = spec.probe.map_or(Duration::ZERO, |probe| probe.idle);
+        let begins = spec.load_begins();
         let mut rates = Vec::new();
         let mut counted = Vec::new();
         for interval in &outcome.intervals {
@@ -149,8 +149,8 @@ impl StartUp {
                 continue;
             }
             let received = seen.flows.iter().filter(|flow| flow.role == Role::Receiver);
-            let bytes = received.filter(|flow| flow.flow.0 <= spec.streams).map(|flow| flow.bytes);
-            let rate = as_f64(bytes.fold(0, u64::saturating_add)) / length;
+            let bytes = received.map(|flow| flow.bytes).fold(0, u64::saturating_add);
+            let rate = as_f64(bytes) / length;
             rates.push((seen.end, rate));
             if !seen.omitted {
                 counted.push(rate);
@@ -178,7 +178,7 @@ pub(super) fn limited_by(outcome: &Outcome) -> Option<LimitedBy> {
     let share = |time: Option<Duration>, of: Duration| {
         time.is_some_and(|time| time.as_secs_f64() > HELD_BACK * of.as_secs_f64())
     };
-    let whole = |flow: &crate::measure::FlowSummary| flow.duration + spec.omit;
+    let whole = |flow: &crate::measure::FlowSummary| flow.duration + spec.omitted();
     if sent.iter().any(|flow| share(flow.path.rwnd_limited, whole(flow))) {
         return Some(LimitedBy::FlowControl);
     }
@@ -205,7 +205,7 @@ pub(super) fn limited_by(outcome: &Outcome) -> Option<LimitedBy> {
 fn is_busy(outcome: &Outcome, side: Side) -> bool {
     let Some(cpu) = outcome.side(side).and_then(|summary| summary.cpu) else { return false };
     let threads = match cpu.scope {
-        CpuScope::DataThreads => f64::from(outcome.info.spec.flows().max(1)),
+        CpuScope::DataThreads => f64::from(outcome.info.spec.load_flows().max(1)),
         CpuScope::Process => 1.0,
     };
     let (user, system) = cpu.percent();

@@ -379,7 +379,7 @@ pub(super) const EXPLAINED: [&str; 6] = [
     "Goodput is what the receiver counted; up is towards the server.",
     "First reply is from the first packet of a new connection to the last byte of its first answer.",
     "Idle latency is of requests on an idle path; loaded, of requests while the client sends bulk.",
-    "Wire is bytes on the wire, both ways, over bytes received.",
+    "Wire is bytes that the sender put on the wire over bytes received.",
     "CPU s/GB is the processor time of both ends per 10^9 bytes received.",
     "RPM-like is 60 over the mean latency under load.",
 ];
