@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod conditions;
 pub mod csv;
 mod distributions;
 pub mod experiment;
