@@ -39,6 +39,7 @@ mod runner;
 mod shown;
 mod stats;
 pub mod text;
+mod unequal;
 mod values;
 mod verdict;
 mod verdicts;

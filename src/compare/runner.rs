@@ -11,9 +11,9 @@ use polyperf_transport::Transport;
 use tokio::sync::watch;
 
 use super::{
-    Config, Step, Target, conditions,
+    Config, Step, Target,
     experiment::{Experiment, Part, PartKind, PartResult, Plan, Run, SCHEMA},
-    order, values, verdicts,
+    order, unequal, values, verdicts,
 };
 use crate::{
     client::{self, Client},
@@ -62,7 +62,7 @@ pub async fn run(
     let incomplete = runs.len() < all || runs.iter().any(was_cut_short);
     let stopped = told.borrow().clone().filter(|_| incomplete);
     let verdicts = verdicts(&plan, &runs);
-    let notes = conditions::notes(&plan, &runs);
+    let notes = unequal::notes(&plan, &runs);
     Ok(Experiment {
         schema: SCHEMA,
         target: config.target.clone(),

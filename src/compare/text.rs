@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
-    Decision, Metric, Target,
+    Decision, Metric, Target, conditions,
     experiment::Experiment,
     grid::{Grid, wrapped},
     shown::{self, Middle},
@@ -28,7 +28,7 @@ pub fn render(experiment: &Experiment) -> String {
         (verdicts_title(experiment), verdicts(experiment)),
         ("Failures".to_owned(), failures(experiment)),
         ("Unequal conditions".to_owned(), notes(experiment)),
-        ("Conditions".to_owned(), conditions(experiment)),
+        ("Conditions".to_owned(), condition_lines(experiment)),
     ];
     for (title, lines) in sections.into_iter().filter(|(_, lines)| !lines.is_empty()) {
         let _ = writeln!(text, "{title}");
@@ -205,8 +205,8 @@ fn notes(experiment: &Experiment) -> Vec<String> {
     experiment.notes.iter().map(|note| safe::line(note).into_owned()).collect()
 }
 
-fn conditions(experiment: &Experiment) -> Vec<String> {
-    let conditions = words::conditions(experiment);
+fn condition_lines(experiment: &Experiment) -> Vec<String> {
+    let conditions = conditions::lines(experiment);
     let mut lines: Vec<_> =
         conditions.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
     lines.extend(words::EXPLAINED.map(str::to_owned));

@@ -19,7 +19,7 @@ use self::{
     verdicts::Row,
 };
 use super::{
-    Target,
+    Target, conditions,
     experiment::Experiment,
     words::{self, Trouble},
 };
@@ -91,7 +91,7 @@ fn page(experiment: &Experiment) -> Page {
             Target::InProcess => "this machine, over loopback".to_owned(),
             Target::Host { host, port } => format!("{} port {port}", safe::short(host)),
         },
-        date: words::date(experiment.started),
+        date: conditions::date(experiment.started),
         stopped: experiment.stopped.as_deref().map(|reason| safe::line(reason).into_owned()),
         baseline: safe::short(&plan.baseline),
         thresholds: words::thresholds(&plan.thresholds),
@@ -99,7 +99,7 @@ fn page(experiment: &Experiment) -> Page {
         verdicts: verdicts::rows(experiment),
         troubles: words::troubles(experiment),
         notes: experiment.notes.iter().map(|note| safe::line(note).into_owned()).collect(),
-        conditions: words::conditions(experiment),
+        conditions: conditions::lines(experiment),
         explained: words::EXPLAINED.into_iter().chain(loopback).collect(),
         command: experiment.command.as_deref().map(|command| safe::line(command).into_owned()),
         runs: all_runs(experiment),

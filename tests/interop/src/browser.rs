@@ -71,6 +71,7 @@ impl Browser {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         browser.call("Emulation.setDeviceMetricsOverride", size).await;
+        browser.call("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
         browser.wear(if dark { "dark" } else { "light" }).await;
         browser
     }
