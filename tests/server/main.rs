@@ -9,6 +9,7 @@ mod auth;
 mod breaking;
 mod datagrams;
 mod ending;
+mod exchanges;
 mod figures;
 mod hostile_clients;
 mod hostile_iperf3;

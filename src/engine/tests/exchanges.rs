@@ -243,8 +243,9 @@ async fn a_probe_sees_the_idle_path_and_the_loaded_one_and_is_in_no_total() {
             }
             for flow in &side.flows[..probe] {
                 assert!(flow.omitted_bytes > 0 && flow.bytes > 1_000_000, "{flow:?}");
-                let most = 10_000_000 / 8 * 3 / 2 + 1_000_000;
-                assert!(flow.omitted_bytes < most / 2, "nothing goes in the idle time: {flow:?}");
+                // Half a second of 10 Mbit/s: nothing goes in the idle time.
+                let received = flow.role == Role::Receiver;
+                assert!(!received || flow.omitted_bytes < 700_000, "{flow:?}");
             }
         }
     }
