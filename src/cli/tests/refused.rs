@@ -344,14 +344,17 @@ fn every_complaint_ends_with_where_to_read_on() {
 #[test]
 fn what_makes_no_sense_with_requests_is_refused_with_a_reason() {
     assert_mistakes(
-        "client host --workload rr -R -l 1K -b 1M -F file --perf-alpn --transport quic",
+        "client host --workload rr -R -l 1K -b 1M -F file",
         &[
             "-R is of no use with --workload rr",
             "-l is of no use with --workload rr",
             "-b is of no use with --workload rr",
             "-F is of no use with --workload rr",
-            "--perf-alpn is of no use with --workload rr",
         ],
+    );
+    assert_mistakes(
+        "client host --workload rr --perf-alpn --transport quic",
+        &["--perf-alpn is of no use with --workload rr"],
     );
     assert_mistakes(
         "client host --request 1 --response 2 --in-flight 3 --requests-per-second 4",
