@@ -14,6 +14,7 @@ mod means;
 mod sampler;
 mod signals;
 mod sleep;
+mod starting;
 mod test;
 mod watch;
 
