@@ -17,22 +17,22 @@ pub(super) struct RawExchange {
     /// connection after another with one request each [default: bulk].
     #[arg(long, value_name = "NAME")]
     pub(super) workload: Option<String>,
-    /// Bytes of a request [default: 64].
+    /// Bytes of a request; 64 if not given.
     #[arg(long, value_name = "N[KM]")]
     pub(super) request: Option<String>,
-    /// Bytes of its response [default: 64].
+    /// Bytes of its response; 64 if not given.
     #[arg(long, value_name = "N[KM]")]
     pub(super) response: Option<String>,
-    /// Requests under way at once on each stream, 1 to 1024 [default: 1; with --requests-per-second,
-    /// 1024].
+    /// Requests under way at once on each stream, 1 to 1024; if not given 1, or with
+    /// --requests-per-second 1024.
     #[arg(long, value_name = "N")]
     pub(super) in_flight: Option<String>,
     /// Requests a second on each stream, whether or not responses have come; latency counts from when
     /// a request was due.
     #[arg(long, value_name = "N")]
     pub(super) requests_per_second: Option<String>,
-    /// Ask on a stream of its own while others carry bulk, each so many milliseconds, and for a second
-    /// before [default: 10].
+    /// Ask on a stream of its own while others carry bulk, and for a second before: a request each so
+    /// many milliseconds, 10 if not given.
     #[arg(
         long,
         value_name = "MS",

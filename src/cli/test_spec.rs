@@ -50,9 +50,10 @@ fn fields(
     let RawClient { test, streams, output, .. } = raw;
     let transport = transport(test, transports, mistakes);
     let interval = mistakes.value("-i", test.interval.as_ref(), seconds);
-    SpecFields {
+    let workload = exchange::workload(raw, mistakes);
+    let fields = SpecFields {
         transport: transport.unwrap_or(default.transport),
-        workload: exchange::workload(raw, mistakes),
+        workload,
         probe: exchange::probe(raw, mistakes),
         direction: direction(test, mistakes),
         limit: limit(test, mistakes).unwrap_or(default.limit),
@@ -69,7 +70,12 @@ fn fields(
         udp_counters_64bit: raw.packets.udp_counters_64bit,
         receive_timeout: here.receive_timeout,
         server_affinity: here.server_affinity,
+    };
+    if workload.is_bulk() {
+        return fields;
     }
+    // Where these were asked for, they have been refused.
+    SpecFields { direction: default.direction, block: default.block, rate: default.rate, ..fields }
 }
 
 fn transport(raw: &RawTest, transports: &[&str], mistakes: &mut Mistakes) -> Option<String> {

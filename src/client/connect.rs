@@ -68,7 +68,7 @@ pub(super) fn data_peer(config: &Config, control: SocketAddr, port: u16) -> Peer
     Peer {
         name: Some(config.host.clone()),
         local: local(config, control, config.client_port.unwrap_or(0)),
-        tuning: config.spec.stream_tuning(),
+        tuning: config.spec.tuning.clone(),
         ..Peer::at(with_port(control, port))
     }
 }

@@ -186,7 +186,8 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
         };
         let mut failed = false;
         let delivery = self.config.transports.get(&arm.transport).map(|found| found.delivery());
-        for &kind in self.plan.parts.iter().filter(|part| delivery.is_none_or(|of| part.suits(of))) {
+        for &kind in self.plan.parts.iter().filter(|part| delivery.is_none_or(|of| part.suits(of)))
+        {
             let result = if failed || self.told.borrow().is_some() {
                 PartResult::Skipped
             } else {

@@ -1,20 +1,52 @@
-use std::{io, num::NonZeroUsize, time::Duration};
+use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf};
 
 use super::{
     Drive,
-    asking::{LONGEST_READ, answerable, len},
+    account::Account,
+    arrivals,
+    asking::{LONGEST_READ, answerable, len, request_of},
     buffer::Buffer,
     counters::Counters,
-    flow::{Pause, Stage},
+    flow::{Halves, Pause, Record, Stage, launch},
     framing::Framing,
     signals::{Bell, Phase},
 };
-use crate::spec::{Exchange, Probe};
+use crate::{
+    measure::FlowId,
+    spec::{Exchange, Probe},
+};
+
+/// Answers on a stream until every request has come, and says so. `ration`: how many there may be.
+pub(super) fn start_answerer(
+    stage: &Stage,
+    flow: FlowId,
+    mut halves: Halves,
+    exchange: Exchange,
+    ration: Option<Ration>,
+    counters: Arc<Counters>,
+) {
+    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+        let (send, recv) = (halves.0.as_mut(), halves.1.as_mut());
+        if !stage.framing.is_datagrams() {
+            let ends = (send, recv);
+            let result = answer(&stage, ends, exchange, ration, &counters).await;
+            return (result, Record::default(), halves);
+        }
+        send.block_for(None);
+        recv.block_for(stage.block_limit());
+        let request = request_of(&exchange);
+        let mut account = Box::new(Account::new(stage.framing, request, stage.omit));
+        let answers = Some(Answers::new(&stage, send, exchange, ration));
+        let result =
+            arrivals::receive(&stage, recv, request, &mut account, answers, &counters).await;
+        (result, Record { account: Some(account), ..Record::default() }, halves)
+    });
+}
 
 /// Answers requests that are bytes in order until everything has come and is answered.
-pub(super) async fn answer(
+async fn answer(
     stage: &Stage,
     (send, recv): (&mut dyn SendHalf, &mut dyn RecvHalf),
     exchange: Exchange,

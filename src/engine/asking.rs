@@ -1,4 +1,4 @@
-use std::{io, task::Poll, time::Duration};
+use std::{io, num::NonZeroUsize, sync::Arc, task::Poll, time::Duration};
 
 use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf};
 
@@ -8,12 +8,13 @@ use super::{
     arrivals::LONGEST_TRAIN,
     buffer::Buffer,
     counters::Counters,
-    flow::{Halves, Pause, Stage},
+    flow::{Halves, Pause, Record, Stage, launch},
     framing::Outbox,
     signals::Phase,
 };
 use crate::{
-    measure::DatagramHeader,
+    measure::{DatagramHeader, FlowId},
+    spec::Exchange,
     workload::{Asker, Turn},
 };
 
@@ -24,8 +25,32 @@ enum News {
     Rang,
 }
 
+/// Asks on a stream until `asker` is done, and says so.
+pub(super) fn start_asker(
+    stage: &Stage,
+    flow: FlowId,
+    mut halves: Halves,
+    asker: Asker,
+    counters: Arc<Counters>,
+) {
+    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
+        let mut asker = Box::new(asker);
+        let request = request_of(&asker.exchange());
+        let longest = match stage.framing.is_datagrams() {
+            true => stage.framing.batch(halves.0.batch(), request) * request.get(),
+            false => LONGEST_READ,
+        };
+        let in_flight = usize::from(asker.exchange().in_flight);
+        let longest = longest.min(request.get().saturating_mul(in_flight));
+        let payload = if stage.digits { Buffer::digits(longest) } else { Buffer::payload(longest) };
+        let outbox = Outbox::new(stage.framing, request, payload);
+        let result = ask(&stage, &mut halves, &mut asker, outbox, &counters).await;
+        (result, Record { asker: Some(asker), ..Record::default() }, halves)
+    });
+}
+
 /// Asks, and takes the responses, until nothing is asked any more and nothing is waited for.
-pub(super) async fn ask(
+async fn ask(
     stage: &Stage,
     halves: &mut Halves,
     asker: &mut Asker,
@@ -230,6 +255,11 @@ impl<'a> Desk<'a> {
 /// Returns the header of a datagram of this length; `None` if it is none.
 pub(super) fn answerable(datagram: &[u8], len: usize) -> Option<DatagramHeader> {
     DatagramHeader::read(datagram).filter(|_| datagram.len() == len)
+}
+
+/// Returns the length of a request.
+pub(super) fn request_of(exchange: &Exchange) -> NonZeroUsize {
+    NonZeroUsize::new(len(exchange.request)).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Returns a length that was checked to fit.

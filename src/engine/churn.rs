@@ -22,6 +22,7 @@ use super::{
     counters::Counters,
     flow::{Flow, Stage},
     framing::Framing,
+    starting,
     watch::Watch,
 };
 use crate::{
@@ -74,7 +75,7 @@ impl Work {
     /// the first of them.
     pub(super) fn tune(&self, spec: &TestSpec) -> Vec<Vec<Setting>> {
         match self {
-            Self::Flows(flows) => flows.iter().map(|flow| tuned(spec, flow)).collect(),
+            Self::Flows(flows) => flows.iter().map(|flow| starting::settings(spec, flow)).collect(),
             Self::Lanes(lanes) => vec![Vec::new(); lanes.len()],
         }
     }
@@ -107,14 +108,6 @@ impl Lane {
             Errand::Answer(answering) => answering.start(self.id, stage, counters),
         }
     }
-}
-
-/// Sets a stream as the test asks for, and returns what came of it.
-fn tuned(spec: &TestSpec, flow: &Flow) -> Vec<Setting> {
-    let mut settings = flow.stream.path.tune(&spec.stream_tuning());
-    // What goes without saying is not an answer to a question.
-    settings.retain(|setting| spec.tuning.no_delay || setting.option != "no_delay");
-    settings
 }
 
 /// The path of a lane, whose connections come and go: none of them stands for all.

@@ -6,8 +6,7 @@ use tokio::sync::mpsc;
 use super::{
     Clock, Drive,
     account::Account,
-    answering::{self, Answers, Ration},
-    arrivals, asking,
+    arrivals,
     buffer::Buffer,
     churn::Tally,
     counters::Counters,
@@ -19,7 +18,6 @@ use super::{
 };
 use crate::{
     measure::{ExchangeSummary, FlowId, Lateness, Pacing, Role},
-    spec::Exchange,
     workload::{Asker, Source, Step},
 };
 
@@ -153,61 +151,6 @@ pub(crate) fn start_receiver(
         let result = arrivals::receive(&stage, half, block, &mut account, None, &counters).await;
         (result, Record { account: Some(account), ..Record::default() }, halves)
     });
-}
-
-/// Asks on a stream until `asker` is done, and says so.
-pub(crate) fn start_asker(
-    stage: &Stage,
-    flow: FlowId,
-    mut halves: Halves,
-    asker: Asker,
-    counters: Arc<Counters>,
-) {
-    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
-        let mut asker = Box::new(asker);
-        let request = request_of(&asker.exchange());
-        let longest = match stage.framing.is_datagrams() {
-            true => stage.framing.batch(halves.0.batch(), request) * request.get(),
-            false => asking::LONGEST_READ,
-        };
-        let in_flight = usize::from(asker.exchange().in_flight);
-        let longest = longest.min(request.get().saturating_mul(in_flight));
-        let payload = if stage.digits { Buffer::digits(longest) } else { Buffer::payload(longest) };
-        let outbox = Outbox::new(stage.framing, request, payload);
-        let result = asking::ask(&stage, &mut halves, &mut asker, outbox, &counters).await;
-        (result, Record { asker: Some(asker), ..Record::default() }, halves)
-    });
-}
-
-/// Answers on a stream until every request has come, and says so. `ration`: how many there may be.
-pub(crate) fn start_answerer(
-    stage: &Stage,
-    flow: FlowId,
-    mut halves: Halves,
-    exchange: Exchange,
-    ration: Option<Ration>,
-    counters: Arc<Counters>,
-) {
-    launch(stage, flow, Arc::clone(&counters), move |stage| async move {
-        let (send, recv) = (halves.0.as_mut(), halves.1.as_mut());
-        if !stage.framing.is_datagrams() {
-            let ends = (send, recv);
-            let result = answering::answer(&stage, ends, exchange, ration, &counters).await;
-            return (result, Record::default(), halves);
-        }
-        send.block_for(None);
-        recv.block_for(stage.block_limit());
-        let request = request_of(&exchange);
-        let mut account = Box::new(Account::new(stage.framing, request, stage.omit));
-        let answers = Some(Answers::new(&stage, send, exchange, ration));
-        let result =
-            arrivals::receive(&stage, recv, request, &mut account, answers, &counters).await;
-        (result, Record { account: Some(account), ..Record::default() }, halves)
-    });
-}
-
-fn request_of(exchange: &Exchange) -> NonZeroUsize {
-    NonZeroUsize::new(asking::len(exchange.request)).unwrap_or(NonZeroUsize::MIN)
 }
 
 async fn send(

@@ -15,6 +15,7 @@ mod means;
 mod sampler;
 mod signals;
 mod sleep;
+mod starting;
 mod test;
 mod watch;
 

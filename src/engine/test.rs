@@ -1,18 +1,18 @@
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use polyperf_transport::Setting;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Clock, Drive,
-    answering::Ration,
     churn::Work,
     cpu::CpuTime,
-    flow::{FlowEnd, Stage, start_answerer, start_asker, start_receiver, start_sender},
+    flow::{FlowEnd, Stage},
     framing::Framing,
     means::Means,
     sampler::Sampler,
     signals::{Phase, Signals},
+    starting,
     watch::{Ending, Watch},
 };
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
     outcome::{Failure, FailureCode},
     protocol::{iperf3::Datagrams, native::Sent},
     spec::TestSpec,
-    workload::{Asker, Budget, Source},
 };
 
 /// A running test at one end. Dropping it ends its flows.
@@ -117,7 +116,7 @@ impl Test {
         };
         let receives = sampler.flows().iter().any(|flow| flow.role == Role::Receiver);
         let awaits = sampler.flows().iter().any(|flow| !flow.role.sends());
-        launch(spec, work, &stage, &sampler);
+        starting::start(spec, work, &stage, &sampler);
         Self {
             stage,
             ends,
@@ -380,6 +379,8 @@ impl Test {
             Some(time) => (time, CpuScope::DataThreads),
             None => (CpuTime::of_process()?.since(self.process_cpu?), CpuScope::Process),
         };
+        // In the time before the load begins there was nothing to spend it on.
+        let wall = wall.saturating_sub(self.load_begins);
         Some(CpuUse { user: time.user, system: time.system, wall, scope })
     }
 }
@@ -398,53 +399,6 @@ trait SumAll {
 impl<I: Iterator<Item = Option<CpuTime>>> SumAll for I {
     fn sum_all(mut self) -> Option<CpuTime> {
         self.try_fold(CpuTime::default(), |sum, time| Some(sum.plus(time?)))
-    }
-}
-
-fn launch(spec: &TestSpec, work: Work, stage: &Stage, sampler: &Sampler) {
-    let block =
-        usize::try_from(spec.block).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
-    let budget = Budget::new(stage.framing.limit(spec.limit, block)).map(Arc::new);
-    let requests = spec.request_limit().and_then(Budget::new).map(Arc::new);
-    let flows = match work {
-        Work::Flows(flows) => flows,
-        Work::Lanes(lanes) => {
-            for (lane, watch) in lanes.into_iter().zip(sampler.flows()) {
-                lane.start(spec, stage, budget.clone(), Arc::clone(&watch.counters));
-            }
-            return;
-        }
-    };
-    for (flow, watch) in flows.into_iter().zip(sampler.flows()) {
-        let stage = &stage.at(flow.stream.home);
-        let halves = (flow.stream.send, flow.stream.recv);
-        let counters = Arc::clone(&watch.counters);
-        match (flow.role, spec.workload.exchange(), spec.probe) {
-            (Role::Sender, None, _) => {
-                let batch = stage.framing.batch(halves.0.batch(), block);
-                let source = Source::batched(spec, block.get(), batch, budget.clone());
-                start_sender(stage, flow.id, halves, source, block, counters);
-            }
-            (Role::Receiver, None, _) => start_receiver(stage, flow.id, halves, block, counters),
-            (Role::Sender, Some(exchange), _) => {
-                let ordered = !stage.framing.is_datagrams();
-                let asker = Asker::new(spec, exchange, ordered, requests.clone());
-                start_asker(stage, flow.id, halves, asker, counters);
-            }
-            (Role::Receiver, Some(exchange), _) => {
-                start_answerer(stage, flow.id, halves, exchange, None, counters);
-            }
-            (Role::Prober, _, probe) => {
-                let asker =
-                    Asker::probing(spec, probe.unwrap_or_default(), !stage.framing.is_datagrams());
-                start_asker(stage, flow.id, halves, asker, counters);
-            }
-            (Role::Probed, _, probe) => {
-                let probe = probe.unwrap_or_default();
-                let ration = Some(Ration::new(probe));
-                start_answerer(stage, flow.id, halves, probe.exchange(), ration, counters);
-            }
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::LatencySummary;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExchangeSummary {
-    /// Requests that were sent.
+    /// Requests that were sent, and those that were due on a schedule and never went.
     pub requests: u64,
     /// Responses that came in time, whole.
     pub replies: u64,

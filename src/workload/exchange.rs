@@ -155,7 +155,8 @@ impl Asker {
 
     /// Asks nothing any more that is not due before `at`.
     pub fn stop(&mut self, at: Duration) {
-        self.stopped.get_or_insert(at);
+        let end = self.end.unwrap_or(at);
+        self.stopped.get_or_insert(at.min(end));
     }
 
     /// Takes note of the response to the request with this number at `now`. Returns whether it was

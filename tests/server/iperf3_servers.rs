@@ -7,7 +7,7 @@ use polyperf::{
     measure::Role,
     outcome::{Dialect, Ended, FailureCode, Side},
     protocol::iperf3::{Expect, Message, State},
-    spec::Limit,
+    spec::{Exchange, Limit, Probe, Workload},
 };
 
 use crate::{
@@ -220,6 +220,23 @@ async fn a_word_without_a_reply_fails_with_what_may_be_wrong() {
     assert_eq!(failure.code, FailureCode::Connect);
     assert!(failure.message.contains("stream 1: no reply within 3s"), "{failure}");
     assert!(failure.message.contains("firewall"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_iperf3_cannot_do_is_refused_before_the_test() {
+    for (probe, word) in [(false, "--workload rr"), (true, "--probe")] {
+        let set = |c: client::Builder| {
+            c.spec(|spec| match probe {
+                true => spec.probe = Some(Probe::default()),
+                false => spec.workload = Workload::Rr(Exchange::default()),
+            })
+        };
+        let mut stock = Stock::reached(set).await;
+        stock.say(&[9]).await;
+        let failure = stock.fails().await;
+        assert_eq!(failure.code, FailureCode::Unsupported);
+        assert!(failure.message.contains(word) && failure.message.contains("iperf3"), "{failure}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ mod breaking;
 mod churn;
 mod datagrams;
 mod ending;
+mod exchanges;
 mod figures;
 mod hostile_churn;
 mod hostile_clients;

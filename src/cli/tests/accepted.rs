@@ -6,7 +6,7 @@ use polyperf_certs::Provider;
 use super::{super::*, client, line, server, words};
 use crate::{
     compare::experiment::PartKind,
-    spec::{Direction, Limit, Rate},
+    spec::{Direction, Exchange, Limit, Probe, Rate, Workload},
 };
 
 #[test]
@@ -345,4 +345,24 @@ fn what_is_asked_of_packets_reaches_both_ends() {
     let asked =
         client("client host --cntl-ka=10").keep_alive.map(|asked| (asked.idle, asked.count));
     assert_eq!(asked, Some((10, 0)));
+}
+
+#[test]
+fn requests_and_probes_have_defaults_that_fit_each_other() {
+    let workload = |text: &str| client(text).spec.workload;
+    assert_eq!(workload("client host --workload bulk"), Workload::Bulk);
+    assert_eq!(workload("client host --workload rr"), Workload::Rr(Exchange::default()));
+    let typed = "client host --workload rr --request 1K --response 1M --in-flight 16 -P 2 -k 100";
+    let exchange = Exchange { request: 1024, response: 1 << 20, in_flight: 16, per_second: None };
+    assert_eq!(workload(typed), Workload::Rr(exchange));
+    let exchange = Exchange { in_flight: 1024, per_second: Some(500), ..Exchange::default() };
+    let typed = "client host --workload rr --requests-per-second 500";
+    assert_eq!(workload(typed), Workload::Rr(exchange), "what is under way holds nothing up");
+    let probe = |text: &str| client(text).spec.probe;
+    assert_eq!(probe("client host"), None);
+    for text in ["client host --probe", "client --probe host", "client host --probe -R"] {
+        assert_eq!(probe(text), Some(Probe::default()), "{text}");
+    }
+    let every = Duration::from_millis(25);
+    assert_eq!(probe("client host --probe=25"), Some(Probe { every, ..Probe::default() }));
 }

@@ -354,3 +354,63 @@ fn every_complaint_ends_with_where_to_read_on() {
         assert!(line(text).unwrap_err().text.ends_with(hint), "{text}");
     }
 }
+
+#[test]
+fn what_makes_no_sense_with_requests_is_refused_with_a_reason() {
+    assert_mistakes(
+        "client host --workload rr -R -l 1K -b 1M -F file",
+        &[
+            "-R is of no use with --workload rr",
+            "-l is of no use with --workload rr",
+            "-b is of no use with --workload rr",
+            "-F is of no use with --workload rr",
+        ],
+    );
+    assert_mistakes(
+        "client host --workload rr --perf-alpn --transport quic",
+        &["--perf-alpn is of no use with --workload rr"],
+    );
+    assert_mistakes(
+        "client host --request 1 --response 2 --in-flight 3 --requests-per-second 4",
+        &[
+            "--request is of no use without requests: add --workload rr",
+            "--response is of no use",
+            "--in-flight is of no use",
+            "--requests-per-second is of no use",
+        ],
+    );
+    assert_mistakes(
+        "client host --workload rr --request 2M --response x --in-flight 0 --requests-per-second 0",
+        &[
+            "--request 2M is out of range: 1 byte to 1 MiB",
+            "--response x ",
+            "--in-flight 0 is out of range",
+            "--requests-per-second 0 is out of range",
+        ],
+    );
+    assert_mistakes(
+        "client host --workload rr --request 2M --in-flight 0 --requests-per-second 2000000",
+        &[
+            "--request 2M is out of range: 1 byte to 1 MiB",
+            "--in-flight 0 is out of range: 1 to 1024",
+            "--requests-per-second 2000000 is out of range: 1 to 1000000",
+        ],
+    );
+    assert_mistakes("client host --workload ping", &["--workload ping is not known: write bulk"]);
+    assert_mistakes("client host --workload ping --request 5", &["--workload ping is not known"]);
+}
+
+#[test]
+fn a_probe_is_refused_where_there_is_no_load_of_its_kind() {
+    assert_mistakes(
+        "client host --workload rr --probe",
+        &["--probe is of no use with --workload rr"],
+    );
+    assert_mistakes("client host --probe=0", &["--probe 0 is out of range: 1 ms to 10 s"]);
+    assert_mistakes("client host --probe=10001", &["--probe 10001 is out of range: 1 ms to 10 s"]);
+    assert_mistakes("client host --probe=soon", &["--probe soon "]);
+    assert_mistakes(
+        "client host --probe --perf-alpn --transport quic",
+        &["--probe is of no use with --perf-alpn"],
+    );
+}

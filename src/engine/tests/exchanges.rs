@@ -40,9 +40,14 @@ impl Session {
         Self { client: begin(ours), server: begin(theirs) }
     }
 
-    /// Runs both ends to their end, and returns how much each received as a second went by.
-    async fn run(&mut self) -> Vec<u64> {
-        let (mut done, mut moved) = ([false; 2], Vec::new());
+    /// Runs both ends to their end.
+    async fn run(&mut self) {
+        let ends = self.both();
+        tokio::time::timeout(Duration::from_secs(600), ends).await.expect("it ends");
+    }
+
+    async fn both(&mut self) {
+        let mut done = [false; 2];
         while done != [true; 2] {
             let (end, event) = tokio::select! {
                 event = self.client.next(), if !done[0] => (0, event),
@@ -56,11 +61,10 @@ impl Session {
                     let of_load = |flow: &crate::measure::FlowSample| flow.role.is_of_load();
                     assert!(sample.flows.iter().all(of_load), "{sample:?}");
                 }
-                TestEvent::Received(bytes) => moved.push(bytes),
+                TestEvent::Received(_) => {}
                 TestEvent::Failed(failure) => panic!("end {end}: {failure}"),
             }
         }
-        moved
     }
 
     fn exchanges(&self, flow: usize) -> ExchangeSummary {
@@ -136,7 +140,7 @@ async fn requests_and_responses_of_a_byte_are_counted_one_by_one() {
 
 #[tokio::test(start_paused = true)]
 async fn lost_datagrams_are_counted_and_free_their_places() {
-    // The link numbers what goes in each direction: the tenth request, and the twentieth response.
+    // Each direction has the script: a request is lost, and a response.
     let link = LinkConfig::perfect().delay(10 * MS).script(Script::new().drop([10]));
     let exchange = Exchange { in_flight: 2, ..Exchange::default() };
     let mut session =
@@ -243,8 +247,9 @@ async fn a_probe_sees_the_idle_path_and_the_loaded_one_and_is_in_no_total() {
             }
             for flow in &side.flows[..probe] {
                 assert!(flow.omitted_bytes > 0 && flow.bytes > 1_000_000, "{flow:?}");
-                let most = 10_000_000 / 8 * 3 / 2 + 1_000_000;
-                assert!(flow.omitted_bytes < most / 2, "nothing goes in the idle time: {flow:?}");
+                // Half a second of 10 Mbit/s: nothing goes in the idle time.
+                let received = flow.role == Role::Receiver;
+                assert!(!received || flow.omitted_bytes < 700_000, "{flow:?}");
             }
         }
     }

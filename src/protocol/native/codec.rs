@@ -251,10 +251,11 @@ mod tests {
     fn distributions_too_long_for_a_frame_leave_their_quantiles() {
         let mut latencies = crate::measure::Latencies::new();
         // A different count at each step of the distribution takes the most room.
-        for step in 0..30_000u64 {
-            let nanos = 1000.0 * 1.0005f64.powf(step as f64);
+        let mut time = std::time::Duration::from_micros(1);
+        for step in 0..30_000u32 {
+            time += time / 2000 + std::time::Duration::from_nanos(1);
             for _ in 0..=step % 3 {
-                latencies.record(std::time::Duration::from_nanos(nanos as u64));
+                latencies.record(time);
             }
         }
         let exchanges = crate::measure::ExchangeSummary {

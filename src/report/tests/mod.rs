@@ -2,6 +2,7 @@
 
 mod connections;
 mod csv;
+mod exchanges;
 mod json;
 mod repair;
 mod text;

@@ -222,6 +222,6 @@ fn a_table_has_what_was_sent_again_and_rebuilt() {
     let outcome = over_kcp(1, Some(300));
     let report = testing::report(of(Format::Csv), &testing::events(&outcome));
     let total = report.lines().find(|line| line.starts_with("total,")).unwrap();
-    assert!(total.ends_with(",1,5,2,3,4,420000,30,1"), "{total}");
+    assert!(total.contains(",1,5,2,3,4,420000,30,1,"), "{total}");
     assert!(outcome.flow(outcome.info.flows[0].flow, Role::Sender).is_some());
 }

@@ -244,6 +244,15 @@ fn a_probe_tells_the_idle_path_from_the_loaded_one() {
 }
 
 #[test]
+fn who_is_told_of_the_end_a_little_late_asks_nothing_more() {
+    let mut asker = probing(0);
+    assert_eq!(asker.turn(at(590)), Turn::Ask(60));
+    asker.stop(at(602));
+    assert!(matches!(asker.turn(at(602)), Turn::Rest(Some(_))), "the next one is due at the end");
+    assert_eq!(counts(&asker).0, 50);
+}
+
+#[test]
 fn a_probe_ends_with_the_load_and_waits_for_what_is_under_way() {
     let mut asker = probing(0);
     assert_eq!(asker.turn(at(200)), Turn::Ask(21));

@@ -147,6 +147,8 @@ fn is_its(server: &Answered, flow: &FlowSummary, limit: &Limit) -> bool {
         Role::Receiver => {
             server.asked == Some(flow.bytes) && server.sent == flow.bytes && !server.stopped
         }
+        // Nothing probes a test with these servers.
+        Role::Prober | Role::Probed => false,
     };
     let stream = 4 * (u64::from(flow.flow.0) - 1);
     server.stream == stream && moved && flow.bytes > 0 && flow.error.is_none() && !server.reset

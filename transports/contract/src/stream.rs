@@ -36,8 +36,8 @@ pub struct Stream {
 ///
 /// Whoever drives a stream there saves a change of threads for each batch.
 pub trait Home: Debug + Send + Sync + 'static {
-    /// Runs `work` there, beside the connection: within a tokio runtime with time enabled, in which
-    /// it must not block.
+    /// Runs `work` there, beside the connection: within a tokio runtime with time and I/O enabled, in
+    /// which it must not block.
     fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
 
