@@ -112,6 +112,7 @@ pub(crate) fn results(spec: &TestSpec, side: Side, bytes: u64) -> Box<Results> {
             datagrams: None,
             lateness: None,
             pacing: None,
+            exchanges: None,
             path: polyperf::transport::PathStats::default(),
             settings: Vec::new(),
             error: None,
