@@ -57,26 +57,17 @@ impl Shared {
     /// asked a second time before a reactor has to watch the socket.
     pub(crate) async fn connecting(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
         let addr = addr.into();
-        match socket.connect(&addr) {
-            Err(error) if is_under_way(&error) => match socket.connect(&addr) {
-                Err(error) if error.raw_os_error() == Some(libc::EISCONN) => {}
-                Err(error) if is_under_way(&error) => {
-                    // SAFETY: `Fd` shares ownership of the socket, so its descriptor stays open, and
-                    // stays the same, for as long as it is registered.
-                    let shared = Arc::new(socket);
-                    let watched = unsafe { AsyncFd::register(Fd(Arc::clone(&shared)))? };
-                    let _ = watched.writable().await?;
-                    drop(watched);
-                    if let Some(error) = shared.take_error()? {
-                        return Err(error);
-                    }
-                    return Self::of(shared);
-                }
-                result => result?,
-            },
+        let asked = socket.connect(&addr).or_else(|error| match is_under_way(&error) {
+            true => socket.connect(&addr),
+            false => Err(error),
+        });
+        let socket = Arc::new(socket);
+        match asked {
+            Err(error) if is_under_way(&error) => connected(&socket).await?,
+            Err(error) if error.raw_os_error() == Some(libc::EISCONN) => {}
             result => result?,
         }
-        Self::new(socket)
+        Self::of(socket)
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -99,6 +90,15 @@ impl Shared {
         *watched = Arc::downgrade(&fresh);
         Ok(fresh)
     }
+}
+
+/// Waits until a connection that is being made is there, or has failed.
+async fn connected(socket: &Arc<Socket>) -> io::Result<()> {
+    // SAFETY: `Fd` shares ownership of the socket, so its descriptor stays open, and stays the same,
+    // for as long as it is registered.
+    let watched = unsafe { AsyncFd::register(Fd(Arc::clone(socket)))? };
+    drop(watched.writable().await?);
+    socket.take_error()?.map_or(Ok(()), Err)
 }
 
 /// Returns whether a connection is being made, and neither there nor refused.
