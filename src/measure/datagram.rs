@@ -38,6 +38,26 @@ impl DatagramHeader {
         })
     }
 
+    /// Returns the header of the first datagram of a batch, one every `stride` bytes, and how many
+    /// at its start are numbered one after another and were sent at the same time; `None` if there
+    /// is none.
+    #[inline]
+    #[must_use]
+    pub fn read_run(batch: &[u8], stride: usize) -> Option<(Self, u64)> {
+        let mut datagrams = batch.chunks(stride.max(1));
+        let first = Self::read(datagrams.next()?)?;
+        let mut next = first;
+        let mut count = 1;
+        for datagram in datagrams {
+            next.sequence = next.sequence.wrapping_add(1);
+            if datagram.first_chunk() != Some(&next.to_bytes()) {
+                break;
+            }
+            count += 1;
+        }
+        Some((first, count))
+    }
+
     /// Returns the header as it goes out.
     #[inline]
     #[must_use]
@@ -81,6 +101,28 @@ mod tests {
         let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0];
         assert_eq!(header.to_bytes(), bytes);
         assert_eq!(DatagramHeader::read(&bytes), Some(header));
+    }
+
+    #[test]
+    fn a_run_ends_where_numbers_or_times_do() {
+        let of = |headers: &[(u64, u64)], stride: usize| {
+            let bytes = headers.iter().flat_map(|&(sequence, sent)| {
+                let mut bytes = DatagramHeader { sequence, sent }.to_bytes().to_vec();
+                bytes.resize(stride, 0xaa);
+                bytes
+            });
+            let bytes: Vec<u8> = bytes.collect();
+            let run = DatagramHeader::read_run(&bytes, stride);
+            run.map(|(first, count)| (first.sequence, count))
+        };
+        assert_eq!(of(&[(7, 1), (8, 1), (9, 1)], 30), Some((7, 3)));
+        assert_eq!(of(&[(7, 1), (9, 1)], 30), Some((7, 1)), "a gap");
+        assert_eq!(of(&[(7, 1), (7, 1)], 30), Some((7, 1)), "a copy");
+        assert_eq!(of(&[(7, 1), (8, 2)], 30), Some((7, 1)), "another time");
+        assert_eq!(of(&[(u64::MAX, 1), (0, 1)], 20), Some((u64::MAX, 2)));
+        assert_eq!(DatagramHeader::read_run(&[0; 21], 20).map(|(_, count)| count), Some(1));
+        assert_eq!(DatagramHeader::read_run(&[0; 19], 19), None);
+        assert_eq!(DatagramHeader::read_run(&[], 0), None);
     }
 
     #[test]

@@ -49,6 +49,13 @@ impl Delays {
     /// Takes a datagram that was sent and received at these times.
     #[inline]
     pub fn observe(&mut self, sent: u64, received: u64) {
+        self.observe_run(sent, received, 1);
+    }
+
+    /// Takes `count` datagrams that were sent together and received together, at these times.
+    #[inline]
+    pub fn observe_run(&mut self, sent: u64, received: u64, count: u64) {
+        let Some(others) = count.checked_sub(1) else { return };
         // The clocks' epochs may be anything, so the difference may wrap; that of two does not.
         let raw = received.wrapping_sub(sent).cast_signed();
         let mut transit = raw.wrapping_sub(self.correction);
@@ -63,7 +70,8 @@ impl Delays {
             self.jitter.take(if stepped { 0 } else { change.unsigned_abs() });
         }
         self.last = Some(Last { received, transit });
-        self.variation.take(transit);
+        self.jitter.take_unchanged(others);
+        self.variation.take(transit, count);
     }
 
     /// Starts over with the variation, as at the end of the time that totals leave out.
@@ -121,6 +129,19 @@ impl Jitter {
         self.changes += 1;
     }
 
+    /// Takes so many changes of nothing.
+    #[inline]
+    fn take_unchanged(&mut self, count: u64) {
+        self.changes += count;
+        for _ in 0..count {
+            let falls = (self.sixteenfold + 8) >> 4;
+            if falls == 0 {
+                break;
+            }
+            self.sixteenfold -= falls;
+        }
+    }
+
     fn value(&self) -> Option<Duration> {
         (self.changes > 0).then(|| Duration::from_nanos(self.sixteenfold >> 4))
     }
@@ -145,7 +166,7 @@ impl Variation {
     }
 
     #[inline]
-    fn take(&mut self, transit: i64) {
+    fn take(&mut self, transit: i64, count: u64) {
         let mut above = transit.wrapping_sub(self.floor);
         if above < 0 || self.times.is_empty() {
             self.lower(transit);
@@ -154,7 +175,7 @@ impl Variation {
         let above = above.unsigned_abs();
         self.min = self.min.min(above);
         self.max = self.max.max(above);
-        self.times.record(above, 1);
+        self.times.record(above, count);
     }
 
     #[cold]

@@ -115,6 +115,27 @@ impl Sequence {
         self.sort(number)
     }
 
+    /// Takes `count` numbers that arrived in order from `first` on, if they are the next ones; if
+    /// not, returns `false` and takes none.
+    #[inline]
+    pub fn observe_run(&mut self, first: u64, count: u64) -> bool {
+        let Some(end) = first.checked_add(count).filter(|&end| end <= END) else { return false };
+        if first != self.next {
+            return false;
+        }
+        let mut number = first;
+        while number < end {
+            let block = number / BLOCK;
+            let stop = end.min((block + 1) * BLOCK);
+            self.open(block);
+            self.words[index(block & self.mask)] |= between(number % BLOCK, stop - number);
+            number = stop;
+        }
+        self.next = end;
+        self.received += count;
+        true
+    }
+
     /// Takes the numbers of a batch, in the order of arrival.
     #[inline]
     pub fn observe_all(&mut self, numbers: impl IntoIterator<Item = u64>) {
@@ -328,6 +349,11 @@ impl Default for Window {
 /// Returns a word with the lowest `count` bits set, of fewer than 64.
 fn below(count: u64) -> u64 {
     (1 << count) - 1
+}
+
+/// Returns a word with `count` bits set, 64 at most, from `start` on.
+fn between(start: u64, count: u64) -> u64 {
+    if count < BLOCK { below(count) << start } else { u64::MAX }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "a place in the window, at most 2^18")]

@@ -113,7 +113,7 @@ fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32
     if let Some(exchange) = spec.workload.exchange() {
         return exchange.request;
     }
-    let longest = if spec.load_flows() == 1 { LONE_BLOCK } else { BLOCK };
+    let longest = (BUFFERS / u32::from(spec.load_flows().max(1))).clamp(SHARED_BLOCK, BLOCK);
     let smooth = rate.map(|rate| rate.bits_per_second / 8 / 200);
     let share = match spec.limit {
         Limit::Bytes(bytes) => Some(bytes.div_ceil(u64::from(spec.streams))),
@@ -130,11 +130,13 @@ fn default_block(spec: &TestSpec, delivery: Delivery, rate: Option<Rate>) -> u32
     }
 }
 
-/// A flow that has the machine to itself gains by few, long system calls; docs/performance.md has
-/// the figures.
-const LONE_BLOCK: u32 = 1 << 20;
-/// The buffers of several flows must share the processors' caches.
-const BLOCK: u32 = 256 << 10;
+/// The longer a system call, the fewer there are, and the less often a receiver wakes up;
+/// docs/performance.md has the figures.
+const BLOCK: u32 = 1 << 20;
+/// The block of many flows, whose buffers would take too much together.
+const SHARED_BLOCK: u32 = 256 << 10;
+/// What the buffers of a test's flows may take at each end before blocks get shorter.
+const BUFFERS: u32 = 8 << 20;
 const MIN_BLOCK: u32 = 1460;
 
 /// So many tests at once are no crowd: as many as run by default.
@@ -221,16 +223,17 @@ mod tests {
         };
         assert_eq!(paced(64_000), MIN_BLOCK);
         assert_eq!(paced(10_000_000), 6250);
-        assert_eq!(paced(100_000_000_000), LONE_BLOCK);
+        assert_eq!(paced(100_000_000_000), BLOCK);
     }
 
     #[test]
-    fn a_lone_flow_gets_long_blocks() {
+    fn the_buffers_of_many_flows_do_not_take_more_and_more() {
         let flows =
             |streams, direction| block(SpecFields { streams, direction, ..SpecFields::default() });
-        assert_eq!(flows(1, Direction::Reverse), LONE_BLOCK);
-        assert_eq!(flows(1, Direction::Bidirectional), BLOCK);
-        assert_eq!(flows(4, Direction::Forward), BLOCK);
+        assert_eq!(flows(1, Direction::Reverse), BLOCK);
+        assert_eq!(flows(4, Direction::Bidirectional), BLOCK);
+        assert_eq!(flows(16, Direction::Forward), 512 << 10);
+        assert_eq!(flows(128, Direction::Forward), SHARED_BLOCK);
     }
 
     #[test]
@@ -240,6 +243,6 @@ mod tests {
         };
         assert_eq!(share(1024, 1), MIN_BLOCK);
         assert_eq!(share(100_000, 4), 25_000);
-        assert_eq!(share(1 << 30, 1), LONE_BLOCK);
+        assert_eq!(share(1 << 30, 1), BLOCK);
     }
 }

@@ -3,6 +3,7 @@ use std::{
     mem::MaybeUninit,
     net::Shutdown,
     num::NonZeroUsize,
+    os::fd::AsRawFd,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -19,7 +20,7 @@ use crate::{
 /// Returns the two halves of a connection.
 pub(crate) fn pair(shared: &Arc<Shared>) -> (TcpSend, TcpRecv) {
     let send = TcpSend { io: Io::new(shared), stored: None, finished: false };
-    (send, TcpRecv { io: Io::new(shared) })
+    (send, TcpRecv { io: Io::new(shared), gathers: UNGATHERED })
 }
 
 #[derive(Debug)]
@@ -81,6 +82,8 @@ impl TcpSend {
 #[derive(Debug)]
 pub(crate) struct TcpRecv {
     io: Io,
+    /// How many bytes the kernel waits for before it wakes this half up.
+    gathers: usize,
 }
 
 impl RecvHalf for TcpRecv {
@@ -92,6 +95,7 @@ impl RecvHalf for TcpRecv {
         // A blocked call waits until the buffer is full, or its time is up: otherwise it would return
         // for every few segments, and half the receiver's time would go into waking up.
         let fill = if self.io.blocks() { libc::MSG_WAITALL } else { 0 };
+        self.gather(if self.io.blocks() { buf.len().max(UNGATHERED) } else { UNGATHERED });
         let fill = fill | self.io.shared.copies().receive_flags();
         let len = ready!(self.io.poll(cx, Watched::poll_read_ready, |socket, flags| {
             socket.recv_with_flags(uninit(buf), flags | fill)
@@ -101,6 +105,20 @@ impl RecvHalf for TcpRecv {
 
     fn block_for(&mut self, limit: Option<Duration>) {
         self.io.block_for(limit, Socket::set_read_timeout);
+    }
+}
+
+impl TcpRecv {
+    /// Has the kernel wake this half up for so many bytes at once, or when there cannot be more,
+    /// or when its time is up. A call that fills its buffer would otherwise be woken up for every
+    /// segment, only to go back to sleep.
+    fn gather(&mut self, bytes: usize) {
+        if bytes == self.gathers {
+            return;
+        }
+        self.gathers = bytes;
+        // Only speed depends on it: where the system does not take it, all is as it was.
+        let _ = set_low_water(self.io.shared.socket(), bytes);
     }
 }
 
@@ -181,6 +199,23 @@ impl Io {
     }
 }
 
+/// Sets how many bytes make a socket readable (`SO_RCVLOWAT`).
+fn set_low_water(socket: &Socket, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let len = libc::socklen_t::try_from(size_of_val(&bytes)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads the `len` bytes of `bytes`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            (&raw const bytes).cast(),
+            len,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
@@ -194,3 +229,6 @@ fn uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: the layouts are the same, and `recv` only ever writes initialised bytes.
     unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) }
 }
+
+/// What the kernel waits for by default.
+const UNGATHERED: usize = 1;

@@ -102,3 +102,17 @@ async fn open(at: &str, tuning: &Tuning) -> (Stream, Stream) {
     let (client, server) = tokio::join!(connection.open(Hello::Own(&[])), listener.accept());
     (client.unwrap(), server.unwrap())
 }
+
+#[tokio::test]
+async fn a_receiver_that_waited_for_a_whole_buffer_gets_a_single_byte_all_the_same() {
+    let (mut client, mut server) = open("127.0.0.1:0", &Tuning::default()).await;
+    let mut buf = vec![0; 1 << 20];
+    server.recv.block_for(Some(Duration::from_millis(10)));
+    send_all(&mut *client.send, b"abc").await.unwrap();
+    let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await.unwrap().unwrap();
+    assert_eq!(&buf[..received.len], b"abc", "when its time is up");
+    server.recv.block_for(None);
+    send_all(&mut *client.send, b"d").await.unwrap();
+    let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await.unwrap().unwrap();
+    assert_eq!(&buf[..received.len], b"d", "as soon as it is there");
+}
