@@ -115,7 +115,6 @@ pub(crate) fn results(spec: &TestSpec, side: Side, bytes: u64) -> Box<Results> {
             exchanges: None,
             path: polyperf::transport::PathStats::default(),
             settings: Vec::new(),
-            exchanges: None,
             error: None,
         })
     };
