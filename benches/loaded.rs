@@ -13,19 +13,21 @@
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../tests/support/relay.rs"]
 mod relay;
+#[path = "../tests/support/via.rs"]
+mod via;
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use polyperf::{
-    Client, Server,
+    Client, Registry, Server,
     measure::LatencySummary,
     outcome::{Outcome, Side},
     spec::Probe,
 };
 use polyperf_memory::link::{BitRate, LinkConfig, QueueLimit};
 
-use crate::relay::Relay;
+use crate::{relay::Relay, via::Via};
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -82,6 +84,7 @@ async fn measure(transport: &str, time: u64) -> Result<f64, Box<dyn Error>> {
             fields.tuning.congestion = Some("cubic".to_owned());
             fields.probe = Some(Probe::default());
         })
+        .transports(through(relay.addr()))
         .build()?;
     let outcome = client.run().await?;
     serving.abort();
@@ -107,6 +110,14 @@ async fn measure(transport: &str, time: u64) -> Result<f64, Box<dyn Error>> {
         ms(loaded.p95_ns) - ms(idle.p50_ns),
     );
     Ok(ms(loaded.p95_ns) - ms(idle.p50_ns))
+}
+
+/// Returns every transport, over UDP those that reach their servers through the relay.
+fn through(relay: std::net::SocketAddr) -> Registry {
+    let standard = Registry::standard();
+    let over_udp = standard.iter().filter(|transport| transport.name() != "tcp");
+    let via = |inner: &Arc<_>| Arc::new(Via { inner: Arc::clone(inner), via: relay });
+    over_udp.map(via).fold(Registry::empty(), |all, transport| all.with(transport))
 }
 
 fn latencies(outcome: &Outcome) -> Option<(LatencySummary, LatencySummary)> {

@@ -34,6 +34,8 @@ mod relay;
 mod support;
 #[path = "quic/throughput.rs"]
 mod throughput;
+#[path = "../tests/support/via.rs"]
+mod via;
 
 use std::{net::SocketAddr, process::ExitCode};
 

@@ -2,16 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use polyperf::{
-    Client, Registry,
-    outcome::{Ended, Outcome, Side},
-};
-use polyperf_transport::{Connection, Delivery, Error, Gate, Listener, Peer, Transport, Tuning};
-
 use crate::{
     case::{Case, Figures},
     support::{Result, runtime},
+    via::Via,
+};
+use polyperf::{
+    Client, Registry,
+    outcome::{Ended, Outcome, Side},
 };
 
 /// Runs one test, and prints what it came to. Whatever `case` does not say is left as it is by
@@ -60,40 +58,4 @@ fn figures(outcome: &Outcome, case: &Case) -> Result<Figures> {
         gso_segments: path.gso_segments,
         loss: received.datagrams.as_ref().and_then(|datagrams| datagrams.loss()).unwrap_or(0.0),
     })
-}
-
-/// A transport whose clients reach every listener at one address, as at a relay before it: the
-/// server names the port that it listens on itself.
-#[derive(Debug)]
-struct Via {
-    inner: Arc<dyn Transport>,
-    via: SocketAddr,
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Transport for Via {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn delivery(&self) -> Delivery {
-        self.inner.delivery()
-    }
-
-    fn check(&self, tuning: &Tuning) -> std::result::Result<(), Error> {
-        self.inner.check(tuning)
-    }
-
-    async fn listen(
-        &self,
-        addr: SocketAddr,
-        gate: Arc<dyn Gate>,
-    ) -> std::result::Result<Box<dyn Listener>, Error> {
-        self.inner.listen(addr, gate).await
-    }
-
-    async fn connect(&self, peer: &Peer) -> std::result::Result<Box<dyn Connection>, Error> {
-        self.inner.connect(&Peer { addr: self.via, ..peer.clone() }).await
-    }
 }
