@@ -70,7 +70,7 @@ fn a_known_user_may_compare() {
     let files = Files::new("compare");
     let server = files.server(&[]);
     let (address, key) = (format!("127.0.0.1:{}", server.port), files.path("public.pem"));
-    let args = ["compare", &address, "-t", "0.2", "--rsa-public-key-path", &key];
+    let args = ["compare", &address, "-t", "0.1", "--repeat", "1", "--rsa-public-key-path", &key];
     let mut command = polyperf(&[&args[..], &["--username", "mario"]].concat());
     let ended: Ended = command.env("IPERF3_PASSWORD", "rossi").output().unwrap().into();
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -81,7 +81,7 @@ fn values_out_of_range_are_refused_with_the_range() {
     assert_mistakes("client host -P 129", &["-P 129 is out of range: 1 to 128"]);
     assert_mistakes("client host -P 70000", &["-P 70000 is out of range: 1 to 128"]);
     assert_mistakes("client host -l 2M", &["-l 2M is out of range: 1 byte to 1 MiB"]);
-    assert_mistakes("client host -i 0.01", &["-i 0.01 is out of range: 0.1 to 3600 s"]);
+    assert_mistakes("client host -i 0.001", &["-i 0.001 is out of range: 0.01 to 3600 s"]);
     assert_mistakes("client host -t 90000", &["-t 90000 is out of range"]);
     assert_mistakes("client host -O 601", &["-O 601 is out of range: 0 to 600 s"]);
     assert_mistakes("client host -w 1T", &["-w 1T is out of range"]);
@@ -286,7 +286,7 @@ fn unknown_names_are_refused_with_what_is_known() {
         ("--threshold-latency nan", "--threshold-latency nan is out of range"),
         ("-t 0.01", "-t 0.01 is too short: 0.05 s or more"),
         ("-l 2M", "-l 2M is out of range"),
-        ("-J --csv", "exclude each other"),
+        ("-J --csv", "-J and --csv exclude each other"),
     ] {
         assert_mistakes(&format!("compare {options}"), &[mistake]);
     }
