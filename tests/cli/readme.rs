@@ -1,6 +1,6 @@
 //! Every command that the README shows does what it says.
 
-use crate::program::{Server, polyperf, run};
+use crate::program::{Ended, Server, polyperf, run};
 
 /// Returns the commands of the README's console blocks.
 fn commands() -> Vec<Vec<String>> {
@@ -64,6 +64,25 @@ fn every_command_about_identities_works_once_a_server_has_one() {
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{args:?}");
     }
     drop(server);
+}
+
+#[test]
+fn every_comparison_runs_and_what_it_saves_can_be_compared() {
+    let server = Server::start(&[]);
+    let (port, folder) = (server.port.to_string(), tempfile::tempdir().expect("a folder"));
+    let about = |name: &str| of_polyperf().into_iter().filter(move |args| args[0] == name);
+    assert!(about("compare").count() >= 2 && about("diff").count() >= 1);
+    for args in about("compare").chain(about("diff")) {
+        let mut command = polyperf(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        if args[0] == "compare" {
+            command.args(["-p", &port]);
+        }
+        let ended: Ended = command.current_dir(folder.path()).output().expect("it runs").into();
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{args:?}");
+        assert!(ended.out.contains("tcp"), "{}", ended.out);
+    }
+    let html = std::fs::read_to_string(folder.path().join("monday.html")).expect("it was written");
+    assert!(html.starts_with("<!DOCTYPE html>"), "{}", &html[..100]);
 }
 
 #[test]
