@@ -41,7 +41,6 @@ async fn every_usual_transport_is_measured_in_every_part() {
             Metric::IdleP99,
             Metric::LoadedP50,
             Metric::CpuPerGb,
-            Metric::WireOverhead,
         ];
         for metric in always {
             let value = run.values.get(&metric).copied();
@@ -181,7 +180,7 @@ async fn json_has_every_run_and_is_read_back() {
     assert_eq!(value["schema"], compare::experiment::SCHEMA);
     let run = &value["runs"][0];
     assert!(run["values"]["goodput_up"].as_f64().unwrap() > 0.0, "{json}");
-    let idle = &run["parts"][1]["outcome"]["local"]["flows"][0]["exchanges"]["latency"];
+    let idle = &run["parts"][1]["result"]["outcome"]["local"]["flows"][0]["exchanges"]["latency"];
     assert!(idle["histogram"].is_string(), "{json}");
     let read: Experiment = serde_json::from_str(&json).unwrap();
     assert_eq!(read, experiment);

@@ -6,7 +6,7 @@ use super::{
     access,
     args::CompareArgs,
     client::{report, target},
-    host, identity,
+    diff, host, identity,
     raw::{RawCompare, RawExperiment},
     values::{Mistakes, file, natural, one_of, seconds_up_to, shown, size, whole},
 };
@@ -103,21 +103,13 @@ fn test(raw: &RawCompare, mistakes: &mut Mistakes) -> SpecFields {
 fn thresholds(raw: &RawExperiment, mistakes: &mut Mistakes) -> Thresholds {
     let default = Thresholds::default();
     let mut part = |option, text: &Option<String>, default| {
-        mistakes.value(option, text.as_ref(), percent).unwrap_or(default)
+        mistakes.value(option, text.as_ref(), diff::part).unwrap_or(default)
     };
     Thresholds {
         goodput: part("--threshold-goodput", &raw.threshold_goodput, default.goodput),
         latency: part("--threshold-latency", &raw.threshold_latency, default.latency),
         ..default
     }
-}
-
-/// Parses percent, as a part.
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim();
-    let percent: f64 = number.parse().map_err(|_| "is no number: write percent".to_owned())?;
-    let fits = (0.0..=1000.0).contains(&percent);
-    if fits { Ok(percent / 100.0) } else { Err("is out of range: 0 to 1000".to_owned()) }
 }
 
 fn parts(text: &str) -> Result<Vec<PartKind>, String> {

@@ -52,7 +52,7 @@ pub(super) fn diff(raw: &RawDiff, mistakes: &mut Mistakes) -> Option<DiffArgs> {
 }
 
 /// Parses percent as a part.
-fn part(text: &str) -> Result<f64, String> {
+pub(super) fn part(text: &str) -> Result<f64, String> {
     let percent: f64 = text
         .strip_suffix('%')
         .unwrap_or(text)
