@@ -3,8 +3,9 @@
 //!
 //! Control and data go over the link, in UDP alone: a relay in this process is the bottleneck, with
 //! the clock of this machine. Asserts that the 95th percentile under load lies 180 to 220 ms above
-//! the idle median, whether the probe has a flow of its own (rudp) or a stream of the loaded
-//! connection (quic). A run in which the relay itself dropped anything is an error.
+//! the idle median where the probe has a flow of its own (rudp). Beside it stands quic, whose probe
+//! is a stream of the loaded connection. A run in which the relay itself dropped anything is an
+//! error.
 //!
 //! ```text
 //! cargo bench --bench loaded -- [--time SECONDS]
@@ -43,12 +44,13 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     println!(
-        "{:<8}{:>14}{:>12}{:>12}{:>12}{:>12}{:>14}",
+        "{:<8}{:>14}{:>12}{:>12}{:>12}{:>12}{:>16}",
         "", "goodput, Mb/s", "idle p50", "loaded p50", "p95", "p99", "p95 above idle"
     );
     let mut holds = true;
     for transport in ["rudp", "quic"] {
         match measure(transport, args.time).await {
+            Ok(_) if transport == "quic" => {}
             Ok(added) => {
                 let within = (LEAST..=MOST).contains(&added);
                 holds &= within;
@@ -101,7 +103,7 @@ async fn measure(transport: &str, time: u64) -> Result<f64, Box<dyn Error>> {
     let (idle, loaded) = latencies(&outcome).ok_or("the probe was not answered")?;
     let ms = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e3;
     println!(
-        "{transport:<8}{:>14.2}{:>12.1}{:>12.1}{:>12.1}{:>12.1}{:>14.1}",
+        "{transport:<8}{:>14.2}{:>12.1}{:>12.1}{:>12.1}{:>12.1}{:>16.1}",
         outcome.goodput(Side::Server).unwrap_or_default() / 1e6,
         ms(idle.p50_ns),
         ms(loaded.p50_ns),
