@@ -8,7 +8,7 @@
 //!
 //! The plain programs have no code of polyperf's: blocking sockets of the standard library for TCP
 //! ([`plain`]), quinn with one endpoint and one thread for QUIC ([`bare`]). Each end is a process of
-//! its own, and the two programs take turns (A B, B A, A B), so that whatever else the machine does
+//! its own that keeps to a processor (taskset), and the two programs take turns (A B, B A, A B), so that whatever else the machine does
 //! meets both alike.
 //!
 //! - **rr**: 64 bytes and 64 bytes back on one stream, one at a time; the median of all.
@@ -194,14 +194,22 @@ fn compare_case(case: Case, args: &Args) -> Result<bool> {
     Ok(holds)
 }
 
+/// Returns a command that keeps to a processor: where ends meet on one by chance, an exchange takes
+/// a third of what it takes between two, and the chance is not what is compared.
+fn on_processor(processor: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &processor.to_string()]).arg(program);
+    command
+}
+
 fn start_plain(case: Case) -> Result<(Process, String)> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = on_processor(SERVERS, std::env::current_exe()?);
     Process::start(command.args(["plain-server", case.name()]), |line| Some(line.to_owned()))
 }
 
 fn run_plain(case: Case, server: &str, seconds: u64) -> Result<Figures> {
     let (addr, certificate) = server.split_once(' ').unwrap_or((server, ""));
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = on_processor(CLIENTS, std::env::current_exe()?);
     command.args(["plain-client", case.name(), addr, &seconds.to_string()]);
     let output = command.env(bare::CERTIFICATE, certificate).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -229,6 +237,9 @@ fn ask(case: Case, addr: SocketAddr, seconds: u64) -> Result<bool> {
     Ok(true)
 }
 
+/// The processors that clients and servers keep to.
+const CLIENTS: usize = 0;
+const SERVERS: usize = 1;
 /// Bytes of a request, and of a response.
 const SIZE: usize = 64;
 /// How far polyperf may be from a plain program.

@@ -2,13 +2,13 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use serde_json::Value;
 
 use crate::{
-    Case, Figures,
+    CLIENTS, Case, Figures, SERVERS, on_processor,
     support::{Process, Result},
 };
 
@@ -21,14 +21,14 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start() -> Result<Self> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut command = Command::new(PROGRAM);
+        let mut command = on_processor(SERVERS, PROGRAM);
         command.args(["server", "-B", &addr.ip().to_string(), "-p", &addr.port().to_string()]);
         Ok(Self { addr, _process: Process::start_at(&mut command, addr.port())? })
     }
 
     /// Runs a test, and returns what its document says of the requests.
     pub(crate) fn run(&self, case: Case, seconds: u64) -> Result<Figures> {
-        let mut command = Command::new(PROGRAM);
+        let mut command = on_processor(CLIENTS, PROGRAM);
         command.args(["client", &self.addr.ip().to_string(), "-J", "-i", "0"]);
         command.args(["-p", &self.addr.port().to_string(), "-t", &seconds.to_string()]);
         command.args(["--transport", case.transport(), "--workload", case.workload()]);

@@ -70,7 +70,7 @@ fn every_command_about_identities_works_once_a_server_has_one() {
 fn every_comparison_runs_and_what_it_saves_can_be_compared() {
     let server = Server::start(&[]);
     let (port, folder) = (server.port.to_string(), tempfile::tempdir().expect("a folder"));
-    let about = |name: &str| of_polyperf().into_iter().filter(move |args| args[0] == name);
+    let about = |name: &'static str| of_polyperf().into_iter().filter(move |args| args[0] == name);
     assert!(about("compare").count() >= 2 && about("diff").count() >= 1);
     for args in about("compare").chain(about("diff")) {
         let mut command = polyperf(&args.iter().map(String::as_str).collect::<Vec<_>>());
