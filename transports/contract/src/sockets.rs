@@ -81,7 +81,12 @@ impl HostSockets {
     }
 
     fn socket(&self, addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+        // In one system call with the socket, where the system can: connections that come and go
+        // are made of little else.
+        #[cfg(target_os = "linux")]
+        let kind = kind.nonblocking();
         let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+        #[cfg(not(target_os = "linux"))]
         socket.set_nonblocking(true)?;
         if addr.is_ipv6() {
             socket.set_only_v6(self.v6_only)?;

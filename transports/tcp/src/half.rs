@@ -95,7 +95,8 @@ impl RecvHalf for TcpRecv {
         // A blocked call waits until the buffer is full, or its time is up: otherwise it would return
         // for every few segments, and half the receiver's time would go into waking up.
         let fill = if self.io.blocks() { libc::MSG_WAITALL } else { 0 };
-        self.gather(if self.io.blocks() { buf.len().max(UNGATHERED) } else { UNGATHERED });
+        let gathers = self.io.blocks() && buf.len() >= WORTH_GATHERING;
+        self.gather(if gathers { buf.len() } else { UNGATHERED });
         let fill = fill | self.io.shared.copies().receive_flags();
         let len = ready!(self.io.poll(cx, Watched::poll_read_ready, |socket, flags| {
             socket.recv_with_flags(uninit(buf), flags | fill)
@@ -232,3 +233,5 @@ fn uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 
 /// What the kernel waits for by default.
 const UNGATHERED: usize = 1;
+/// Less than this comes in one segment, or in a few.
+const WORTH_GATHERING: usize = 16 << 10;

@@ -46,7 +46,7 @@ impl Shared {
     }
 
     fn of(socket: Arc<Socket>) -> io::Result<Self> {
-        socket.set_nonblocking(false)?;
+        set_blocking(&socket)?;
         let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
         Ok(Self { socket, copies, watched })
     }
@@ -90,6 +90,20 @@ impl Shared {
         *watched = Arc::downgrade(&fresh);
         Ok(fresh)
     }
+}
+
+/// Puts a socket into blocking mode with one system call, not the two of `fcntl`.
+#[cfg(target_os = "linux")]
+fn set_blocking(socket: &Socket) -> io::Result<()> {
+    let mut nonblocking: libc::c_int = 0;
+    // SAFETY: the kernel reads the one number, which outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONBIO, &raw mut nonblocking) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_blocking(socket: &Socket) -> io::Result<()> {
+    socket.set_nonblocking(false)
 }
 
 /// Waits until a connection that is being made is there, or has failed.
