@@ -1,4 +1,7 @@
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{complain, config, login, print, progress::Steps, security, signals::Signals};
 use crate::{
@@ -42,8 +45,8 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
     };
     // What cannot be written had better be known before the measurements.
     for path in [&args.html, &args.save].into_iter().flatten() {
-        if let Err(error) = fs::OpenOptions::new().append(true).create(true).open(path) {
-            complain(&format!("cannot write {}: {error}", path.display()));
+        if let Err(error) = check(path) {
+            complain(&error);
             return exit::LOCAL_IO;
         }
     }
@@ -134,15 +137,31 @@ fn show(args: &CompareArgs, experiment: &Experiment) -> u8 {
     }
 }
 
+/// Checks that a file can be written, and leaves nothing behind.
+fn check(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err(format!("cannot write {}: it is a folder", path.display()));
+    }
+    let place = unfinished(path);
+    fs::File::create(&place)
+        .and_then(|_| fs::remove_file(&place))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
 /// Writes a file beside its place first, so that what was there stays until there is a better one.
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}.unfinished", std::process::id()));
-    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path));
+    let place = unfinished(path);
+    let written = fs::write(&place, text).and_then(|()| fs::rename(&place, path));
     written.map_err(|error| {
-        let _ = fs::remove_file(&unfinished);
+        let _ = fs::remove_file(&place);
         format!("cannot write {}: {error}", path.display())
     })
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.unfinished", std::process::id()));
+    PathBuf::from(name)
 }
 
 /// A comparison with a failure in it has failed; one that is nothing else says which failure.

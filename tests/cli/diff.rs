@@ -133,3 +133,15 @@ fn a_file_without_end_is_not_read_to_its_end() {
     assert_eq!(ended.code, Some(6), "{}", ended.out);
     assert!(ended.err.contains("has more than 268435456 bytes"), "{}", ended.err);
 }
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("none").join("report.html");
+    for (option, place) in [("--html", nowhere.as_path()), ("--save", folder.path())] {
+        let ended = run(&["compare", option, place.to_str().unwrap()]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(6), ""), "{}", ended.err);
+        assert!(ended.err.contains(place.to_str().unwrap()), "{}", ended.err);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
