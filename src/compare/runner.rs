@@ -171,8 +171,8 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
         runs
     }
 
-    /// Does every part of one arm, up to the first that fails: each may take as long as its
-    /// deadline to do so.
+    /// Does every part of one arm, up to the first that does not begin: the others would not either,
+    /// and each may take as long as its deadline to find out.
     async fn run(&mut self, block: u32, arm: usize, places: &Places) -> Run {
         let at = self.started.elapsed();
         let arm = &self.plan.arms[arm];
@@ -198,7 +198,7 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
                     None => PartResult::Skipped,
                 }
             };
-            failed |= !matches!(&result, PartResult::Measured { outcome } if is_complete(outcome));
+            failed |= matches!(result, PartResult::Failed { .. });
             if let Some(outcome) = result.outcome().filter(|outcome| is_complete(outcome)) {
                 run.values.extend(values::of(kind, outcome, &self.config.target));
                 if kind == PartKind::Up {
