@@ -159,7 +159,7 @@ fn again(raw: &RawCompare) -> Vec<String> {
     words
 }
 
-const DEFAULT_TIME: Duration = Duration::from_millis(500);
+const DEFAULT_TIME: Duration = Duration::from_millis(400);
 const DEFAULT_OMIT: Duration = Duration::from_millis(100);
 const DEFAULT_GAP: Duration = Duration::from_millis(50);
 /// Below this there are too few probes to say anything of.

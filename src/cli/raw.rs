@@ -330,7 +330,7 @@ pub(super) struct RawCompare {
     /// Port of the server [default: 5201].
     #[arg(short, long, value_name = "N")]
     pub(super) port: Option<String>,
-    /// Seconds that bulk is measured, each way in each block [default: 0.5].
+    /// Seconds that bulk is measured, each way in each block [default: 0.4].
     #[arg(short, long, value_name = "SECS")]
     pub(super) time: Option<String>,
     /// Seconds that bulk warms up before that [default: 0.1].

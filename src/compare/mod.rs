@@ -135,14 +135,14 @@ pub struct Step {
 }
 
 impl Config {
-    /// Compares the usual transports inside this process, half a second each way in each block.
+    /// Compares the usual transports inside this process, 0.4 s each way in each block.
     #[must_use]
     pub fn in_process() -> Self {
         Self {
             target: Target::InProcess,
             transports: Registry::standard().usual(),
             test: SpecFields {
-                limit: Limit::Time(Duration::from_millis(500)),
+                limit: Limit::Time(Duration::from_millis(400)),
                 omit: Duration::from_millis(100),
                 ..SpecFields::default()
             },

@@ -208,8 +208,8 @@ fn a_server_is_limited_as_asked() {
 #[test]
 fn a_comparison_takes_all_transports_unless_told() {
     let Ok(Command::Compare(args)) = line("compare") else { panic!("HOST may be left out") };
-    let half = Limit::Time(Duration::from_millis(500));
-    assert_eq!((args.target, args.test.limit, args.test.streams), (None, half, 1));
+    let usual = Limit::Time(Duration::from_millis(400));
+    assert_eq!((args.target, args.test.limit, args.test.streams), (None, usual, 1));
     assert_eq!((args.transports, args.blocks, args.seed), (None, None, None));
     assert_eq!(args.parts, PartKind::ALL);
     let Ok(Command::Compare(args)) = line("compare host -p 80 -t 5 -P 2 --transport quic,tcp -J")
