@@ -8,7 +8,7 @@ use std::{
 };
 
 use polyperf_transport::Transport;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     Config, Step, Target,
@@ -111,13 +111,13 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
                 self.blocks(&places).await
             }
             Target::InProcess => {
-                let (places, servers) = self.serve().await;
+                // Dropped with this future, they stop as well.
+                let mut serving = JoinSet::new();
+                let (places, handles) = self.serve(&mut serving).await;
                 let runs = self.blocks(&places).await;
-                for (handle, serving) in servers {
-                    handle.stop();
-                    // A server that broke down has said so in the log.
-                    let _ = serving.await;
-                }
+                handles.iter().for_each(Handle::stop);
+                // A server that broke down has said so in the log.
+                while serving.join_next().await.is_some() {}
                 runs
             }
         }
@@ -125,8 +125,8 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
 
     /// Serves each transport from this process. Each has a server of its own, so that one that
     /// cannot even listen takes no other with it.
-    async fn serve(&self) -> (Places, Vec<(Handle, tokio::task::JoinHandle<()>)>) {
-        let (mut places, mut servers) = (Places::new(), Vec::new());
+    async fn serve(&self, serving: &mut JoinSet<()>) -> (Places, Vec<Handle>) {
+        let (mut places, mut handles) = (Places::new(), Vec::new());
         for transport in self.config.transports.iter() {
             let transports = with_control(self.config, Some(transport));
             let server = Server::builder()
@@ -140,18 +140,17 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
                     let addrs = server.local_addrs();
                     let control = addrs.into_iter().find(|(of, _)| *of == self.config.control);
                     let addr = control.map_or(([127, 0, 0, 1], 0).into(), |(_, addr)| addr);
-                    let handle = server.handle();
-                    let serving = async {
+                    handles.push(server.handle());
+                    serving.spawn(async {
                         let _ = server.run(std::future::pending()).await;
-                    };
-                    servers.push((handle, tokio::spawn(serving)));
+                    });
                     Ok(Place { transports, host: addr.ip().to_string(), port: addr.port() })
                 }
                 Err(error) => Err(Failure::new(FailureCode::Connect, chain(&error))),
             };
             places.insert(transport.name().to_owned(), place);
         }
-        (places, servers)
+        (places, handles)
     }
 
     async fn blocks(&mut self, places: &Places) -> Vec<Run> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Figures, Metric, Target,
     experiment::{LimitedBy, PartKind},
+    figures::received_in_all,
 };
 use crate::{
     measure::{CpuScope, ExchangeSummary, Latencies, LatencySummary, Role},
@@ -61,7 +62,7 @@ fn up(outcome: &Outcome, target: &Target) -> Vec<(Metric, Option<f64>)> {
         (Metric::Loss, figures.loss),
         (Metric::Retransmits, repeated.zip(gigabytes).map(|(count, size)| as_f64(count) / size)),
         (Metric::WireOverhead, wire_overhead(outcome)),
-        (Metric::CpuPerGb, figures.cpu.map(|cpu| cpu.seconds_per_gb)),
+        (Metric::CpuPerGb, figures.cpu_per_gb),
         (Metric::ToHalf, start.as_ref().and_then(|start| start.until(0.5))),
         (Metric::ToNineTenths, start.as_ref().and_then(|start| start.until(0.9))),
     ]
@@ -119,11 +120,8 @@ fn wire_overhead(outcome: &Outcome) -> Option<f64> {
     }
     let sent = outcome.side(Side::Client)?.with_role(Role::Sender);
     let wire = sent.map(|flow| flow.path.wire_bytes_sent).sum::<Option<u64>>()?;
-    let received = outcome.side(Side::Server)?.with_role(Role::Receiver);
-    // The wire's bytes are counted from the start on.
-    let arrived = received
-        .fold(0u64, |sum, flow| sum.saturating_add(flow.bytes).saturating_add(flow.omitted_bytes));
-    (arrived > 0).then(|| as_f64(wire) / as_f64(arrived))
+    let arrived = received_in_all(outcome, Side::Server).filter(|bytes| *bytes > 0)?;
+    Some(as_f64(wire) / as_f64(arrived))
 }
 
 /// How a test's rate grew, interval by interval.

@@ -25,6 +25,7 @@ use polyperf::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 
 use crate::{
@@ -117,26 +118,20 @@ async fn a_flood_of_connections_holds_no_more_than_the_test_may_have() {
     for _ in 0..100 {
         streams.push(attach(server.addr, &agree, 1).await);
     }
-    let ends = streams.into_iter().map(|mut stream| {
-        tokio::spawn(async move {
+    let mut ends = JoinSet::new();
+    for mut stream in streams {
+        ends.spawn(async move {
             let _ = stream.read(&mut [0]).await;
-            stream
-        })
-    });
-    let mut ends: Vec<_> = ends.collect();
-    let ended = || async { tokio::time::sleep(Duration::from_millis(5)).await };
-    soon(async {
-        while ends.iter().filter(|end| end.is_finished()).count() < 84 {
-            ended().await;
-        }
-    })
-    .await;
-    ends.retain(|end| !end.is_finished());
+        });
+    }
+    for _ in 0..84 {
+        soon(ends.join_next()).await;
+    }
     assert_eq!(ends.len(), 16, "as many as a test of one lane may have");
     // Another client is none the worse for it, and neither is this one once it lets go.
     let outcome = soon(spawn(tcp_client(&server).bytes(1000))).await.unwrap().unwrap();
     assert_eq!(outcome.ended, Ended::Complete);
-    ends.drain(..).for_each(|end| end.abort());
+    ends.abort_all();
     let answered = async {
         loop {
             let mut stream = attach(server.addr, &agree, 1).await;
