@@ -58,6 +58,9 @@ pub struct TestInfo {
     /// The host that the user named, at the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Who the client has proved to be, at a server that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// This end's program and machine.
     pub local_host: HostInfo,
     /// The other end's program and machine.

@@ -153,7 +153,7 @@ impl Trial {
         work: impl Into<Work>,
         course: Course,
         bus: &Bus,
-    ) {
+    ) -> Arc<TestInfo> {
         for flow in &mut info.flows {
             flow.datagrams = course.setup.framing.is_datagrams();
         }
@@ -163,12 +163,13 @@ impl Trial {
         let spec = course.flows_do.as_ref().unwrap_or(&info.spec);
         self.test = Some(Test::begin(spec, work, course.setup));
         self.record = Some(Record {
-            info,
+            info: Arc::clone(&info),
             pairing: Pairing::new(patience),
             intervals: Vec::new(),
             keep: course.keep,
             bus: bus.clone(),
         });
+        info
     }
 
     /// Takes note of what the other end counted in an interval.

@@ -167,6 +167,7 @@ impl<'a> Iperf3Session<'a> {
             local: self.local,
             peer: self.peer,
             host: Some(self.config.host.clone()),
+            user: None,
             local_host: crate::engine::host_info(),
             // It says neither its version nor its machine.
             peer_host: HostInfo { program: "iperf3".to_owned(), ..HostInfo::default() },

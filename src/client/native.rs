@@ -193,6 +193,7 @@ impl<'a> NativeSession<'a> {
             local: self.local,
             peer: self.peer,
             host: Some(self.config.host.clone()),
+            user: None,
             local_host: std::mem::take(&mut self.local_host),
             peer_host: peer_host.unwrap_or_default(),
             flows,

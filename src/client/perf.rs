@@ -80,6 +80,7 @@ impl Session {
             local,
             peer: peer.addr,
             host: Some(config.host.clone()),
+            user: None,
             local_host: crate::engine::host_info(),
             peer_host: HostInfo::default(),
             flows: flow_infos(&flows),

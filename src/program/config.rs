@@ -66,14 +66,21 @@ pub(super) fn server(args: &ServerArgs, security: Security) -> server::Config {
     server::Config {
         listen: vec![SocketAddr::new(listen_ip(&args.local), args.port)],
         transports: transports(&args.local, security),
-        max_sessions: NonZeroUsize::new(args.max_sessions).unwrap_or(NonZeroUsize::MIN),
-        max_queue: args.max_queue,
+        limits: limits(args),
         one_off: args.one_off,
         idle_timeout: args.idle_timeout,
-        max_duration: args.max_duration,
-        max_rate: args.max_rate,
         keep_intervals: args.report == Report::Json,
         ..server::Config::default()
+    }
+}
+
+/// Returns what the server permits, which can be changed while it runs.
+pub(super) fn limits(args: &ServerArgs) -> server::Limits {
+    server::Limits {
+        max_sessions: NonZeroUsize::new(args.max_sessions).unwrap_or(NonZeroUsize::MIN),
+        max_queue: args.max_queue,
+        max_duration: args.max_duration,
+        max_rate: args.max_rate,
     }
 }
 

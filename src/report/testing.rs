@@ -268,6 +268,7 @@ pub(super) fn info(direction: Direction, streams: u16) -> TestInfo {
         local: address("192.0.2.1:50000"),
         peer: address("192.0.2.2:5201"),
         host: Some("server.example".to_owned()),
+        user: None,
         local_host: host("client"),
         peer_host: host("server"),
         flows: (1..=spec.flows()).map(flow).collect(),

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
 use super::{
+    census::Reject,
     iperf3::Iperf3Session,
     session::ServerSession,
     shared::{PendingGuard, Shared, Urgency},
@@ -73,17 +74,21 @@ pub(super) async fn serve(
 fn admit(
     tasks: &mut JoinSet<()>,
     shared: &Arc<Shared>,
-    transport: &str,
+    transport: &'static str,
     stream: Stream,
     accepted: u64,
 ) {
+    shared.census.accepted(transport);
     let shared_too = Arc::clone(shared);
     match (shared.admit_connection(stream.peer.ip()), shared.delivery(transport)) {
         (Some(pending), Some(Delivery::Messages { .. })) => {
             tasks.spawn(greet_flow(shared_too, stream, accepted, pending));
         }
         (Some(pending), _) => begin(tasks, greet(shared_too, stream, accepted, pending)),
-        (None, _) => debug!(peer = %stream.peer, "connection refused: too many ask for nothing"),
+        (None, _) => {
+            shared.census.rejected(Reject::Flood);
+            debug!(peer = %stream.peer, "connection refused: too many ask for nothing");
+        }
     }
 }
 
@@ -104,12 +109,19 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
     let early = stream.early;
     let hello = match tokio::time::timeout(limit, read_hello(stream.recv.as_mut())).await {
         Ok(Ok(hello)) => hello,
-        Ok(Err(error)) => return debug!(%peer, %error, "connection dropped"),
-        Err(_) => return info!(%peer, ?limit, "connection dropped: its hello did not come in time"),
+        Ok(Err(error)) => {
+            shared.census.rejected(Reject::NoHello);
+            return debug!(%peer, %error, "connection dropped");
+        }
+        Err(_) => {
+            shared.census.rejected(Reject::NoHello);
+            return info!(%peer, ?limit, "connection dropped: its hello did not come in time");
+        }
     };
     match Opening::parse(&hello) {
         Opening::Native(Hello::Control(_)) if early => {
             // Whoever has recorded it could ask for the test again.
+            shared.census.rejected(Reject::Denied);
             info!(%peer, "client refused: it asked for a test before its handshake was over");
         }
         Opening::Native(Hello::Control(_)) => {
@@ -123,8 +135,14 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             }
             attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
-        Opening::OtherVersion(version) => refuse_version(stream, version).await,
-        Opening::Foreign if !is_cookie(&hello) => refuse_stranger(stream).await,
+        Opening::OtherVersion(version) => {
+            shared.census.rejected(Reject::Unsupported);
+            refuse_version(stream, version).await;
+        }
+        Opening::Foreign if !is_cookie(&hello) => {
+            shared.census.rejected(Reject::Stranger);
+            refuse_stranger(stream).await;
+        }
         Opening::Foreign => {
             let cookie = Cookie::from_bytes(hello);
             // Of a running test: one of its streams. Otherwise: a new test.
@@ -146,7 +164,10 @@ async fn greet_flow(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pend
     let first = poll_fn(|cx| stream.recv.poll_recv(cx, &mut hello));
     let len = match tokio::time::timeout(limit, first).await {
         Ok(Ok(Some(received))) => received.len.min(received.stride),
-        ended => return debug!(%peer, ?ended, "flow dropped: it did not begin with a hello"),
+        ended => {
+            shared.census.rejected(Reject::NoHello);
+            return debug!(%peer, ?ended, "flow dropped: it did not begin with a hello");
+        }
     };
     if let Some(connect) = Connect::parse(&hello[..len]) {
         // Its client waits for this before it opens the next one.
@@ -167,7 +188,10 @@ async fn greet_flow(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pend
             }
             attach(&shared, Key::Token(token), Arrival { flow: Some(flow), accepted, stream });
         }
-        _ => debug!(%peer, "flow dropped: it did not begin with a hello"),
+        _ => {
+            shared.census.rejected(Reject::Stranger);
+            debug!(%peer, "flow dropped: it did not begin with a hello");
+        }
     }
 }
 
@@ -183,6 +207,7 @@ async fn answer(answering: Arc<Answering>, flow: FlowId, stream: Stream) {
 fn attach(shared: &Shared, key: Key, arrival: Arrival) {
     let (peer, flow) = (arrival.stream.peer, arrival.flow.map(|flow| flow.0));
     if shared.expected.attach(key, arrival).is_err() {
+        shared.census.rejected(Reject::Unexpected);
         info!(%peer, flow, "stream dropped: no test expects it");
     }
 }

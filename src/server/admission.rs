@@ -6,6 +6,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
+use super::Limits;
 use crate::{
     outcome::{Failure, FailureCode},
     protocol::native::Busy,
@@ -15,15 +16,13 @@ use crate::{
 /// Who may run, and who waits for it: first come, first served.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    max_sessions: usize,
-    max_queue: usize,
-    max_rate: Option<u64>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    limits: Limits,
     next: u64,
     running: Vec<Slot>,
     queue: VecDeque<Waiting>,
@@ -66,14 +65,23 @@ pub(crate) enum Place {
 }
 
 impl Admission {
-    pub(crate) fn new(max_sessions: usize, max_queue: usize, max_rate: Option<u64>) -> Arc<Self> {
-        Arc::new(Self {
-            max_sessions,
-            max_queue,
-            max_rate,
-            state: Mutex::default(),
-            changed: watch::Sender::new(()),
-        })
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let state = State { limits, ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), changed: watch::Sender::new(()) })
+    }
+
+    /// Returns what is permitted now.
+    pub(crate) fn limits(&self) -> Limits {
+        self.state().limits.clone()
+    }
+
+    /// Permits something else from now on. Who runs or waits already keeps the place.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let mut state = self.state();
+        state.limits = limits;
+        state.promote();
+        drop(state);
+        self.changed.send_replace(());
     }
 
     /// Gives a test its place, or says why it has none.
@@ -82,8 +90,8 @@ impl Admission {
         spec: &TestSpec,
         may_wait: bool,
     ) -> Result<Ticket, Failure> {
-        self.check_rate(spec)?;
         let mut state = self.state();
+        state.check_rate(spec)?;
         if state.draining {
             return Err(draining());
         }
@@ -94,13 +102,13 @@ impl Admission {
             rate: spec.total_rate(),
             duration: spec.duration(),
         });
-        self.promote(&mut state);
+        state.promote();
         let waiting = state.queue.len();
         let waits = state.queue.back().is_some_and(|last| last.ticket == number);
-        if waits && (!may_wait || waiting > self.max_queue) {
+        if waits && (!may_wait || waiting > state.limits.max_queue) {
             let retry_after = state.retry_after(waiting);
             state.queue.pop_back();
-            return Err(self.busy(waiting - 1, retry_after));
+            return Err(state.busy(waiting - 1, retry_after));
         }
         drop(state);
         self.changed.send_replace(());
@@ -122,6 +130,11 @@ impl Admission {
         self.state().running.len()
     }
 
+    /// Returns how many tests wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().queue.len()
+    }
+
     /// Returns how many tests run or wait.
     pub(crate) fn busy_count(&self) -> usize {
         let state = self.state();
@@ -133,52 +146,10 @@ impl Admission {
         self.changed.subscribe()
     }
 
-    fn check_rate(&self, spec: &TestSpec) -> Result<(), Failure> {
-        match (spec.total_rate(), self.max_rate) {
-            (Some(asked), Some(max)) if asked > max => {
-                let text = format!(
-                    "the test asks for {asked} bit/s over all its streams, and this server permits {max} \
-                     bit/s; ask for less with -b"
-                );
-                Err(Failure::new(FailureCode::Denied, text))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn busy(&self, waiting: usize, retry_after: Option<Duration>) -> Failure {
-        let text = format!(
-            "the server is busy: {} of at most {} tests run and {waiting} wait; try again later",
-            self.max_sessions, self.max_sessions
-        );
-        Failure { retry_after, ..Failure::new(FailureCode::Busy, text) }
-    }
-
-    /// Lets in who is next, as long as there is room. Nobody overtakes.
-    fn promote(&self, state: &mut State) {
-        while state.running.len() < self.max_sessions
-            && let Some(next) = state.queue.front()
-            && let Some(rate) = self.grant(state, next.rate)
-            && let Some(next) = state.queue.pop_front()
-        {
-            let expected_end = next.duration.map(|duration| Instant::now() + duration);
-            state.running.push(Slot { ticket: next.ticket, rate, expected_end });
-        }
-    }
-
-    /// Returns the rate that a test gets, if there is any left for it; 0 where rates are free.
-    fn grant(&self, state: &State, asked: Option<u64>) -> Option<u64> {
-        let Some(max) = self.max_rate else { return Some(0) };
-        let taken: u64 = state.running.iter().map(|slot| slot.rate).sum();
-        let free = max.saturating_sub(taken);
-        let granted = asked.unwrap_or(free);
-        (granted > 0 && granted <= free).then_some(granted)
-    }
-
     fn place(&self, number: u64) -> Place {
         let state = self.state();
         if let Some(slot) = state.running.iter().find(|slot| slot.ticket == number) {
-            return Place::Running(self.max_rate.map(|_| slot.rate));
+            return Place::Running(state.limits.max_rate.map(|_| slot.rate));
         }
         let Some(index) = state.queue.iter().position(|waiting| waiting.ticket == number) else {
             return Place::Draining;
@@ -193,6 +164,49 @@ impl Admission {
 }
 
 impl State {
+    fn check_rate(&self, spec: &TestSpec) -> Result<(), Failure> {
+        match (spec.total_rate(), self.limits.max_rate) {
+            (Some(asked), Some(max)) if asked > max => {
+                let text = format!(
+                    "the test asks for {asked} bit/s over all its streams, and this server permits {max} \
+                     bit/s; ask for less with -b"
+                );
+                Err(Failure::new(FailureCode::Denied, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn busy(&self, waiting: usize, retry_after: Option<Duration>) -> Failure {
+        let text = format!(
+            "the server is busy: {} of at most {} tests run and {waiting} wait; try again later",
+            self.running.len(),
+            self.limits.max_sessions
+        );
+        Failure { retry_after, ..Failure::new(FailureCode::Busy, text) }
+    }
+
+    /// Lets in who is next, as long as there is room. Nobody overtakes.
+    fn promote(&mut self) {
+        while self.running.len() < self.limits.max_sessions.get()
+            && let Some(next) = self.queue.front()
+            && let Some(rate) = self.grant(next.rate)
+            && let Some(next) = self.queue.pop_front()
+        {
+            let expected_end = next.duration.map(|duration| Instant::now() + duration);
+            self.running.push(Slot { ticket: next.ticket, rate, expected_end });
+        }
+    }
+
+    /// Returns the rate that a test gets, if there is any left for it; 0 where rates are free.
+    fn grant(&self, asked: Option<u64>) -> Option<u64> {
+        let Some(max) = self.limits.max_rate else { return Some(0) };
+        let taken: u64 = self.running.iter().map(|slot| slot.rate).sum();
+        let free = max.saturating_sub(taken);
+        let granted = asked.unwrap_or(free);
+        (granted > 0 && granted <= free).then_some(granted)
+    }
+
     /// Returns when the `position`-th in the queue can expect room, if that can be told.
     fn retry_after(&self, position: usize) -> Option<Duration> {
         let mut ends: Vec<_> = self.running.iter().filter_map(|slot| slot.expected_end).collect();
@@ -221,7 +235,7 @@ impl Drop for Ticket {
         let mut state = self.admission.state();
         state.running.retain(|slot| slot.ticket != self.number);
         state.queue.retain(|waiting| waiting.ticket != self.number);
-        self.admission.promote(&mut state);
+        state.promote();
         drop(state);
         self.admission.changed.send_replace(());
     }
@@ -241,6 +255,11 @@ mod tests {
         TestSpec::try_from(SpecFields { rate, ..SpecFields::default() }).unwrap()
     }
 
+    fn limits(max_sessions: usize, max_queue: usize, max_rate: Option<u64>) -> Limits {
+        let max_sessions = max_sessions.try_into().unwrap();
+        Limits { max_sessions, max_queue, max_rate, ..Limits::default() }
+    }
+
     fn position(ticket: &mut Ticket) -> u32 {
         match ticket.place() {
             Place::Running(_) => 0,
@@ -251,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_moves_up_in_order() {
-        let admission = Admission::new(1, 8, None);
+        let admission = Admission::new(limits(1, 8, None));
         let mut tickets: Vec<_> =
             (0..3).map(|_| admission.apply(&spec(None), true).unwrap()).collect();
         assert_eq!(tickets.iter_mut().map(position).collect::<Vec<_>>(), [0, 1, 2]);
@@ -263,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_says_when_to_come_back() {
-        let admission = Admission::new(1, 1, None);
+        let admission = Admission::new(limits(1, 1, None));
         let _running = admission.apply(&spec(None), true).unwrap();
         let refused = admission.apply(&spec(None), false).unwrap_err();
         assert_eq!(refused.code, FailureCode::Busy);
@@ -275,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn rates_add_up_to_no_more_than_the_servers() {
-        let admission = Admission::new(8, 8, Some(100));
+        let admission = Admission::new(limits(8, 8, Some(100)));
         assert_eq!(admission.apply(&spec(Some(101)), true).unwrap_err().code, FailureCode::Denied);
         let mut first = admission.apply(&spec(Some(70)), true).unwrap();
         assert_eq!(first.place(), Place::Running(Some(70)));
@@ -289,12 +308,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_sends_away_who_waits_and_keeps_who_runs() {
-        let admission = Admission::new(1, 8, None);
+        let admission = Admission::new(limits(1, 8, None));
         let mut running = admission.apply(&spec(None), true).unwrap();
         let mut waiting = admission.apply(&spec(None), true).unwrap();
         admission.drain();
         assert_eq!(running.place(), Place::Running(None));
         assert_eq!(waiting.place(), Place::Draining);
         assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Draining);
+    }
+
+    #[tokio::test]
+    async fn limits_that_are_changed_hold_at_once_for_who_waits() {
+        let admission = Admission::new(limits(1, 8, None));
+        let _running = admission.apply(&spec(None), true).unwrap();
+        let mut waiting = admission.apply(&spec(None), true).unwrap();
+        assert_eq!(position(&mut waiting), 1);
+        admission.set_limits(limits(2, 0, None));
+        assert_eq!(waiting.place(), Place::Running(None));
+        assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Busy);
+        admission.set_limits(limits(1, 0, None));
+        assert_eq!(waiting.place(), Place::Running(None), "whoever runs already goes on");
+        assert_eq!(admission.running(), 2);
     }
 }

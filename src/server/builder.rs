@@ -46,25 +46,25 @@ impl Builder {
 
     /// Runs so many tests at once; no less than one.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
-        self.config.max_sessions = NonZeroUsize::new(sessions).unwrap_or(NonZeroUsize::MIN);
+        self.config.limits.max_sessions = NonZeroUsize::new(sessions).unwrap_or(NonZeroUsize::MIN);
         self
     }
 
     /// Lets so many tests wait for their turn.
     pub fn max_queue(mut self, tests: usize) -> Self {
-        self.config.max_queue = tests;
+        self.config.limits.max_queue = tests;
         self
     }
 
     /// Permits no longer test.
     pub fn max_duration(mut self, duration: Duration) -> Self {
-        self.config.max_duration = duration;
+        self.config.limits.max_duration = duration;
         self
     }
 
     /// Permits no higher rate, in bits per second over all running tests.
     pub fn max_rate(mut self, bits_per_second: u64) -> Self {
-        self.config.max_rate = Some(bits_per_second);
+        self.config.limits.max_rate = Some(bits_per_second);
         self
     }
 

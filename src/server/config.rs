@@ -10,18 +10,12 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The transports to offer.
     pub transports: Registry,
-    /// How many tests may run at once; 1 runs them strictly one after another.
-    pub max_sessions: NonZeroUsize,
-    /// How many tests may wait for their turn; further ones are refused.
-    pub max_queue: usize,
+    /// What it permits, until that is changed while it runs.
+    pub limits: Limits,
     /// Whether to stop after the first test that was served.
     pub one_off: bool,
     /// How long to serve without any test before stopping; `None` serves on for ever.
     pub idle_timeout: Option<Duration>,
-    /// The longest test; one that asks for more is refused, an endless one is ended.
-    pub max_duration: Duration,
-    /// The rate of all running tests together, in bits per second; `None` sets no limit.
-    pub max_rate: Option<u64>,
     /// Whom to let in; `None` lets in everybody.
     pub auth: Option<Auth>,
     /// Where the tasks that move bytes run.
@@ -32,17 +26,39 @@ pub struct Config {
     pub keep_intervals: bool,
 }
 
+/// What a server permits. It can be changed while the server runs
+/// ([`Handle::set_limits`](super::Handle::set_limits)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How many tests may run at once; 1 runs them strictly one after another.
+    pub max_sessions: NonZeroUsize,
+    /// How many tests may wait for their turn; further ones are refused.
+    pub max_queue: usize,
+    /// The longest test; one that asks for more is refused, an endless one is ended.
+    pub max_duration: Duration,
+    /// The rate of all running tests together, in bits per second; `None` sets no limit.
+    pub max_rate: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_sessions: NonZeroUsize::new(64).expect("64 is not zero"),
+            max_queue: 256,
+            max_duration: Duration::from_secs(86_400),
+            max_rate: None,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
             transports: Registry::standard(),
-            max_sessions: NonZeroUsize::new(64).expect("64 is not zero"),
-            max_queue: 256,
+            limits: Limits::default(),
             one_off: false,
             idle_timeout: None,
-            max_duration: Duration::from_secs(86_400),
-            max_rate: None,
             auth: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),

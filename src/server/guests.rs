@@ -14,10 +14,15 @@ use tracing::info;
 
 use super::{
     admission::{Place, Ticket},
+    census::Reject,
+    roster::{Entry, Stage},
     shared::{Shared, Urgency},
     streams::Expected,
 };
-use crate::spec::{Limit, SpecFields, TestSpec};
+use crate::{
+    outcome::Dialect,
+    spec::{Limit, SpecFields, TestSpec},
+};
 
 /// What listeners ask who may come in: a stranger, and whoever claims another's address, is told
 /// nothing.
@@ -33,6 +38,7 @@ pub(super) struct Porter {
 struct Stay {
     shared: Arc<Shared>,
     name: String,
+    entry: Entry,
     _ticket: Ticket,
     since: Instant,
     received: AtomicU64,
@@ -73,7 +79,7 @@ impl Gate for Porter {
             return self
                 .turned_away(guest, "its protocol has no logins, and this server has users");
         }
-        if shared.config.max_rate.is_some() {
+        if shared.limits().max_rate.is_some() {
             return self
                 .turned_away(guest, "its protocol has no rates, and this server limits them");
         }
@@ -81,7 +87,12 @@ impl Gate for Porter {
         let spec = TestSpec::try_from(spec).ok()?;
         let mut ticket = match shared.admission.apply(&spec, false) {
             Ok(ticket) => ticket,
-            Err(failure) => return self.turned_away(guest, &failure.message),
+            Err(failure) => {
+                if let Some(reason) = Reject::of(failure.code) {
+                    shared.census.rejected(reason);
+                }
+                return self.turned_away(guest, &failure.message);
+            }
         };
         if !matches!(ticket.place(), Place::Running(_)) {
             return self.turned_away(guest, "there is no room");
@@ -89,6 +100,7 @@ impl Gate for Porter {
         let name = shared.next_name();
         info!(session = %name, peer = %guest.peer, protocol = guest.protocol, "guest let in");
         Some(Box::new(Stay {
+            entry: shared.roster.enter(&name, guest.peer, Dialect::Perf, Stage::Visiting),
             shared,
             name,
             _ticket: ticket,
@@ -102,7 +114,7 @@ impl Gate for Porter {
 #[async_trait]
 impl Visit for Stay {
     async fn over(&self) -> String {
-        let longest = self.shared.config.max_duration.min(super::LONGEST);
+        let longest = self.shared.longest();
         let mut urgency = self.shared.urgency();
         tokio::select! {
             () = tokio::time::sleep_until(self.since + longest) => {
@@ -111,6 +123,7 @@ impl Visit for Stay {
             _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop) => {
                 "the server was told to stop".to_owned()
             }
+            reason = self.entry.stopped() => reason,
         }
     }
 

@@ -8,8 +8,9 @@ use super::{
     admission::{Place, Ticket},
     auth::Unidentified,
     policy,
-    session::{log_outcome, report_failed},
-    shared::{PendingGuard, Shared, Urgency},
+    roster::{Entry, Stage},
+    session::{log_outcome, report_failed, told_to_stop},
+    shared::{PendingGuard, Shared},
     streams::{Arrival, AttachGuard, Key, Turn},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(super) struct Iperf3Session {
     local: SocketAddr,
     peer: SocketAddr,
     name: String,
+    entry: Entry,
     /// Counts against the connections that have not asked for anything yet.
     pending: Option<PendingGuard>,
     /// What is wanted, while it is found out by whom.
@@ -83,11 +85,13 @@ impl Iperf3Session {
         let keep_alive = Some(KEEP_ALIVE);
         stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
         let session = Session::new(Iperf3Control::new(Wire::new(stream), Side::Client));
-        let longest = shared.config.max_duration.min(super::LONGEST);
-        let machine = Machine::new(longest, deadlines(&shared.config.deadlines), session.now());
+        let machine =
+            Machine::new(shared.longest(), deadlines(&shared.config.deadlines), session.now());
         let name = shared.next_name();
+        let entry = shared.roster.enter(&name, peer, Dialect::Iperf3, Stage::Preparing);
         Self {
             session,
+            entry,
             machine,
             cookie,
             local,
@@ -130,9 +134,8 @@ impl Iperf3Session {
                     self.grant(Key::Address(self.peer.ip().to_canonical()), turn.ok());
                     None
                 }
-                _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
+                reason = told_to_stop(&mut urgency, &self.entry), if stop_by.is_none() => {
                     stop_by = Some(Instant::now() + super::FAREWELL);
-                    let reason = "the server was told to stop".to_owned();
                     Some(Input::Stop(Ended::Stopped { by: Side::Server, reason }))
                 }
                 () = sleep_until(stop_by) => {
@@ -159,7 +162,7 @@ impl Iperf3Session {
     }
 
     fn too_fast(&self, received: u64) -> Option<Failure> {
-        self.shared.config.max_rate?;
+        self.shared.limits().max_rate?;
         let ran = self.session.trial.test_time()?;
         policy::too_fast(&self.wanted.as_ref()?.spec, received, ran)
     }
@@ -199,6 +202,7 @@ impl Iperf3Session {
     fn identified(&mut self, verdict: Result<String, Failure>, params: Params) {
         let admitted = match verdict {
             Ok(user) => {
+                self.entry.belongs_to(&user);
                 self.user = Some(user);
                 self.admit(params)
             }
@@ -215,7 +219,9 @@ impl Iperf3Session {
             warn!(session = %self.name, peer = %self.peer, warning, "iperf3 parameters");
         }
         let Params { spec, extras, warnings } = params;
-        if let Err(failure) = policy::check(&spec, &self.shared.config) {
+        if let Err(failure) =
+            policy::check(&spec, &self.shared.config.transports, &self.shared.limits())
+        {
             return Err(Admission::Deny(refusal(failure, ErrorCode::MaxDuration)));
         }
         let mut ticket = match self.shared.admission.apply(&spec, false) {
@@ -288,6 +294,7 @@ impl Iperf3Session {
             local: self.local,
             peer: self.peer,
             host: None,
+            user: self.user.clone(),
             local_host: self.shared.host.clone(),
             peer_host: HostInfo {
                 program: format!("iperf {}", wanted.version.as_deref().unwrap_or("3")),
@@ -309,7 +316,8 @@ impl Iperf3Session {
         let means = Means { affinity: spec.server_affinity, ..Means::default() };
         let drive = policy::drive(&spec, self.shared.admission.running(), config.drive);
         let course = Course::iperf3(drive, keep, spec).carrying(framing).with(means);
-        self.session.trial.begin(info, flows, course, &self.shared.bus);
+        let info = self.session.trial.begin(info, flows, course, &self.shared.bus);
+        self.entry.is(Stage::Running { info });
         self.wanted = Some(wanted);
     }
 

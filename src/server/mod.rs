@@ -5,11 +5,13 @@ mod accept;
 mod admission;
 mod auth;
 mod builder;
+mod census;
 mod churn;
 mod config;
 mod guests;
 mod iperf3;
 pub(crate) mod policy;
+mod roster;
 mod session;
 mod shared;
 mod streams;
@@ -20,7 +22,13 @@ use polyperf_transport::{Error, Gate, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
-pub use self::{auth::Auth, builder::Builder, config::Config};
+pub use self::{
+    auth::Auth,
+    builder::Builder,
+    census::{Counts, Reject},
+    config::{Config, Limits},
+    roster::{SessionView, Stage},
+};
 use self::{
     guests::Porter,
     shared::{Offer, Shared, Urgency},
@@ -158,6 +166,47 @@ impl Handle {
     #[must_use]
     pub fn running(&self) -> usize {
         self.shared.admission.running()
+    }
+
+    /// Returns how many tests wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.admission.waiting()
+    }
+
+    /// Returns every session that there is now, in the order of their names.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionView> {
+        self.shared.roster.views()
+    }
+
+    /// Cuts one session short, and tells its client why; returns whether there is one of that name.
+    #[must_use]
+    pub fn cancel(&self, session: &str, reason: &str) -> bool {
+        self.shared.roster.stop(session, reason)
+    }
+
+    /// Returns what the server has counted since it began.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.census.counts()
+    }
+
+    /// Returns what the server permits now.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.limits()
+    }
+
+    /// Permits something else from now on. Tests that run or wait already keep their places.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.admission.set_limits(limits);
+    }
+
+    /// Returns whether the server takes new tests.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        *self.shared.urgency().borrow() == Urgency::Serve
     }
 
     /// Returns how many tests have been served, whether or not they were complete.

@@ -2,19 +2,24 @@ use std::time::Duration;
 
 use polyperf_transport::Delivery;
 
-use super::Config;
+use super::Limits;
 use crate::{
     engine::Drive,
     measure::DatagramHeader,
     outcome::{Failure, FailureCode},
+    registry::Registry,
     spec::{Exchange, Limit, MAX_BLOCK, Rate, TestSpec},
     units::BitRate,
 };
 
 /// Checks a proposal against what the server offers and permits, before it takes a place.
-pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
-    let Some(transport) = config.transports.get(&spec.transport) else {
-        let names = config.transports.names().join(", ");
+pub(crate) fn check(
+    spec: &TestSpec,
+    transports: &Registry,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    let Some(transport) = transports.get(&spec.transport) else {
+        let names = transports.names().join(", ");
         let text = format!("this server does not offer {}; it offers {names}", spec.transport);
         return Err(Failure::new(FailureCode::Unsupported, text));
     };
@@ -29,11 +34,11 @@ pub(crate) fn check(spec: &TestSpec, config: &Config) -> Result<(), Failure> {
         return Err(Failure::new(FailureCode::Unsupported, text));
     }
     match spec.limit {
-        Limit::Time(_) if spec.duration() > Some(config.max_duration) => {
+        Limit::Time(_) if spec.duration() > Some(limits.max_duration) => {
             let text = format!(
                 "the test would take {} s, and this server permits {} s; ask for less with -t or -O",
                 spec.duration().unwrap_or(Duration::ZERO).as_secs(),
-                config.max_duration.as_secs()
+                limits.max_duration.as_secs()
             );
             Err(Failure::new(FailureCode::Denied, text))
         }
@@ -159,18 +164,20 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_or_too_long_is_refused_with_the_remedy() {
-        let config = Config { max_duration: Duration::from_secs(60), ..Config::default() };
+        let limits = Limits { max_duration: Duration::from_secs(60), ..Limits::default() };
+        let offered = Registry::standard();
+        let check = |spec: &TestSpec| check(spec, &offered, &limits);
         let quic =
             spec(SpecFields { transport: "carrier-pigeon".to_owned(), ..SpecFields::default() });
-        let refused = check(&quic, &config).unwrap_err();
+        let refused = check(&quic).unwrap_err();
         assert_eq!(refused.code, FailureCode::Unsupported);
         assert!(refused.message.contains("it offers tcp"), "{refused}");
         let long = spec(SpecFields {
             limit: Limit::Time(Duration::from_secs(61)),
             ..SpecFields::default()
         });
-        assert_eq!(check(&long, &config).unwrap_err().code, FailureCode::Denied);
-        assert_eq!(check(&spec(SpecFields::default()), &config), Ok(()));
+        assert_eq!(check(&long).unwrap_err().code, FailureCode::Denied);
+        assert_eq!(check(&spec(SpecFields::default())), Ok(()));
     }
 
     #[test]

@@ -1,14 +1,19 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use polyperf_transport::{Delivery, Stream, Tuning};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
     auth::Unidentified,
+    census::Reject,
     churn::{self, Churn},
     policy,
+    roster::{Entry, Stage},
     shared::{PendingGuard, Shared, Urgency},
     streams::{Arrival, AttachGuard, Key, MarkGuard},
 };
@@ -36,6 +41,7 @@ pub(super) struct ServerSession {
     local: SocketAddr,
     peer: SocketAddr,
     name: String,
+    entry: Entry,
     /// Counts against the connections that have not asked for anything yet.
     pending: Option<PendingGuard>,
     /// What is proposed, while it is found out by whom.
@@ -79,11 +85,12 @@ impl ServerSession {
         let config = &shared.config;
         let welcome = welcome(&shared, local);
         let deadlines = config.deadlines.clone();
-        let longest = config.max_duration.min(super::LONGEST);
-        let machine = Machine::new(welcome, longest, deadlines, session.now());
+        let machine = Machine::new(welcome, shared.longest(), deadlines, session.now());
         let name = shared.next_name();
+        let entry = shared.roster.enter(&name, peer, Dialect::Native, Stage::Preparing);
         Self {
             session,
+            entry,
             machine,
             local,
             peer,
@@ -123,8 +130,7 @@ impl ServerSession {
                     self.identified(verdict, propose);
                 }
                 stream = arrival(&mut self.attach) => self.arrived(stream),
-                _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop), if stop_by.is_none() => {
-                    let reason = "the server was told to stop".to_owned();
+                reason = told_to_stop(&mut urgency, &self.entry), if stop_by.is_none() => {
                     let ended = Ended::Stopped { by: Side::Server, reason };
                     self.machine.handle(Input::Stop(ended), self.session.now());
                     stop_by = Some(Instant::now() + super::FAREWELL);
@@ -186,6 +192,7 @@ impl ServerSession {
     fn identified(&mut self, verdict: Result<String, Failure>, propose: Propose) {
         match verdict {
             Ok(user) => {
+                self.entry.belongs_to(&user);
                 self.user = Some(user);
                 self.admit(propose);
             }
@@ -200,7 +207,7 @@ impl ServerSession {
     fn admit(&mut self, propose: Propose) {
         let Propose { host, spec, no_queue, .. } = propose;
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
-        let ticket = policy::check(&spec, &self.shared.config)
+        let ticket = policy::check(&spec, &self.shared.config.transports, &self.shared.limits())
             .and_then(|()| policy::check_header(&spec, delivery))
             .and_then(|()| churn::check(&spec, delivery))
             .and_then(|()| self.shared.admission.apply(&spec, !no_queue));
@@ -225,6 +232,10 @@ impl ServerSession {
             Place::Queued(busy) => {
                 self.last_position = busy.position;
                 info!(session = %self.name, peer = %self.peer, position = busy.position, "test queued");
+                if let Some(Wanted { spec, .. }) = &self.wanted {
+                    let spec = Box::new(spec.clone());
+                    self.entry.is(Stage::Queued { position: busy.position, spec });
+                }
                 Admission::Wait(busy)
             }
         };
@@ -240,6 +251,7 @@ impl ServerSession {
             return Admission::Deny(Failure::new(FailureCode::Internal, "a place without a test"));
         };
         let delivery = self.shared.delivery(&wanted.spec.transport).unwrap_or(Delivery::Bytes);
+        self.entry.is(Stage::Preparing);
         let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
         let token = Token::from_bits(rand::random());
         let expected = &self.shared.expected;
@@ -299,6 +311,7 @@ impl ServerSession {
             local: self.local,
             peer: self.peer,
             host: None,
+            user: self.user.clone(),
             local_host: self.shared.host.clone(),
             peer_host: wanted.host.clone(),
             flows,
@@ -314,7 +327,8 @@ impl ServerSession {
         let means = Means { affinity: info.spec.server_affinity, ..Means::default() };
         let drive = policy::drive(&info.spec, self.shared.admission.running(), config.drive);
         let course = Course::native(drive, keep).carrying(framing).with(means);
-        self.session.begin(info, work, course, &self.shared.bus);
+        let info = self.session.begin(info, work, course, &self.shared.bus);
+        self.entry.is(Stage::Running { info });
     }
 
     async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
@@ -353,7 +367,7 @@ impl ServerSession {
     }
 
     fn too_fast(&self, received: u64) -> Option<Failure> {
-        self.shared.config.max_rate?;
+        self.shared.limits().max_rate?;
         policy::too_fast(&self.wanted.as_ref()?.spec, received, self.session.test_time()?)
     }
 }
@@ -364,13 +378,11 @@ fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
         port: shared.port(name, local),
         identity: shared.offer(name, local).and_then(|offer| offer.identity.clone()),
     };
+    let limits = shared.limits();
     Welcome {
         host: shared.host.clone(),
         transports: shared.config.transports.names().into_iter().map(offer).collect(),
-        limits: Limits {
-            max_duration: Some(shared.config.max_duration),
-            max_rate: shared.config.max_rate,
-        },
+        limits: Limits { max_duration: Some(limits.max_duration), max_rate: limits.max_rate },
     }
 }
 
@@ -408,12 +420,25 @@ pub(super) fn report_failed(shared: &Shared, session: &str, peer: SocketAddr, en
         Ended::Complete => return,
     };
     warn!(session, %peer, code = ?failure.code, reason = %failure, "no test was run");
+    if let Some(reason) = Reject::of(failure.code) {
+        shared.census.rejected(reason);
+    }
     shared.bus.emit(Event::Failed(Arc::new(FailedEvent {
         side: Side::Server,
         session: Some(session.to_owned()),
         peer: Some(peer),
         failure,
     })));
+}
+
+/// Waits until the server stops or this session is to end, and returns why.
+pub(super) async fn told_to_stop(urgency: &mut watch::Receiver<Urgency>, entry: &Entry) -> String {
+    tokio::select! {
+        _ = urgency.wait_for(|urgency| *urgency == Urgency::Stop) => {
+            "the server was told to stop".to_owned()
+        }
+        reason = entry.stopped() => reason,
+    }
 }
 
 async fn moved(ticket: &mut Option<Ticket>) {

@@ -5,12 +5,16 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use polyperf_transport::Delivery;
 use tokio::sync::watch;
 
-use super::{Config, admission::Admission, auth::Verifier, streams::Expected};
+use super::{
+    Config, Limits, admission::Admission, auth::Verifier, census::Census, roster::Roster,
+    streams::Expected,
+};
 use crate::{event::Bus, outcome::HostInfo};
 
 /// What all sessions of a server share.
@@ -20,6 +24,8 @@ pub(super) struct Shared {
     pub(super) bus: Bus,
     pub(super) host: HostInfo,
     pub(super) admission: Arc<Admission>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) census: Census,
     /// Finds out who clients are, where not everybody is let in.
     pub(super) verifier: Option<Arc<Verifier>>,
     /// Where each transport listens, for each address.
@@ -62,9 +68,10 @@ pub(super) struct PendingGuard {
 
 impl Shared {
     pub(super) fn new(config: Config, offers: Vec<Offer>, expected: Arc<Expected>) -> Arc<Self> {
-        let sessions = config.max_sessions.get();
         Arc::new(Self {
-            admission: Admission::new(sessions, config.max_queue, config.max_rate),
+            admission: Admission::new(config.limits.clone()),
+            roster: Arc::default(),
+            census: Census::default(),
             verifier: config.auth.clone().map(Verifier::new),
             config,
             bus: Bus::new(),
@@ -94,6 +101,16 @@ impl Shared {
         let of_transport = || self.offers.iter().filter(|offer| offer.transport == transport);
         let exact = of_transport().find(|offer| offer.addr.port() == reached.port());
         exact.or_else(|| of_transport().next())
+    }
+
+    /// Returns what is permitted now.
+    pub(super) fn limits(&self) -> Limits {
+        self.admission.limits()
+    }
+
+    /// Returns the longest that anything may run.
+    pub(super) fn longest(&self) -> Duration {
+        self.limits().max_duration.min(super::LONGEST)
     }
 
     pub(super) fn delivery(&self, transport: &str) -> Option<Delivery> {

@@ -3,7 +3,7 @@
 
 pub(crate) mod iperf3;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     control::{Control, Heard},
@@ -75,8 +75,8 @@ impl Session {
         work: impl Into<Work>,
         course: Course,
         bus: &Bus,
-    ) {
-        self.trial.begin(info, work, course, bus);
+    ) -> Arc<TestInfo> {
+        self.trial.begin(info, work, course, bus)
     }
 
     /// Does what both ends do alike. Returns what the machine must be told in turn.

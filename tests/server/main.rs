@@ -26,3 +26,4 @@ mod rudp;
 mod spoofed;
 mod stock;
 mod support;
+mod watched;

@@ -185,6 +185,7 @@ fn info(arm: &Arm, change: impl FnOnce(&mut SpecFields)) -> TestInfo {
         local: address("192.0.2.1:50000"),
         peer: address("192.0.2.2:5201"),
         host: Some("server.example".to_owned()),
+        user: None,
         local_host: host("client"),
         peer_host: host("server"),
         flows: vec![flow],
