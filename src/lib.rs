@@ -14,6 +14,7 @@ mod control;
 pub mod engine;
 pub mod event;
 pub mod measure;
+pub mod metrics;
 mod micros;
 pub mod outcome;
 #[doc(hidden)]

@@ -19,6 +19,7 @@ mod hostile_servers;
 mod iperf3_breaking;
 mod iperf3_servers;
 mod kcp;
+mod metered;
 mod over_tcp;
 mod quic;
 mod raw;
