@@ -26,6 +26,7 @@ pub mod server;
 mod session;
 pub mod spec;
 mod trial;
+pub mod tui;
 pub mod units;
 pub mod workload;
 

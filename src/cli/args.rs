@@ -94,6 +94,8 @@ pub struct ServerArgs {
     pub tls: Tls,
     /// How each test is reported.
     pub report: Report,
+    /// Whether to show charts on the terminal.
+    pub tui: bool,
     /// What is logged.
     pub log: Log,
 }
@@ -301,6 +303,8 @@ pub struct Output {
     pub file: Option<PathBuf>,
     /// Whether to show how far the test is.
     pub progress: bool,
+    /// Whether to show charts on the terminal while the test runs.
+    pub tui: bool,
 }
 
 /// The form of a report.

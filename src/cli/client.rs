@@ -99,6 +99,7 @@ fn output(raw: &RawOutput, mistakes: &mut Mistakes) -> Output {
         unit: mistakes.value("-f", raw.format.as_ref(), unit),
         file: mistakes.value("-o", raw.output.as_ref(), output_file),
         progress: !raw.no_progress,
+        tui: raw.tui,
     }
 }
 

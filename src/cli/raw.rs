@@ -231,6 +231,9 @@ pub(super) struct RawOutput {
     /// Do not show how far the test is.
     #[arg(long)]
     pub(super) no_progress: bool,
+    /// Show charts on the terminal while the test runs; the report follows.
+    #[arg(long)]
+    pub(super) tui: bool,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +276,9 @@ pub(super) struct RawServer {
     /// Report one JSON document per line, as events happen.
     #[arg(long, help_heading = "Report")]
     pub(super) json_stream: bool,
+    /// Show charts of the tests on the terminal.
+    #[arg(long, help_heading = "Report")]
+    pub(super) tui: bool,
     #[command(flatten)]
     pub(super) log: RawLog,
 }

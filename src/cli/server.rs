@@ -24,6 +24,9 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
     let max_duration =
         mistakes.value("--max-duration", max_duration.as_ref(), seconds_up_to(MONTH, false));
     let max_rate = mistakes.value("--max-rate", max_rate.as_ref(), positive_rate);
+    let reports = raw.json || raw.json_stream;
+    let remedy = "reports and charts would go to the same terminal";
+    mistakes.exclusive(&[("--tui", raw.tui), ("--json", reports)], remedy);
     let idle_timeout =
         mistakes.value("--idle-timeout", idle_timeout.as_ref(), seconds_up_to(MONTH, false));
     ServerArgs {
@@ -38,6 +41,7 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         access: access::access(&raw.access, mistakes),
         identity: identity::place(&raw.identity, mistakes),
         tls: quic::tls(&raw.tls, mistakes),
+        tui: raw.tui,
         report: report(raw.json, raw.json_stream, false, mistakes),
         log: shared::log(&raw.log, LogLevel::Info, mistakes),
     }

@@ -4,7 +4,7 @@ use super::{
     complain, config, logging, login,
     output::{Output, OutputError},
     progress::Progress,
-    security,
+    screen, security,
     signals::Signals,
 };
 use crate::{
@@ -61,7 +61,11 @@ async fn show(
 ) -> u8 {
     let client = Client::new(config);
     let mut events = client.events();
-    let mut progress = Progress::new(args.output.progress);
+    let title = format!("polyperf client {}", args.target.host);
+    let mut screen = screen::open(args.output.tui, title, client.events(), None);
+    let mut progress = Progress::new(args.output.progress && screen.is_none());
+    // What happens while the screen covers the terminal is reported once it is gone.
+    let mut later = Vec::new();
     let (quit, quitting) = tokio::sync::oneshot::channel();
     let stop = async {
         tokio::select! {
@@ -86,7 +90,14 @@ async fn show(
             };
             progress.handle(&event);
             let last = matches!(event, Event::Finished(_) | Event::Failed(_));
-            match progress.around(|| print(&mut output, &event, args.output.report)) {
+            if screen.is_some() && !last {
+                later.push(event);
+                continue;
+            }
+            drop(screen.take());
+            let due = later.drain(..).chain([event]);
+            let mut print = |event| print(&mut output, &event, args.output.report);
+            match progress.around(|| due.into_iter().try_for_each(&mut print)) {
                 Ok(()) if last => break Ok(()),
                 Ok(()) => {}
                 Err(error) => break Err(error),

@@ -10,7 +10,7 @@ pub(super) fn start(log: &Log) {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(crate::tui::log)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal() && !plain);
     // Whoever has set up logging before, in a test say, keeps it.

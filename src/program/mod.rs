@@ -11,6 +11,7 @@ mod login;
 mod memory;
 mod output;
 mod progress;
+mod screen;
 mod security;
 mod server;
 mod signals;

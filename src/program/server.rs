@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::{
     complain, config, descriptors, logging, login,
     output::{Output, OutputError},
-    security,
+    screen, security,
     signals::Signals,
 };
 use crate::{
@@ -52,7 +52,10 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
     };
     let handle = server.handle();
     let reporting = report(&args, &handle);
+    let title = format!("polyperf server {}", places(&server));
+    let screen = screen::open(args.tui, title, handle.events(), Some(handle.clone()));
     let stopped = server.run(told_to_drain(signals, handle)).await;
+    drop(screen);
     if let Some(mut reporting) = reporting {
         // It ends with the last event, unless somebody still holds the bus or reads too slowly.
         if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
@@ -66,6 +69,14 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
             exit::LOCAL_IO
         }
     }
+}
+
+/// Returns where the server listens.
+fn places(server: &Server) -> String {
+    let mut places: Vec<_> =
+        server.local_addrs().into_iter().map(|(_, addr)| addr.to_string()).collect();
+    places.dedup();
+    places.join(", ")
 }
 
 /// Waits for the first signal. The second one cuts running tests short, the third leaves at once.

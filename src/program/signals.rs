@@ -31,6 +31,7 @@ impl Signals {
     pub(super) fn then_leave(mut self) {
         tokio::spawn(async move {
             self.next().await;
+            crate::tui::restore();
             process::exit(exit::INTERRUPTED.into());
         });
     }

@@ -194,7 +194,7 @@ pub(crate) fn hostile() -> Outcome {
 pub(crate) const HOSTILE: &str = "=cmd()\u{1b}[2J\u{9b}0m\r\nfake line\u{202e}evil";
 
 /// Returns the events of a test that came to `outcome`.
-pub(super) fn events(outcome: &Outcome) -> Vec<Event> {
+pub(crate) fn events(outcome: &Outcome) -> Vec<Event> {
     let info = &outcome.info;
     let interval = |interval: &Arc<Interval>| {
         let interval = Arc::clone(interval);
