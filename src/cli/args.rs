@@ -24,6 +24,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Look after identities.
     Cert(CertArgs),
+    /// Check and show the configuration.
+    Config(ConfigArgs),
 }
 
 /// The options of `polyperf client`.
@@ -258,6 +260,25 @@ pub enum CertArgs {
         host: String,
         /// Its port; `None` forgets it at all ports.
         port: Option<u16>,
+    },
+}
+
+/// The options of `polyperf config`, for each of its commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigArgs {
+    /// Look for mistakes in a file.
+    Check {
+        /// The file; `None` is the one that would be read.
+        file: Option<PathBuf>,
+    },
+    /// Show which settings hold.
+    Show {
+        /// The command line whose settings are shown; without one, those of every section.
+        line: Vec<String>,
+        /// The file that is read in place of the usual one.
+        file: Option<String>,
+        /// Whether to show them as JSON.
+        json: bool,
     },
 }
 

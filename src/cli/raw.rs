@@ -4,6 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     cert::RawCert,
+    config::{RawConfig, RawSource},
     diff::RawDiff,
     exchange::RawExchange,
     exit,
@@ -43,6 +44,8 @@ pub(super) enum RawCommand {
     Diff(Box<RawDiff>),
     /// Look after a server's identity, and the servers that a client knows.
     Cert(Box<RawCert>),
+    /// Check a configuration file, and show which settings hold and where they come from.
+    Config(Box<RawConfig>),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +84,8 @@ pub(super) struct RawClient {
     pub(super) output: RawOutput,
     #[command(flatten)]
     pub(super) log: RawLog,
+    #[command(flatten)]
+    pub(super) source: RawSource,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +280,8 @@ pub(super) struct RawServer {
     pub(super) json_stream: bool,
     #[command(flatten)]
     pub(super) log: RawLog,
+    #[command(flatten)]
+    pub(super) source: RawSource,
 }
 
 #[derive(Debug, Args)]
@@ -410,6 +417,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
        polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
+       polyperf config COMMAND [OPTIONS]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

@@ -11,9 +11,12 @@ mod login;
 mod memory;
 mod output;
 mod progress;
+mod reload;
 mod security;
 mod server;
+mod settings;
 mod signals;
+mod sources;
 
 use std::{
     ffi::OsString,
@@ -23,7 +26,7 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    cli::{self, Command, Exit, Stream, exit},
+    cli::{self, Command, Exit, Invocation, Stream, exit},
     registry::Registry,
 };
 
@@ -31,13 +34,23 @@ use crate::{
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     memory::give_back_large_buffers();
     let names = Registry::standard().names();
-    match cli::parse(args, &names) {
-        Ok(Command::Client(args)) => on(&mut Builder::new_current_thread(), client::run(args)),
-        Ok(Command::Server(args)) => on(&mut Builder::new_multi_thread(), server::run(args)),
-        Ok(Command::Compare(args)) => on(&mut Builder::new_multi_thread(), compare::run(args)),
-        Ok(Command::Diff(args)) => diff::run(&args),
-        Ok(Command::Cert(args)) => cert::run(&args),
-        Err(exit) => leave(&exit),
+    let line: Vec<OsString> = args.into_iter().collect();
+    let parsed = cli::parse(line.iter().cloned(), &names, &sources::of_process());
+    let Invocation { command, settings } = match parsed {
+        Ok(invocation) => invocation,
+        Err(exit) => return leave(&exit),
+    };
+    match command {
+        Command::Client(args) => {
+            on(&mut Builder::new_current_thread(), client::run(args, &settings.warnings))
+        }
+        Command::Server(args) => {
+            on(&mut Builder::new_multi_thread(), server::run(args, settings, line))
+        }
+        Command::Compare(args) => on(&mut Builder::new_multi_thread(), compare::run(args)),
+        Command::Diff(args) => diff::run(&args),
+        Command::Cert(args) => cert::run(&args),
+        Command::Config(args) => settings::run(&args),
     }
 }
 

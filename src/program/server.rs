@@ -1,26 +1,45 @@
-use std::{error::Error as _, io};
+use std::{error::Error as _, ffi::OsString, io};
 
 use polyperf_transport::Error;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    signal::unix::Signal,
+    sync::broadcast::{Receiver, error::RecvError},
+};
 use tracing::{info, warn};
 
 use super::{
     complain, config, descriptors, logging, login,
     output::{Output, OutputError},
+    reload::Reloader,
     security,
-    signals::Signals,
+    signals::{self, Signals},
 };
 use crate::{
     cli::{Report, ServerArgs, exit},
+    config::Settings,
     event::Event,
     report::Options,
     server::{self, Handle, Server, Stopped},
 };
 
 /// Serves until it is told to stop.
-pub(super) async fn run(args: ServerArgs) -> u8 {
-    logging::start(&args.log);
+pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString>) -> u8 {
+    let level = logging::start(&args.log);
+    if let Some(file) = &settings.file {
+        info!(file = %file.display(), "settings are read from a file");
+    }
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
     descriptors::permit_all();
+    // From now on, or one that comes while the server is being set up would end it.
+    let hangups = match signals::hangups() {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            complain(&format!("cannot listen for signals: {error}"));
+            return exit::LOCAL_IO;
+        }
+    };
     let auth = match args.access.as_ref().map(login::auth).transpose() {
         Ok(auth) => auth,
         Err(error) => {
@@ -51,6 +70,8 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
         }
     };
     let handle = server.handle();
+    let reloader = Reloader::new(line, settings, &args, handle.clone(), level);
+    tokio::spawn(reload_when_told(hangups, reloader));
     let reporting = report(&args, &handle);
     let stopped = server.run(told_to_drain(signals, handle)).await;
     if let Some(mut reporting) = reporting {
@@ -81,6 +102,13 @@ async fn told_to_drain(mut signals: Signals, handle: Handle) {
         handle.stop();
         signals.then_leave();
     });
+}
+
+async fn reload_when_told(mut hangups: Signal, mut reloader: Reloader) {
+    while hangups.recv().await.is_some() {
+        info!("SIGHUP: the configuration is read again");
+        reloader.reload();
+    }
 }
 
 /// Writes the reports of all sessions to standard output, if a format for programs was asked for:
