@@ -4,6 +4,7 @@
 
 mod access;
 mod cert;
+mod config;
 mod diff;
 mod endings;
 mod identity;
