@@ -26,6 +26,32 @@ pub enum Command {
     Cert(CertArgs),
     /// Check and show the configuration.
     Config(ConfigArgs),
+    /// Print a script that completes command lines.
+    Completions(Shells),
+    /// Write the manual, into a folder if one is named.
+    Man(Option<PathBuf>),
+    /// Look whether this host is fit for a server.
+    Doctor(DoctorArgs),
+}
+
+/// A shell whose command lines can be completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shells {
+    /// GNU's.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
+}
+
+/// The options of `polyperf doctor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// The port that a server is to have.
+    pub port: u16,
+    /// Whether to report JSON.
+    pub json: bool,
 }
 
 /// The options of `polyperf client`.

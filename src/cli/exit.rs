@@ -27,7 +27,7 @@ pub enum Stream {
 /// The test ran to its end.
 pub const SUCCESS: u8 = 0;
 /// The test started, but failed or was cut short by an error; of `polyperf config check`, the file
-/// has mistakes; of `polyperf cert`, there is no such
+/// has mistakes; of `polyperf doctor`, something is to be mended; of `polyperf cert`, there is no such
 /// identity or server, or an identity that is not replaced; of
 /// `polyperf diff`, there is a regression.
 pub const FAILED: u8 = 1;
@@ -89,6 +89,16 @@ pub(super) fn section_of_config() -> String {
     listed(&MEANINGS_OF_CONFIG)
 }
 
+/// Returns the same for what only writes a text.
+pub(super) fn section_of_tools() -> String {
+    listed(&[MEANINGS_OF_DOCTOR[0], MEANINGS_OF_DOCTOR[2], MEANINGS_OF_DOCTOR[3]])
+}
+
+/// Returns the same for `polyperf doctor`.
+pub(super) fn section_of_doctor() -> String {
+    listed(&MEANINGS_OF_DOCTOR)
+}
+
 /// Returns the same for `polyperf diff`, which runs no test either.
 pub(super) fn section_of_diff() -> String {
     listed(&MEANINGS_OF_DIFF)
@@ -126,6 +136,13 @@ const MEANINGS_OF_CONFIG: [(u8, &str); 4] = [
     (FAILED, "the file that was checked has mistakes, or there is none to check"),
     (USAGE, "the command line is wrong, or what is to be shown"),
     (LOCAL_IO, "a file cannot be read, or nothing can be printed"),
+];
+
+const MEANINGS_OF_DOCTOR: [(u8, &str); 4] = [
+    (SUCCESS, "success"),
+    (FAILED, "something is not as it should be; the command that mends it is shown"),
+    (USAGE, "the command line is wrong"),
+    (LOCAL_IO, "nothing can be written"),
 ];
 
 const MEANINGS_OF_DIFF: [(u8, &str); 4] = [

@@ -31,6 +31,7 @@ mod table;
 mod test_spec;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod values;
 
 use std::{ffi::OsString, path::Path};
@@ -39,11 +40,12 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        Access, CertArgs, ClientArgs, Command, CompareArgs, ConfigArgs, DiffArgs, Family, Local,
-        Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls,
-        Trust, Unit,
+        Access, CertArgs, ClientArgs, Command, CompareArgs, ConfigArgs, DiffArgs, DoctorArgs,
+        Family, Local, Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs,
+        Shells, Target, Tls, Trust, Unit,
     },
     exit::{Exit, Stream},
+    tools::{completion_script, manual},
 };
 use self::{
     explain::explain,
@@ -160,6 +162,9 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Diff(raw) => Command::Diff(diff::diff(raw, mistakes)?),
         RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
         RawCommand::Config(raw) => Command::Config(config::config(&raw.command, mistakes)),
+        RawCommand::Doctor(raw) => tools::doctor(raw, mistakes),
+        RawCommand::Completions(raw) => tools::completions(raw, mistakes)?,
+        RawCommand::Man(raw) => tools::man(raw, mistakes),
     })
 }
 

@@ -12,6 +12,7 @@ use super::{
     kcp::RawKcp,
     packets::RawPackets,
     quic::{RawQuic, RawTls},
+    tools::{RawCompletions, RawDoctor, RawMan},
 };
 
 /// One perf server for every transport.
@@ -46,6 +47,12 @@ pub(super) enum RawCommand {
     Cert(Box<RawCert>),
     /// Check a configuration file, and show which settings hold and where they come from.
     Config(Box<RawConfig>),
+    /// Look whether this host is fit for a server, and how to make it so.
+    Doctor(Box<RawDoctor>),
+    /// Print a script that completes command lines in a shell.
+    Completions(Box<RawCompletions>),
+    /// Print the manual, or write a page of it for each command.
+    Man(Box<RawMan>),
 }
 
 #[derive(Debug, Args)]
@@ -418,6 +425,9 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
        polyperf config COMMAND [OPTIONS]
+       polyperf doctor [OPTIONS]
+       polyperf completions SHELL
+       polyperf man [DIR]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

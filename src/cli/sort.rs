@@ -252,7 +252,7 @@ impl<'c> Sorter<'c> {
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
             None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
-                polyperf cert or polyperf config"
+                polyperf cert, polyperf config, polyperf doctor, polyperf completions or polyperf man"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));

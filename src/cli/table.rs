@@ -22,6 +22,9 @@ pub(super) enum Mode {
     Config,
     ConfigCheck,
     ConfigShow,
+    Doctor,
+    Completions,
+    Man,
 }
 
 /// What an option means.
@@ -63,7 +66,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -77,6 +80,9 @@ impl Mode {
         Self::Config,
         Self::ConfigCheck,
         Self::ConfigShow,
+        Self::Doctor,
+        Self::Completions,
+        Self::Man,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -95,6 +101,9 @@ impl Mode {
             Self::Config => "config",
             Self::ConfigCheck => "config check",
             Self::ConfigShow => "config show",
+            Self::Doctor => "doctor",
+            Self::Completions => "completions",
+            Self::Man => "man",
         }
     }
 

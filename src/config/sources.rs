@@ -9,8 +9,10 @@ use std::{
 /// The environment and the files that settings may come from.
 pub struct Sources {
     variables: Vec<(OsString, OsString)>,
-    read: Box<dyn Fn(&Path) -> io::Result<String> + Send + Sync>,
+    read: Box<Reading>,
 }
+
+type Reading = dyn Fn(&Path) -> io::Result<String> + Send + Sync;
 
 /// A variable whose name begins as ours do.
 #[derive(Debug, PartialEq, Eq)]

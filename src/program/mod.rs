@@ -6,9 +6,12 @@ mod compare;
 mod config;
 mod descriptors;
 mod diff;
+mod doctor;
 mod logging;
 mod login;
+mod manual;
 mod memory;
+mod notify;
 mod output;
 mod progress;
 mod reload;
@@ -51,6 +54,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Diff(args) => diff::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Config(args) => settings::run(&args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(shell) => manual::completions(shell),
+        Command::Man(folder) => manual::manual(folder.as_deref()),
     }
 }
 
@@ -80,7 +86,11 @@ fn leave(exit: &Exit) -> u8 {
 /// Writes what was asked for to standard output, and returns the exit code: `code`, unless it
 /// cannot be written. A closed stream leaves nobody to tell.
 fn print(text: &str, code: u8) -> u8 {
-    match io::stdout().write_all(text.as_bytes()) {
+    print_bytes(text.as_bytes(), code)
+}
+
+fn print_bytes(text: &[u8], code: u8) -> u8 {
+    match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("cannot write to standard output: {error}"));
             exit::LOCAL_IO

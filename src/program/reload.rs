@@ -37,8 +37,9 @@ impl Reloader {
         Self { line, settings, knows_users: args.access.is_some(), handle, level }
     }
 
-    /// Reads the settings again. If anything is wrong with them, none is taken over.
-    pub(super) fn reload(&mut self) {
+    /// Reads the settings again, and returns what came of it. If anything is wrong with them, none is
+    /// taken over.
+    pub(super) fn reload(&mut self) -> String {
         match self.read() {
             Ok((args, settings)) => {
                 if let Err(mistake) = self.take_users(&args) {
@@ -46,7 +47,7 @@ impl Reloader {
                 }
                 self.handle.set_limits(config::limits(&args));
                 self.level.set(args.log.level);
-                self.tell(settings);
+                self.tell(settings)
             }
             Err(mistakes) => kept(&mistakes),
         }
@@ -87,7 +88,7 @@ impl Reloader {
     }
 
     /// Says what has changed, and what would after a restart.
-    fn tell(&mut self, new: Settings) {
+    fn tell(&mut self, new: Settings) -> String {
         for warning in &new.warnings {
             warn!("{warning}");
         }
@@ -117,14 +118,16 @@ impl Reloader {
         }
         self.settings.file = new.file;
         info!(changed, restart, "the configuration was reloaded");
+        format!("serving; {changed} settings reloaded, {restart} need a restart")
     }
 }
 
-fn kept(mistakes: &[String]) {
+fn kept(mistakes: &[String]) -> String {
     for mistake in mistakes {
         error!("{mistake}");
     }
     error!("the configuration was not reloaded: the settings stay what they were");
+    "serving with the settings from before; what is configured has mistakes, see the log".to_owned()
 }
 
 /// The settings that hold for the next test as soon as they are read.

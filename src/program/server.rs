@@ -8,7 +8,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    complain, config, descriptors, logging, login,
+    complain, config, descriptors, logging, login, notify,
     output::{Output, OutputError},
     reload::Reloader,
     security,
@@ -72,6 +72,8 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
     let handle = server.handle();
     let reloader = Reloader::new(line, settings, &args, handle.clone(), level);
     tokio::spawn(reload_when_told(hangups, reloader));
+    notify::ready(&server.local_addrs());
+    tokio::spawn(notify::watchdog());
     let reporting = report(&args, &handle);
     let stopped = server.run(told_to_drain(signals, handle)).await;
     if let Some(mut reporting) = reporting {
@@ -92,6 +94,7 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
 /// Waits for the first signal. The second one cuts running tests short, the third leaves at once.
 async fn told_to_drain(mut signals: Signals, handle: Handle) {
     let signal = signals.next().await;
+    notify::stopping(handle.running());
     info!(
         running = handle.running(),
         "{signal}: no new tests, the running ones go on; once more to cut them short"
@@ -107,7 +110,9 @@ async fn told_to_drain(mut signals: Signals, handle: Handle) {
 async fn reload_when_told(mut hangups: Signal, mut reloader: Reloader) {
     while hangups.recv().await.is_some() {
         info!("SIGHUP: the configuration is read again");
-        reloader.reload();
+        notify::reloading();
+        let status = reloader.reload();
+        notify::reloaded(&status);
     }
 }
 

@@ -9,6 +9,7 @@ mod diff;
 mod endings;
 mod identity;
 mod local;
+mod operations;
 mod output;
 mod program;
 mod readme;
