@@ -10,6 +10,8 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod compare;
+#[doc(hidden)]
+pub mod config;
 mod control;
 pub mod engine;
 pub mod event;

@@ -24,6 +24,34 @@ pub enum Command {
     Diff(DiffArgs),
     /// Look after identities.
     Cert(CertArgs),
+    /// Check and show the configuration.
+    Config(ConfigArgs),
+    /// Print a script that completes command lines.
+    Completions(Shells),
+    /// Write the manual, into a folder if one is named.
+    Man(Option<PathBuf>),
+    /// Look whether this host is fit for a server.
+    Doctor(DoctorArgs),
+}
+
+/// A shell whose command lines can be completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shells {
+    /// GNU's.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
+}
+
+/// The options of `polyperf doctor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// The port that a server is to have.
+    pub port: u16,
+    /// Whether to report JSON.
+    pub json: bool,
 }
 
 /// The options of `polyperf client`.
@@ -260,6 +288,25 @@ pub enum CertArgs {
         host: String,
         /// Its port; `None` forgets it at all ports.
         port: Option<u16>,
+    },
+}
+
+/// The options of `polyperf config`, for each of its commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigArgs {
+    /// Look for mistakes in a file.
+    Check {
+        /// The file; `None` is the one that would be read.
+        file: Option<PathBuf>,
+    },
+    /// Show which settings hold.
+    Show {
+        /// The command line whose settings are shown; without one, those of every section.
+        line: Vec<String>,
+        /// The file that is read in place of the usual one.
+        file: Option<String>,
+        /// Whether to show them as JSON.
+        json: bool,
     },
 }
 

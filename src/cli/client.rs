@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     access,
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
+    config,
     host::{self, Host},
     identity, packets, quic,
     raw::{RawClient, RawConnection, RawOutput},
@@ -20,6 +21,7 @@ pub(super) fn client(
     transports: &[&str],
     mistakes: &mut Mistakes,
 ) -> Option<ClientArgs> {
+    config::source(&raw.source, mistakes);
     let host = mistakes.value("HOST", raw.host.as_ref(), host::host);
     let port = mistakes.value("-p", raw.connection.port.as_ref(), whole(1..=u16::MAX));
     let here = packets::here(&raw.packets, mistakes);

@@ -26,11 +26,12 @@ pub enum Stream {
 
 /// The test ran to its end.
 pub const SUCCESS: u8 = 0;
-/// The test started, but failed or was cut short by an error; of `polyperf cert`, there is no such
+/// The test started, but failed or was cut short by an error; of `polyperf config check`, the file
+/// has mistakes; of `polyperf doctor`, something is to be mended; of `polyperf cert`, there is no such
 /// identity or server, or an identity that is not replaced; of
 /// `polyperf diff`, there is a regression.
 pub const FAILED: u8 = 1;
-/// The command line is wrong.
+/// The command line is wrong, or what stands for it in the environment or the configuration file.
 pub const USAGE: u8 = 2;
 /// The server could not be reached.
 pub const CANNOT_CONNECT: u8 = 3;
@@ -83,6 +84,21 @@ pub(super) fn section_of_cert() -> String {
     listed(&MEANINGS_OF_CERT)
 }
 
+/// Returns the same for `polyperf config`.
+pub(super) fn section_of_config() -> String {
+    listed(&MEANINGS_OF_CONFIG)
+}
+
+/// Returns the same for what only writes a text.
+pub(super) fn section_of_tools() -> String {
+    listed(&[MEANINGS_OF_DOCTOR[0], MEANINGS_OF_DOCTOR[2], MEANINGS_OF_DOCTOR[3]])
+}
+
+/// Returns the same for `polyperf doctor`.
+pub(super) fn section_of_doctor() -> String {
+    listed(&MEANINGS_OF_DOCTOR)
+}
+
 /// Returns the same for `polyperf diff`, which runs no test either.
 pub(super) fn section_of_diff() -> String {
     listed(&MEANINGS_OF_DIFF)
@@ -100,7 +116,7 @@ fn listed(meanings: &[(u8, &str)]) -> String {
 const MEANINGS: [(u8, &str); 8] = [
     (SUCCESS, "success"),
     (FAILED, "the test started, but failed or was cut short by an error"),
-    (USAGE, "the command line is wrong"),
+    (USAGE, "the command line, the environment or the configuration file is wrong"),
     (CANNOT_CONNECT, "cannot connect"),
     (REFUSED, "refused by the server: busy, denied, draining or unsupported"),
     (PEER, "the peer broke the protocol, or was lost before the test began"),
@@ -113,6 +129,20 @@ const MEANINGS_OF_CERT: [(u8, &str); 4] = [
     (FAILED, "there is no such identity or server, or an identity that is not replaced"),
     (USAGE, "the command line is wrong"),
     (LOCAL_IO, "local input or output failed"),
+];
+
+const MEANINGS_OF_CONFIG: [(u8, &str); 4] = [
+    (SUCCESS, "success"),
+    (FAILED, "the file that was checked has mistakes, or there is none to check"),
+    (USAGE, "the command line is wrong, or what is to be shown"),
+    (LOCAL_IO, "a file cannot be read, or nothing can be printed"),
+];
+
+const MEANINGS_OF_DOCTOR: [(u8, &str); 4] = [
+    (SUCCESS, "success"),
+    (FAILED, "something is not as it should be; the command that mends it is shown"),
+    (USAGE, "the command line is wrong"),
+    (LOCAL_IO, "nothing can be written"),
 ];
 
 const MEANINGS_OF_DIFF: [(u8, &str); 4] = [

@@ -4,6 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     cert::RawCert,
+    config::{RawConfig, RawSource},
     diff::RawDiff,
     exchange::RawExchange,
     exit,
@@ -11,6 +12,7 @@ use super::{
     kcp::RawKcp,
     packets::RawPackets,
     quic::{RawQuic, RawTls},
+    tools::{RawCompletions, RawDoctor, RawMan},
 };
 
 /// One perf server for every transport.
@@ -43,6 +45,14 @@ pub(super) enum RawCommand {
     Diff(Box<RawDiff>),
     /// Look after a server's identity, and the servers that a client knows.
     Cert(Box<RawCert>),
+    /// Check a configuration file, and show which settings hold and where they come from.
+    Config(Box<RawConfig>),
+    /// Look whether this host is fit for a server, and how to make it so.
+    Doctor(Box<RawDoctor>),
+    /// Print a script that completes command lines in a shell.
+    Completions(Box<RawCompletions>),
+    /// Print the manual, or write a page of it for each command.
+    Man(Box<RawMan>),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +91,8 @@ pub(super) struct RawClient {
     pub(super) output: RawOutput,
     #[command(flatten)]
     pub(super) log: RawLog,
+    #[command(flatten)]
+    pub(super) source: RawSource,
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +293,8 @@ pub(super) struct RawServer {
     pub(super) tui: bool,
     #[command(flatten)]
     pub(super) log: RawLog,
+    #[command(flatten)]
+    pub(super) source: RawSource,
 }
 
 #[derive(Debug, Args)]
@@ -416,6 +430,10 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
        polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
+       polyperf config COMMAND [OPTIONS]
+       polyperf doctor [OPTIONS]
+       polyperf completions SHELL
+       polyperf man [DIR]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

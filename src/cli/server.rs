@@ -6,7 +6,7 @@ use super::{
     access,
     args::{LogLevel, ServerArgs},
     client::{DEFAULT_PORT, report},
-    identity, quic,
+    config, identity, quic,
     raw::{RawLimits, RawServer},
     shared,
     values::{Mistakes, positive_rate, seconds_up_to, whole},
@@ -14,6 +14,7 @@ use super::{
 
 /// Checks every option.
 pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
+    config::source(&raw.source, mistakes);
     let port = mistakes.value("-p", raw.port.as_ref(), whole(0..=u16::MAX));
     let local = shared::local(&raw.local, None, mistakes);
     let RawLimits { max_sessions, max_queue, max_duration, max_rate, one_off, idle_timeout } =

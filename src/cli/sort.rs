@@ -25,10 +25,42 @@ pub(super) enum Request {
 pub(super) struct Sorted {
     /// The subcommand, or the group in which none was named; `None` without a group.
     pub(super) mode: Option<Mode>,
-    /// The arguments in clap's own form, the program's name first; empty if no subcommand was
-    /// named, which is one of the mistakes.
-    pub(super) argv: Vec<String>,
+    /// Whether a subcommand was named; if not, that is one of the mistakes.
+    pub(super) complete: bool,
+    pub(super) options: Vec<Given>,
+    pub(super) words: Vec<String>,
     pub(super) mistakes: Mistakes,
+}
+
+/// An option that is given, by the name that clap knows it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+}
+
+impl Sorted {
+    /// Returns a subcommand without options, for which nothing is missing.
+    pub(super) fn bare(mode: Mode) -> Self {
+        let words = if mode == Mode::Client { vec!["localhost".to_owned()] } else { Vec::new() };
+        let (options, mistakes) = (Vec::new(), Mistakes::default());
+        Self { mode: Some(mode), complete: true, options, words, mistakes }
+    }
+
+    /// Returns the arguments in clap's own form, the program's name first.
+    pub(super) fn argv(&self) -> Vec<String> {
+        let mut argv = vec!["polyperf".to_owned()];
+        argv.extend(self.mode.into_iter().flat_map(Mode::words).map(str::to_owned));
+        argv.extend(self.options.iter().map(|Given { name, value }| match value {
+            Some(value) => format!("--{name}={value}"),
+            None => format!("--{name}"),
+        }));
+        if !self.words.is_empty() {
+            argv.push("--".to_owned());
+            argv.extend(self.words.iter().cloned());
+        }
+        argv
+    }
 }
 
 /// Sorts tokens to their subcommand.
@@ -95,7 +127,7 @@ struct Sorter<'c> {
     chosen: Chosen,
     /// The subcommand; `None` if none was named, or only its group.
     mode: Option<Mode>,
-    options: Vec<String>,
+    options: Vec<Given>,
     words: Vec<String>,
     /// Whether there are words that may be hosts, or the values of unknown options.
     doubtful: bool,
@@ -130,10 +162,7 @@ impl<'c> Sorter<'c> {
         match &known.meaning {
             Meaning::Ours(modes) => match self.mode {
                 Some(mode) if !modes.contains(&mode) => self.misplaced(typed, mode, known, modes),
-                _ => self.options.push(match value {
-                    Some(value) => format!("--{}={value}", known.name()),
-                    None => format!("--{}", known.name()),
-                }),
+                _ => self.options.push(Given { name: known.name().to_owned(), value }),
             },
             Meaning::Absent(remedy) => {
                 self.mistakes.add(format!(
@@ -170,28 +199,21 @@ impl<'c> Sorter<'c> {
         let owners = listed(&owners, "and");
         let why = match (mode, known.name()) {
             (Mode::Server, "interval") => "intervals are the client's choice".to_owned(),
+            (Mode::ConfigShow, _) => {
+                "write it behind --, as in polyperf config show -- server -p 5202".to_owned()
+            }
             _ => format!("leave it out of polyperf {}", mode.name()),
         };
         self.mistakes.add(format!("{typed} belongs to {owners}: {why}"));
     }
 
     fn unknown(&mut self, typed: &str) {
-        let remedy = match self.suggestion(typed) {
+        let similar = self.mode.and_then(|mode| suggestion(self.command, mode, typed));
+        let remedy = match similar {
             Some(similar) => format!("did you mean {similar}?"),
             None => "leave it out".to_owned(),
         };
         self.mistakes.add(format!("{} is not an option: {remedy}", shown(typed)));
-    }
-
-    /// Asks clap for the option that is most like this one.
-    fn suggestion(&self, typed: &str) -> Option<String> {
-        let words = ["polyperf"].into_iter().chain(self.mode?.words());
-        let line = words.map(str::to_owned).chain([typed.to_owned()]);
-        let error = self.command.clone().try_get_matches_from(line).err()?;
-        match error.get(ContextKind::SuggestedArg)? {
-            ContextValue::String(similar) => Some(similar.clone()),
-            _ => None,
-        }
     }
 
     fn finish(mut self, mode: Mode) -> Sorted {
@@ -215,14 +237,7 @@ impl<'c> Sorter<'c> {
                 "{word} is missing: name the server, as in polyperf {mode} 192.0.2.1"
             ));
         }
-        let mut argv = vec!["polyperf".to_owned()];
-        argv.extend(mode.words().map(str::to_owned));
-        argv.append(&mut self.options);
-        if !self.words.is_empty() {
-            argv.push("--".to_owned());
-            argv.append(&mut self.words);
-        }
-        Sorted { mode: Some(mode), argv, mistakes: self.mistakes }
+        self.sorted(Some(mode), true)
     }
 
     fn without_mode(mut self) -> Sorted {
@@ -236,17 +251,33 @@ impl<'c> Sorter<'c> {
                 let names: Vec<_> = group.get_subcommands().map(clap::Command::get_name).collect();
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
-            None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff or \
-                polyperf cert"
+            None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
+                polyperf cert, polyperf config, polyperf doctor, polyperf completions or polyperf man"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));
-        Sorted { mode: group, argv: Vec::new(), mistakes: self.mistakes }
+        self.sorted(group, false)
+    }
+
+    fn sorted(self, mode: Option<Mode>, complete: bool) -> Sorted {
+        let Self { options, words, mistakes, .. } = self;
+        Sorted { mode, complete, options, words, mistakes }
     }
 
     /// Returns the word that a subcommand takes beside its options.
     fn positional(&self, mode: Mode) -> Option<&'c Arg> {
         mode.of(self.command)?.get_positionals().next()
+    }
+}
+
+/// Asks clap for the option of a subcommand that is most like this one.
+pub(super) fn suggestion(command: &clap::Command, mode: Mode, typed: &str) -> Option<String> {
+    let words = ["polyperf"].into_iter().chain(mode.words());
+    let line = words.map(str::to_owned).chain([typed.to_owned()]);
+    let error = command.clone().try_get_matches_from(line).err()?;
+    match error.get(ContextKind::SuggestedArg)? {
+        ContextValue::String(similar) => Some(similar.clone()),
+        _ => None,
     }
 }
 

@@ -18,6 +18,13 @@ pub(super) enum Mode {
     CertExport,
     CertKnown,
     CertForget,
+    /// The group of those that follow.
+    Config,
+    ConfigCheck,
+    ConfigShow,
+    Doctor,
+    Completions,
+    Man,
 }
 
 /// What an option means.
@@ -59,7 +66,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -70,6 +77,12 @@ impl Mode {
         Self::CertExport,
         Self::CertKnown,
         Self::CertForget,
+        Self::Config,
+        Self::ConfigCheck,
+        Self::ConfigShow,
+        Self::Doctor,
+        Self::Completions,
+        Self::Man,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -85,6 +98,12 @@ impl Mode {
             Self::CertExport => "cert export",
             Self::CertKnown => "cert known",
             Self::CertForget => "cert forget",
+            Self::Config => "config",
+            Self::ConfigCheck => "config check",
+            Self::ConfigShow => "config show",
+            Self::Doctor => "doctor",
+            Self::Completions => "completions",
+            Self::Man => "man",
         }
     }
 
@@ -152,6 +171,11 @@ impl Table {
         }
     }
 
+    /// Finds an option by the name that clap knows it by.
+    pub(super) fn by_name(&self, name: &str) -> Option<&Known> {
+        self.0.iter().find(|known| known.name() == name)
+    }
+
     fn add(&mut self, mode: Mode, arg: &clap::Arg) {
         let Some(long) = arg.get_long() else { return };
         if let Some(known) = self.0.iter_mut().find(|known| known.name() == long) {
@@ -171,6 +195,14 @@ impl Table {
 impl Known {
     fn new(short: Option<char>, long: &str, takes_value: bool, meaning: Meaning) -> Self {
         Self { short, long: vec![long.to_owned()], takes_value, optional: false, meaning }
+    }
+
+    /// Returns the subcommands that have it.
+    pub(super) fn modes(&self) -> &[Mode] {
+        match &self.meaning {
+            Meaning::Ours(modes) => modes,
+            _ => &[],
+        }
     }
 
     /// Returns the name that clap knows it by.

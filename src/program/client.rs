@@ -16,8 +16,11 @@ use crate::{
 };
 
 /// Runs one test, and shows it.
-pub(super) async fn run(args: ClientArgs) -> u8 {
+pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
     logging::start(&args.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let auth = match args.login.as_ref().map(login::credentials).transpose() {
         Ok(auth) => auth,
         Err(error) => {

@@ -6,15 +6,21 @@ mod compare;
 mod config;
 mod descriptors;
 mod diff;
+mod doctor;
 mod logging;
 mod login;
+mod manual;
 mod memory;
+mod notify;
 mod output;
 mod progress;
+mod reload;
 mod screen;
 mod security;
 mod server;
+mod settings;
 mod signals;
+mod sources;
 
 use std::{
     ffi::OsString,
@@ -24,7 +30,7 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    cli::{self, Command, Exit, Stream, exit},
+    cli::{self, Command, Exit, Invocation, Stream, exit},
     registry::Registry,
 };
 
@@ -32,13 +38,26 @@ use crate::{
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     memory::give_back_large_buffers();
     let names = Registry::standard().names();
-    match cli::parse(args, &names) {
-        Ok(Command::Client(args)) => on(&mut Builder::new_current_thread(), client::run(args)),
-        Ok(Command::Server(args)) => on(&mut Builder::new_multi_thread(), server::run(args)),
-        Ok(Command::Compare(args)) => on(&mut Builder::new_multi_thread(), compare::run(args)),
-        Ok(Command::Diff(args)) => diff::run(&args),
-        Ok(Command::Cert(args)) => cert::run(&args),
-        Err(exit) => leave(&exit),
+    let line: Vec<OsString> = args.into_iter().collect();
+    let parsed = cli::parse(line.iter().cloned(), &names, &sources::of_process());
+    let Invocation { command, settings } = match parsed {
+        Ok(invocation) => invocation,
+        Err(exit) => return leave(&exit),
+    };
+    match command {
+        Command::Client(args) => {
+            on(&mut Builder::new_current_thread(), client::run(args, &settings.warnings))
+        }
+        Command::Server(args) => {
+            on(&mut Builder::new_multi_thread(), server::run(args, settings, line))
+        }
+        Command::Compare(args) => on(&mut Builder::new_multi_thread(), compare::run(args)),
+        Command::Diff(args) => diff::run(&args),
+        Command::Cert(args) => cert::run(&args),
+        Command::Config(args) => settings::run(&args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(shell) => manual::completions(shell),
+        Command::Man(folder) => manual::manual(folder.as_deref()),
     }
 }
 
@@ -68,7 +87,11 @@ fn leave(exit: &Exit) -> u8 {
 /// Writes what was asked for to standard output, and returns the exit code: `code`, unless it
 /// cannot be written. A closed stream leaves nobody to tell.
 fn print(text: &str, code: u8) -> u8 {
-    match io::stdout().write_all(text.as_bytes()) {
+    print_bytes(text.as_bytes(), code)
+}
+
+fn print_bytes(text: &[u8], code: u8) -> u8 {
+    match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("cannot write to standard output: {error}"));
             exit::LOCAL_IO

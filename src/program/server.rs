@@ -1,26 +1,45 @@
-use std::{error::Error as _, io};
+use std::{error::Error as _, ffi::OsString, io};
 
 use polyperf_transport::Error;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    signal::unix::Signal,
+    sync::broadcast::{Receiver, error::RecvError},
+};
 use tracing::{info, warn};
 
 use super::{
-    complain, config, descriptors, logging, login,
+    complain, config, descriptors, logging, login, notify,
     output::{Output, OutputError},
+    reload::Reloader,
     screen, security,
-    signals::Signals,
+    signals::{self, Signals},
 };
 use crate::{
     cli::{Report, ServerArgs, exit},
+    config::Settings,
     event::Event,
     report::Options,
     server::{self, Handle, Server, Stopped},
 };
 
 /// Serves until it is told to stop.
-pub(super) async fn run(args: ServerArgs) -> u8 {
-    logging::start(&args.log);
+pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString>) -> u8 {
+    let level = logging::start(&args.log);
+    if let Some(file) = &settings.file {
+        info!(file = %file.display(), "settings are read from a file");
+    }
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
     descriptors::permit_all();
+    // From now on, or one that comes while the server is being set up would end it.
+    let hangups = match signals::hangups() {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            complain(&format!("cannot listen for signals: {error}"));
+            return exit::LOCAL_IO;
+        }
+    };
     let auth = match args.access.as_ref().map(login::auth).transpose() {
         Ok(auth) => auth,
         Err(error) => {
@@ -51,6 +70,10 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
         }
     };
     let handle = server.handle();
+    let reloader = Reloader::new(line, settings, &args, handle.clone(), level);
+    tokio::spawn(reload_when_told(hangups, reloader));
+    notify::ready(&server.local_addrs());
+    tokio::spawn(notify::watchdog());
     let reporting = report(&args, &handle);
     let title = format!("polyperf server {}", places(&server));
     let screen = screen::open(args.tui, title, handle.events(), Some(handle.clone()));
@@ -82,6 +105,7 @@ fn places(server: &Server) -> String {
 /// Waits for the first signal. The second one cuts running tests short, the third leaves at once.
 async fn told_to_drain(mut signals: Signals, handle: Handle) {
     let signal = signals.next().await;
+    notify::stopping(handle.running());
     info!(
         running = handle.running(),
         "{signal}: no new tests, the running ones go on; once more to cut them short"
@@ -92,6 +116,15 @@ async fn told_to_drain(mut signals: Signals, handle: Handle) {
         handle.stop();
         signals.then_leave();
     });
+}
+
+async fn reload_when_told(mut hangups: Signal, mut reloader: Reloader) {
+    while hangups.recv().await.is_some() {
+        info!("SIGHUP: the configuration is read again");
+        notify::reloading();
+        let status = reloader.reload();
+        notify::reloaded(&status);
+    }
 }
 
 /// Writes the reports of all sessions to standard output, if a format for programs was asked for:

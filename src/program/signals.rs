@@ -11,6 +11,11 @@ pub(super) struct Signals {
     terminate: Signal,
 }
 
+/// Returns what a service manager sends to have a program read its configuration again.
+pub(super) fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {

@@ -34,7 +34,7 @@ use self::{
     shared::{Offer, Shared, Urgency},
     streams::Expected,
 };
-use crate::event::Event;
+use crate::{auth::UsersFile, event::Event};
 
 /// A server that is bound to its addresses.
 #[derive(Debug)]
@@ -201,6 +201,13 @@ impl Handle {
     /// Permits something else from now on. Tests that run or wait already keep their places.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.admission.set_limits(limits);
+    }
+
+    /// Lets in the users of this file from now on, and returns whether that means anything: a server
+    /// that lets in everybody goes on to do so. Clients that were let in stay.
+    pub fn set_users(&self, users: UsersFile) -> bool {
+        let verifier = self.shared.verifier.as_ref();
+        verifier.map(|verifier| verifier.set_users(users)).is_some()
     }
 
     /// Returns whether the server takes new tests.

@@ -55,10 +55,36 @@ impl Drop for Paper {
             if lines.len() >= MOST {
                 lines.pop_front();
             }
-            lines.push_back(line.to_owned());
+            lines.push_back(plain(line));
         }
     }
 }
 
+/// Returns a line without the colours that the log has on a terminal.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let text = part.find('m').map_or(part, |end| &part[end + 1..]);
+        plain.push_str(text);
+    }
+    plain
+}
+
 /// Lines that may wait to be shown.
 const MOST: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_taken_off_a_line() {
+        assert_eq!(
+            plain("\u{1b}[2m12:00\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m begun"),
+            "12:00  INFO begun"
+        );
+        assert_eq!(plain("no colour"), "no colour");
+        assert_eq!(plain("\u{1b}["), "");
+    }
+}

@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, env, time::Duration};
+use std::{env, time::Duration};
 
 use ratatui::{
     Frame,
@@ -101,12 +101,18 @@ fn rates(frame: &mut Frame<'_>, area: Rect, session: &Session, palette: Palette)
         _ => (0.0, 1.0),
     };
     let top = ceiling(all().map(|point| point.1).fold(0.0, f64::max));
-    let names = ["↑ up", "↓ down"];
+    let names = ["↑ up (line)", "↓ down (dots)"];
+    let mut title = vec![Span::raw("goodput")];
+    for (way, points) in session.ways.iter().enumerate() {
+        if let Some(&(_, rate)) = points.back() {
+            let text = format!("  {} {}", names[way], BitRate(rate));
+            title.push(Span::styled(text, palette.way(way == 0)));
+        }
+    }
     let markers = [Marker::Braille, Marker::Dot];
     let shown = points.iter().enumerate().filter(|(_, way)| !way.is_empty());
     let datasets = shown.map(|(way, data)| {
         Dataset::default()
-            .name(format!("{} {}", names[way], last(&session.ways[way])))
             .marker(markers[way])
             .graph_type(GraphType::Line)
             .style(palette.way(way == 0))
@@ -115,14 +121,10 @@ fn rates(frame: &mut Frame<'_>, area: Rect, session: &Session, palette: Palette)
     let seconds = [begin, end].map(|second| Line::from(format!("{second:.0} s")));
     let rates = [0.0, top / 2.0, top].map(|rate| Line::from(BitRate(rate).to_string()));
     let chart = Chart::new(datasets.collect())
-        .block(Block::bordered().title("goodput"))
+        .block(Block::bordered().title(Line::from(title)))
         .x_axis(Axis::default().bounds([begin, end]).labels(seconds).style(palette.faint()))
         .y_axis(Axis::default().bounds([0.0, top]).labels(rates).style(palette.faint()));
     frame.render_widget(chart, area);
-}
-
-fn last(way: &VecDeque<(f64, f64)>) -> String {
-    way.back().map(|point| BitRate(point.1).to_string()).unwrap_or_default()
 }
 
 /// Returns the next of 1, 2 and 5 times a power of ten, so that the scale rarely changes.

@@ -4,10 +4,12 @@
 
 mod access;
 mod cert;
+mod config;
 mod diff;
 mod endings;
 mod identity;
 mod local;
+mod operations;
 mod output;
 mod program;
 mod readme;

@@ -37,6 +37,8 @@ pub(crate) fn polyperf(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyperf"));
     command.args(args).stdin(Stdio::null()).env_remove("NO_COLOR");
     command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    // What is configured on this machine is nobody's business here.
+    command.env("POLYPERF_CONFIG", "none");
     command
 }
 
@@ -99,13 +101,18 @@ impl Server {
 
     /// Waits until the server has logged a line with this message.
     pub(crate) fn wait_for(&self, message: &str) -> serde_json::Value {
-        let said = |line: &serde_json::Value| {
+        self.wait_for_nth(message, 1)
+    }
+
+    /// Waits until the server has logged so many lines with this message, and returns the last one.
+    pub(crate) fn wait_for_nth(&self, message: &str, count: usize) -> serde_json::Value {
+        let said = |line: &&serde_json::Value| {
             line["message"].as_str().is_some_and(|text| text.contains(message))
         };
         let lines = self.log.lines.lock().unwrap();
-        let absent = |lines: &mut Vec<_>| !lines.iter().any(said);
+        let absent = |lines: &mut Vec<_>| lines.iter().filter(said).count() < count;
         let (lines, _) = self.log.grown.wait_timeout_while(lines, PATIENCE, absent).unwrap();
-        let found = lines.iter().find(|line| said(line)).cloned();
+        let found = lines.iter().filter(said).nth(count - 1).cloned();
         found.unwrap_or_else(|| panic!("no {message:?} in {lines:#?}"))
     }
 

@@ -94,8 +94,8 @@ const XTERM: &str = "xterm-256color";
 fn charts_are_shown_while_a_test_runs_and_the_report_follows() {
     let server = Server::start(&[]);
     let mut terminal = Terminal::open();
-    let child =
-        terminal.spawn(&mut server.command(&["-t", "1", "-i", "0.1", "-b", "10M", "--tui"]));
+    let command = server.command(&["-t", "1", "-i", "0.1", "-b", "10M", "--tui"]);
+    let child = terminal.spawn(command, XTERM);
     let mut seen = terminal.until("goodput");
     let (status, rest) = terminal.end(child);
     seen.push_str(&rest);

@@ -3,12 +3,14 @@
 mod accepted;
 mod diffs;
 mod identities;
+mod layered;
 mod refused;
 mod soup;
 
 use std::ffi::OsString;
 
-use super::{CertArgs, ClientArgs, Command, Exit, ServerArgs, parse};
+use super::{CertArgs, ClientArgs, Command, Exit, Invocation, ServerArgs, parse};
+use crate::config::Sources;
 
 const TRANSPORTS: [&str; 4] = ["tcp", "udp", "kcp", "quic"];
 
@@ -19,7 +21,12 @@ fn line(text: &str) -> Result<Command, Exit> {
 
 /// Parses words behind the program's name.
 fn words(words: &[&str]) -> Result<Command, Exit> {
-    parse(["polyperf"].iter().chain(words).map(OsString::from), &TRANSPORTS)
+    with(words, &Sources::none()).map(|invocation| invocation.command)
+}
+
+/// Parses words behind the program's name, with what comes from elsewhere.
+fn with(words: &[&str], sources: &Sources) -> Result<Invocation, Exit> {
+    parse(["polyperf"].iter().chain(words).map(OsString::from), &TRANSPORTS, sources)
 }
 
 fn client(text: &str) -> ClientArgs {

@@ -337,7 +337,9 @@ fn arguments_that_are_not_text_are_refused() {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
     let args = ["polyperf", "client", "host"].map(OsString::from).into_iter();
-    let exit = parse(args.chain([OsString::from_vec(vec![b'x', 0xff])]), &TRANSPORTS).unwrap_err();
+    let exit =
+        parse(args.chain([OsString::from_vec(vec![b'x', 0xff])]), &TRANSPORTS, &Sources::none())
+            .unwrap_err();
     assert!(exit.text.contains("is not valid UTF-8"), "{}", exit.text);
 }
 

@@ -26,8 +26,23 @@ fn no_soup_of_arguments_goes_unanswered() {
 fn crumb(random: &mut StdRng) -> String {
     match random.random_range(0..6) {
         0 => [
-            "client", "server", "compare", "diff", "cert", "show", "make", "forget", "-c", "-s",
-            "-chost", "host",
+            "client",
+            "server",
+            "compare",
+            "diff",
+            "cert",
+            "config",
+            "doctor",
+            "man",
+            "completions",
+            "check",
+            "show",
+            "make",
+            "forget",
+            "-c",
+            "-s",
+            "-chost",
+            "host",
         ]
         .choose(random),
         1 => OPTIONS.choose(random),

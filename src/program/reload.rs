@@ -1,0 +1,135 @@
+//! What a server does at SIGHUP: it reads its settings again.
+
+use std::{ffi::OsString, path::Path};
+
+use tracing::{error, info, warn};
+
+use super::{config, logging::Level, sources};
+use crate::{
+    auth::UsersFile,
+    cli::{self, Command, Invocation, ServerArgs},
+    config::{Setting, Settings},
+    registry::Registry,
+    server::Handle,
+};
+
+/// Takes over new settings, as far as that can be done while a server runs.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    /// The command line, which stays.
+    line: Vec<OsString>,
+    /// What is in force.
+    settings: Settings,
+    /// Whether the server asks clients who they are.
+    knows_users: bool,
+    handle: Handle,
+    level: Level,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        line: Vec<OsString>,
+        settings: Settings,
+        args: &ServerArgs,
+        handle: Handle,
+        level: Level,
+    ) -> Self {
+        Self { line, settings, knows_users: args.access.is_some(), handle, level }
+    }
+
+    /// Reads the settings again, and returns what came of it. If anything is wrong with them, none is
+    /// taken over.
+    pub(super) fn reload(&mut self) -> String {
+        match self.read() {
+            Ok((args, settings)) => {
+                if let Err(mistake) = self.take_users(&args) {
+                    return kept(&[mistake]);
+                }
+                self.handle.set_limits(config::limits(&args));
+                self.level.set(args.log.level);
+                self.tell(settings)
+            }
+            Err(mistakes) => kept(&mistakes),
+        }
+    }
+
+    fn read(&self) -> Result<(ServerArgs, Settings), Vec<String>> {
+        let line = self.line.iter().cloned();
+        let names = Registry::standard();
+        let parsed = cli::parse(line, &names.names(), &sources::of_process());
+        let Invocation { command, settings } = parsed.map_err(|exit| {
+            let lines = exit.text.lines().filter_map(|line| line.strip_prefix("error: "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        })?;
+        self.same_file(settings.file.as_deref()).map_err(|mistake| vec![mistake])?;
+        match command {
+            Command::Server(args) => Ok((args, settings)),
+            _ => Err(vec!["the command line is no server's any more".to_owned()]),
+        }
+    }
+
+    /// Refuses to take a file that is gone for one that says nothing: an editor may be about to
+    /// replace it.
+    fn same_file(&self, now: Option<&Path>) -> Result<(), String> {
+        match self.settings.file.as_deref() {
+            Some(before) if now != Some(before) => Err(format!(
+                "{} is not there any more; put it back, or restart the server to do without",
+                before.display()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_users(&self, args: &ServerArgs) -> Result<(), String> {
+        let Some(access) = args.access.as_ref().filter(|_| self.knows_users) else { return Ok(()) };
+        let users = UsersFile::open(&access.users).map_err(|error| error.to_string())?;
+        self.handle.set_users(users);
+        Ok(())
+    }
+
+    /// Says what has changed, and what would after a restart.
+    fn tell(&mut self, new: Settings) -> String {
+        for warning in &new.warnings {
+            warn!("{warning}");
+        }
+        let (mut changed, mut restart) = (0_usize, 0_usize);
+        for Setting { option, value, origin, .. } in &new.all {
+            let known = self.settings.all.iter_mut().find(|known| known.option == *option);
+            let Some(known) = known.filter(|known| known.value != *value) else { continue };
+            let from = known.value.as_deref().unwrap_or("-");
+            let to = value.as_deref().unwrap_or("-");
+            let at_once = AT_ONCE.contains(&option.as_str())
+                || self.knows_users && option == "authorized-users-path";
+            if at_once {
+                changed += 1;
+                info!(setting = option, from, to, %origin, "a setting has changed");
+                known.value.clone_from(value);
+                known.origin = origin.clone();
+            } else {
+                restart += 1;
+                warn!(
+                    setting = option,
+                    from,
+                    to,
+                    %origin,
+                    "{option} stays {from}: that it is to be {to} needs a restart"
+                );
+            }
+        }
+        self.settings.file = new.file;
+        info!(changed, restart, "the configuration was reloaded");
+        format!("serving; {changed} settings reloaded, {restart} need a restart")
+    }
+}
+
+fn kept(mistakes: &[String]) -> String {
+    for mistake in mistakes {
+        error!("{mistake}");
+    }
+    error!("the configuration was not reloaded: the settings stay what they were");
+    "serving with the settings from before; what is configured has mistakes, see the log".to_owned()
+}
+
+/// The settings that hold for the next test as soon as they are read.
+const AT_ONCE: [&str; 6] =
+    ["max-sessions", "max-queue", "max-duration", "max-rate", "log-level", "debug"];
