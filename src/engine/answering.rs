@@ -1,4 +1,4 @@
-use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{io, num::NonZeroUsize, sync::Arc, task::Poll, time::Duration};
 
 use polyperf_transport::{Chunk, Received, RecvHalf, SendHalf};
 
@@ -6,15 +6,16 @@ use super::{
     Drive,
     account::Account,
     arrivals,
-    asking::{LONGEST_READ, answerable, len, request_of},
+    asking::{LONGEST_READ, answerable, len, request_of, response_of},
     buffer::Buffer,
     counters::Counters,
     flow::{Halves, Pause, Record, Stage, launch},
-    framing::Framing,
+    framing::{Framing, nanos},
+    replies::Replies,
     signals::{Bell, Phase},
 };
 use crate::{
-    measure::FlowId,
+    measure::{DatagramHeader, FlowId, Stamp},
     spec::{Exchange, Probe},
 };
 
@@ -62,6 +63,7 @@ async fn answer(
     let mut buffer = Buffer::new(expected);
     let answers = response.saturating_mul(exchange.in_flight.into()).min(LONGEST_READ);
     let payload = if stage.digits { Buffer::digits(answers) } else { Buffer::payload(answers) };
+    let mut replies = Replies::new(response_of(&exchange), payload);
     let bell = stage.signals.bell();
     let over = || stage.signals.reached(Phase::Close) || counters.is_full();
     let mut partial = 0;
@@ -88,7 +90,7 @@ async fn answer(
         // No further request is read before these are answered: who does not take the responses
         // cannot have them pile up.
         let owed = count.saturating_mul(response);
-        if !send_all(stage, &bell, send, payload.bytes(), owed).await? {
+        if !send_all(stage, &bell, send, &mut replies, (owed, now)).await? {
             break;
         }
         pause.between_batches(stage.drive).await;
@@ -96,21 +98,27 @@ async fn answer(
     Ok(())
 }
 
-/// Sends so many bytes, and returns whether there was time for all of them.
+/// Sends so many bytes of responses to requests that were read then, and returns whether there was
+/// time for all of them.
 async fn send_all(
     stage: &Stage,
     bell: &Bell,
     half: &mut dyn SendHalf,
-    payload: &[u8],
-    mut owed: usize,
+    replies: &mut Replies,
+    (mut owed, read): (usize, Duration),
 ) -> io::Result<bool> {
     let closed = || stage.signals.reached(Phase::Close);
-    while let Some(chunk) = Chunk::whole(&payload[..owed.min(payload.len())]) {
-        let Some(taken) = bell.until(closed, |cx| half.poll_send(cx, chunk)).await else {
-            return Ok(false);
-        };
+    while owed > 0 {
+        let sent = bell.until(closed, |cx| match replies.chunk(owed, nanos(read), stage.clock) {
+            Some(chunk) => half.poll_send(cx, chunk),
+            None => Poll::Ready(Ok(0)),
+        });
+        let Some(taken) = sent.await else { return Ok(false) };
         match taken {
-            Ok(taken) => owed -= taken.min(owed),
+            Ok(taken) => {
+                replies.took(taken.min(owed));
+                owed -= taken.min(owed);
+            }
             // Who asks no more may have left.
             Err(_) if stage.signals.reached(Phase::Drain) => return Ok(false),
             Err(error) => return Err(error),
@@ -137,7 +145,7 @@ impl<'a> Answers<'a> {
         exchange: Exchange,
         ration: Option<Ration>,
     ) -> Self {
-        let response = NonZeroUsize::new(len(exchange.response)).unwrap_or(NonZeroUsize::MIN);
+        let response = response_of(&exchange);
         let most = Framing::Native.batch(half.batch(), response).min(exchange.in_flight.into());
         let longest = most.max(1).saturating_mul(response.get());
         let batch = if stage.digits { Buffer::digits(longest) } else { Buffer::payload(longest) };
@@ -160,11 +168,7 @@ impl<'a> Answers<'a> {
             if let Some(ration) = &mut self.ration {
                 ration.take(1, now)?;
             }
-            let room = &mut self.batch.bytes_mut()[self.filled..];
-            if let Some(place) = room.first_chunk_mut() {
-                *place = header.to_bytes();
-            }
-            self.filled += self.response.get();
+            self.put(header, now);
             if self.filled + self.response.get() > self.batch.len() {
                 self.send(stage, bell).await?;
             }
@@ -172,14 +176,29 @@ impl<'a> Answers<'a> {
         self.send(stage, bell).await
     }
 
+    /// Puts the response to a request that was read at `now` to the others.
+    fn put(&mut self, header: DatagramHeader, now: Duration) {
+        let response = &mut self.batch.bytes_mut()[self.filled..][..self.response.get()];
+        if let Some((place, rest)) = response.split_first_chunk_mut() {
+            *place = header.to_bytes();
+            let now = nanos(now);
+            Stamp { read: now, written: now }.write(rest);
+        }
+        self.filled += self.response.get();
+    }
+
     async fn send(&mut self, stage: &Stage, bell: &Bell) -> io::Result<()> {
         let closed = || stage.signals.reached(Phase::Close);
+        let stride = self.response;
         let mut sent = 0;
         while sent < self.filled {
-            let bytes = &self.batch.bytes()[sent..self.filled];
-            let chunk = Chunk { bytes, stride: self.response };
+            let bytes = &mut self.batch.bytes_mut()[sent..self.filled];
             let half = &mut *self.half;
-            match bell.until(closed, |cx| half.poll_send(cx, chunk)).await {
+            let polled = bell.until(closed, |cx| {
+                mark_written(bytes, stride, nanos(stage.clock.now()));
+                half.poll_send(cx, Chunk { bytes, stride })
+            });
+            match polled.await {
                 Some(Ok(taken)) => sent += taken,
                 Some(Err(error)) if !stage.signals.reached(Phase::Drain) => return Err(error),
                 Some(Err(_)) | None => break,
@@ -187,6 +206,16 @@ impl<'a> Answers<'a> {
         }
         self.filled = 0;
         Ok(())
+    }
+}
+
+/// Has each response of a batch tell that it goes now.
+fn mark_written(batch: &mut [u8], stride: NonZeroUsize, now: u64) {
+    for response in batch.chunks_mut(stride.get()) {
+        let stamp = response.get_mut(DatagramHeader::LEN..).unwrap_or_default();
+        if let Some(read) = Stamp::read(stamp) {
+            Stamp { written: now, ..read }.write(stamp);
+        }
     }
 }
 

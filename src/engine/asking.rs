@@ -13,7 +13,7 @@ use super::{
     signals::Phase,
 };
 use crate::{
-    measure::{DatagramHeader, FlowId},
+    measure::{DatagramHeader, FlowId, Stamp},
     spec::Exchange,
     workload::{Asker, Turn},
 };
@@ -163,6 +163,8 @@ struct Desk<'a> {
     response: usize,
     /// What has come of the next response.
     partial: usize,
+    /// How that begins.
+    start: [u8; Stamp::LEN],
     alarm: Alarm,
 }
 
@@ -192,6 +194,7 @@ impl<'a> Desk<'a> {
             buffer: Buffer::new(longest),
             response,
             partial: 0,
+            start: [0; Stamp::LEN],
             alarm: if exact { Alarm::exact(stage.clock) } else { Alarm::new(stage.clock) },
         }
     }
@@ -231,14 +234,27 @@ impl<'a> Desk<'a> {
     }
 
     fn bytes(&mut self, len: usize, asker: &mut Asker, now: Duration) -> io::Result<()> {
-        let total = self.partial + len;
-        self.partial = total % self.response;
-        let count = u64::try_from(total / self.response).unwrap_or(u64::MAX);
-        if asker.replies(count, now) < count || (self.partial > 0 && asker.under_way() == 0) {
-            let text = "the other end sent more than it was asked for";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        let mut bytes = &self.buffer.bytes()[..len.min(self.buffer.len())];
+        while !bytes.is_empty() && asker.under_way() > 0 {
+            let (next, rest) = bytes.split_at(bytes.len().min(self.response - self.partial));
+            let start = self.start.get_mut(self.partial..).unwrap_or_default();
+            for (place, byte) in start.iter_mut().zip(next) {
+                *place = *byte;
+            }
+            self.partial += next.len();
+            bytes = rest;
+            if self.partial == self.response {
+                self.partial = 0;
+                // What a shorter one does not fill is of none.
+                let stamp = Stamp::read(&self.start[..self.response.min(Stamp::LEN)]);
+                asker.next_reply(stamp, now);
+            }
         }
-        Ok(())
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let text = "the other end sent more than it was asked for";
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
     }
 
     /// What is no response of the length that was asked for is passed over.
@@ -246,7 +262,8 @@ impl<'a> Desk<'a> {
         let bytes = &self.buffer.bytes()[..batch.len.min(self.buffer.len())];
         for datagram in bytes.chunks(batch.stride.max(1)) {
             if let Some(header) = answerable(datagram, self.response) {
-                asker.reply(header.sequence, now);
+                let stamp = Stamp::read(&datagram[DatagramHeader::LEN..]);
+                asker.reply(header.sequence, stamp, now);
             }
         }
     }
@@ -260,6 +277,11 @@ pub(super) fn answerable(datagram: &[u8], len: usize) -> Option<DatagramHeader> 
 /// Returns the length of a request.
 pub(super) fn request_of(exchange: &Exchange) -> NonZeroUsize {
     NonZeroUsize::new(len(exchange.request)).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Returns the length of a response.
+pub(super) fn response_of(exchange: &Exchange) -> NonZeroUsize {
+    NonZeroUsize::new(len(exchange.response)).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Returns a length that was checked to fit.

@@ -12,6 +12,7 @@ mod cpu;
 mod flow;
 mod framing;
 mod means;
+mod replies;
 mod sampler;
 mod signals;
 mod sleep;

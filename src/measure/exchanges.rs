@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LatencySummary;
+use super::{LatencySummary, OneWayMissing, OneWaySummary};
 
 /// What became of the requests of one flow, as the end that asked counted them, without what the
 /// test omits.
@@ -33,13 +33,21 @@ pub struct ExchangeSummary {
     /// How long connections took to make, where each exchange has one of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<LatencySummary>,
+    /// How long requests took to the server and responses from it, where the server tells of its
+    /// clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_way: Option<OneWaySummary>,
+    /// Why there is no `one_way`, though responses came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_way_missing: Option<OneWayMissing>,
 }
 
 impl ExchangeSummary {
     /// Leaves out the distributions, and keeps their quantiles.
     pub(crate) fn forget_distributions(&mut self) {
         let summaries = [&mut self.latency, &mut self.idle, &mut self.connect];
-        for summary in summaries.into_iter().flatten() {
+        let ways = self.one_way.as_mut().map(OneWaySummary::distributions);
+        for summary in summaries.into_iter().chain(ways.into_iter().flatten()).flatten() {
             summary.histogram.clear();
         }
     }

@@ -3,30 +3,36 @@
 //! Goodput is what the *receiver* counted. What the sender counted stands beside it and is never
 //! called throughput. Both ends' figures are kept, and neither is taken for the other.
 
+mod clocks;
 mod datagram;
 mod exchanges;
 mod histogram;
 mod jitter;
 mod latency;
 mod lateness;
+mod one_way;
 mod pacing;
 mod pairing;
 mod quality;
 mod sample;
 mod sequence;
+mod stamp;
 mod summary;
 
 pub use self::{
+    clocks::{Clocks, RoundTrip, Tie},
     datagram::DatagramHeader,
     exchanges::ExchangeSummary,
     jitter::Delays,
     latency::{Latencies, LatencySummary},
     lateness::Lateness,
+    one_way::{OneWay, OneWayMissing, OneWaySummary, Part, TiedBy},
     pacing::{Pacing, Slips},
     pairing::Pairing,
     quality::{DatagramSummary, LatenessSummary, PacingSummary, SizeSummary, VariationSummary},
     sample::{FlowSample, Interval, Sample},
     sequence::{Arrival, DatagramCounts, LossRuns, Sequence, Window},
+    stamp::Stamp,
     summary::{CpuScope, CpuUse, FlowSummary, RttSummary, SideSummary, bits_per_second},
 };
 

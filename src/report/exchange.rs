@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::figure::{self, UNKNOWN};
+use super::{
+    figure::{self, UNKNOWN},
+    one_way,
+};
 use crate::{
     measure::{ExchangeSummary, FlowId, FlowSummary, Latencies, LatencySummary, Role},
     outcome::Outcome,
@@ -30,9 +33,11 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
         lines.push(header("Replies/s"));
         lines.extend(asked.iter().map(|flow| of_flow(flow)));
         lines.extend((asked.len() > 1).then(|| of_all(&asked)));
+        lines.extend(asked.iter().flat_map(|flow| one_way::lines(flow, exchange.response)));
     }
     if let (Some(probe), Some(flow)) = (spec.probe, self::asked(outcome, Role::Prober).next()) {
         lines.extend(of_probe(&probe, flow));
+        lines.extend(one_way::lines(flow, probe.size));
     }
     lines
 }
@@ -52,11 +57,19 @@ pub(super) struct ExchangeCells {
     /// Before the load began, where requests probe one.
     idle_p50_ns: Option<u64>,
     idle_p99_ns: Option<u64>,
+    /// From the client to the server.
+    forward_p50_ns: Option<u64>,
+    forward_p99_ns: Option<u64>,
+    /// From the server to the client.
+    backward_p50_ns: Option<u64>,
+    backward_p99_ns: Option<u64>,
+    /// How far each of both ways may be off.
+    one_way_uncertainty_ns: Option<u64>,
 }
 
 impl ExchangeCells {
     /// The names of the cells.
-    pub(super) const COLUMNS: [&str; 10] = [
+    pub(super) const COLUMNS: [&str; 15] = [
         "requests",
         "replies",
         "requests_lost",
@@ -67,6 +80,11 @@ impl ExchangeCells {
         "latency_max_ns",
         "idle_p50_ns",
         "idle_p99_ns",
+        "forward_p50_ns",
+        "forward_p99_ns",
+        "backward_p50_ns",
+        "backward_p99_ns",
+        "one_way_uncertainty_ns",
     ];
 
     /// Returns what came of the requests of `flow`, if there were any.
@@ -78,6 +96,9 @@ impl ExchangeCells {
     fn of(exchanges: &ExchangeSummary) -> Self {
         let ExchangeSummary { requests, replies, lost, latency, idle, .. } = exchanges;
         let (latency, idle) = (latency.as_ref(), idle.as_ref());
+        let one_way = exchanges.one_way.as_ref();
+        let forward = one_way.and_then(|ways| ways.forward.as_ref());
+        let backward = one_way.and_then(|ways| ways.backward.as_ref());
         Self {
             requests: Some(*requests),
             replies: Some(*replies),
@@ -89,6 +110,11 @@ impl ExchangeCells {
             latency_max_ns: latency.map(|latency| latency.max_ns),
             idle_p50_ns: idle.map(|idle| idle.p50_ns),
             idle_p99_ns: idle.map(|idle| idle.p99_ns),
+            forward_p50_ns: forward.map(|forward| forward.p50_ns),
+            forward_p99_ns: forward.map(|forward| forward.p99_ns),
+            backward_p50_ns: backward.map(|backward| backward.p50_ns),
+            backward_p99_ns: backward.map(|backward| backward.p99_ns),
+            one_way_uncertainty_ns: one_way.map(|ways| ways.uncertainty_ns),
         }
     }
 }

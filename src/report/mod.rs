@@ -11,6 +11,7 @@ mod exchange;
 pub(crate) mod figure;
 mod iperf3;
 mod json;
+mod one_way;
 mod repair;
 mod row;
 pub(crate) mod safe;

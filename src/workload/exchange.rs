@@ -2,7 +2,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{Budget, Pacer, Timetable};
 use crate::{
-    measure::{ExchangeSummary, Latencies},
+    measure::{ExchangeSummary, Latencies, OneWay, OneWayMissing, Part, Stamp},
     spec::{Exchange, Probe, TestSpec},
 };
 
@@ -61,6 +61,7 @@ struct Tally {
     lost: u64,
     latencies: Latencies,
     idle: Option<Latencies>,
+    one_way: OneWay,
     last_reply: Duration,
 }
 
@@ -159,22 +160,19 @@ impl Asker {
         self.stopped.get_or_insert(at.min(end));
     }
 
-    /// Takes note of the response to the request with this number at `now`. Returns whether it was
-    /// waited for: copies, and what comes too late, are not.
-    pub fn reply(&mut self, number: u64, now: Duration) -> bool {
+    /// Takes note of the response to the request with this number at `now`, and of what it tells of
+    /// the other clock. Returns whether it was waited for: copies, and what comes too late, are not.
+    pub fn reply(&mut self, number: u64, stamp: Option<Stamp>, now: Duration) -> bool {
         let found = self.under_way.binary_search_by_key(&number, |request| request.number);
         let request = found.ok().and_then(|at| self.under_way.remove(at));
-        request.inspect(|request| self.tally.reply(request, now)).is_some()
+        request.inspect(|request| self.tally.reply(request, stamp, now)).is_some()
     }
 
-    /// Takes note of the next `count` responses in order at `now`, and returns how many of them were
-    /// waited for.
-    pub fn replies(&mut self, count: u64, now: Duration) -> u64 {
-        let waited = self.under_way.len().min(usize::try_from(count).unwrap_or(usize::MAX));
-        for request in self.under_way.drain(..waited) {
-            self.tally.reply(&request, now);
-        }
-        u64::try_from(waited).unwrap_or(u64::MAX)
+    /// Takes note of the response that is next in order at `now`, and of what it tells of the other
+    /// clock. Returns whether one was waited for.
+    pub fn next_reply(&mut self, stamp: Option<Stamp>, now: Duration) -> bool {
+        let request = self.under_way.pop_front();
+        request.inspect(|request| self.tally.reply(request, stamp, now)).is_some()
     }
 
     /// Returns whether requests go on a schedule.
@@ -212,14 +210,26 @@ impl Asker {
     /// Returns what came of the requests.
     #[must_use]
     pub fn summary(&self) -> ExchangeSummary {
-        let Tally { requests, replies, lost, latencies, idle, .. } = &self.tally;
+        let Tally { requests, replies, lost, latencies, idle, one_way, .. } = &self.tally;
+        let one_way = one_way.summary();
         ExchangeSummary {
             requests: *requests,
             replies: *replies,
             lost: *lost,
             latency: latencies.summary(),
             idle: idle.as_ref().and_then(Latencies::summary),
+            one_way_missing: (one_way.is_none() && *replies > 0).then(|| self.missing()),
+            one_way,
             ..ExchangeSummary::default()
+        }
+    }
+
+    /// Returns why responses tell nothing of the other clock, where they do not.
+    fn missing(&self) -> OneWayMissing {
+        let response = usize::try_from(self.exchange.response).unwrap_or(usize::MAX);
+        match Stamp::fits(response, !self.ordered) {
+            true => OneWayMissing::NotStamped,
+            false => OneWayMissing::NoRoom,
         }
     }
 
@@ -328,6 +338,7 @@ impl Tally {
             lost: 0,
             latencies: Latencies::new(),
             idle: probes.then(Latencies::new),
+            one_way: OneWay::new(if probes { 1 } else { spec.streams }, probes),
             last_reply: Duration::ZERO,
         }
     }
@@ -342,14 +353,30 @@ impl Tally {
         }
     }
 
-    fn reply(&mut self, request: &UnderWay, now: Duration) {
+    fn reply(&mut self, request: &UnderWay, stamp: Option<Stamp>, now: Duration) {
         self.last_reply = now;
         let latency = now.saturating_sub(request.due);
-        if request.due >= self.counts_from {
-            self.replies += 1;
-            self.latencies.record(latency);
-        } else if let Some(idle) = self.idle.as_mut().filter(|_| request.due < self.idle_until) {
-            idle.record(latency);
+        let part = self.part(request.due);
+        match (part, &mut self.idle) {
+            (Part::Counted, _) => {
+                self.replies += 1;
+                self.latencies.record(latency);
+            }
+            (Part::Idle, Some(idle)) => idle.record(latency),
+            _ => {}
+        }
+        if let Some(stamp) = stamp {
+            self.one_way.note(stamp, request.asked, now, part);
+        }
+    }
+
+    fn part(&self, due: Duration) -> Part {
+        if due >= self.counts_from {
+            Part::Counted
+        } else if due < self.idle_until {
+            Part::Idle
+        } else {
+            Part::Omitted
         }
     }
 }

@@ -72,6 +72,35 @@ async fn a_count_of_requests_is_answered_over_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_way_has_its_delays_over_every_transport() {
+    let mut server = tcp_server(|s| s).await;
+    for (transport, _) in TRANSPORTS {
+        for in_flight in [1, 16] {
+            let exchange = Exchange { request: 64, response: 64, in_flight, per_second: None };
+            let client = asking(&server, transport, exchange);
+            let client = client.spec(|spec| spec.limit = Limit::Blocks(500));
+            let [ours, theirs] = run(&mut server, client).await;
+            let [exchanges] = &exchanges(&ours)[..] else { panic!("{ours:?}") };
+            let ways = exchanges.one_way.as_ref().expect(transport);
+            assert_eq!((ways.exchanges, ways.negative), (exchanges.replies, 0), "{transport}");
+            let latency = exchanges.latency.as_ref().unwrap();
+            let [forward, backward] =
+                [&ways.forward, &ways.backward].map(|way| way.as_ref().unwrap());
+            assert_eq!((forward.count, backward.count), (latency.count, latency.count));
+            // Both ways, and what the server held it for, are the whole.
+            assert!(
+                forward.mean_ns + backward.mean_ns <= latency.mean_ns * 1003 / 1000 + 1000,
+                "{ways:?}"
+            );
+            // None goes back in time, so that half of the shortest is the most that is open.
+            assert!(ways.uncertainty_ns > 0 && ways.uncertainty_ns <= latency.max_ns, "{ways:?}");
+            let told = theirs.remote.as_ref().unwrap().flows[0].exchanges.as_ref().unwrap();
+            assert_eq!(told.one_way, exchanges.one_way);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_is_kept_over_every_transport() {
     let mut server = tcp_server(|s| s).await;
     for (transport, loses) in TRANSPORTS {

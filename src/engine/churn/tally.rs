@@ -107,8 +107,8 @@ impl Tally {
             resumed: counts.resumed,
             early: counts.early,
             latency: latency.summary(),
-            idle: None,
             connect: connect.summary(),
+            ..ExchangeSummary::default()
         }
     }
 

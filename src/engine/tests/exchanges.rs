@@ -1,8 +1,10 @@
 //! Who asks and who answers, over an emulated link.
 
 use super::*;
+use polyperf_memory::link::BitRate;
+
 use crate::{
-    measure::ExchangeSummary,
+    measure::{ExchangeSummary, LatencySummary, OneWayMissing},
     spec::{Direction, Exchange, Probe, Workload},
 };
 
@@ -14,6 +16,15 @@ fn bytes(link: LinkConfig) -> (Memory, Framing) {
 
 fn messages(link: LinkConfig) -> (Memory, Framing) {
     (Memory::messages(&Network::new(link), MAX), Framing::Native)
+}
+
+/// Two wires whose ways differ.
+fn unequal(there: LinkConfig, back: LinkConfig) -> [(Memory, Framing); 2] {
+    let network = || Network::asymmetric(there.clone(), back.clone());
+    [
+        (Memory::bytes(&network()), Framing::Bytes),
+        (Memory::messages(&network(), MAX), Framing::Native),
+    ]
 }
 
 fn rr(exchange: Exchange, limit: Limit) -> TestSpec {
@@ -114,8 +125,73 @@ async fn each_request_takes_a_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_on_one_way_is_told_of_that_way() {
+    let narrow = LinkConfig::perfect().rate(BitRate::mbps(1)).delay(10 * MS);
+    let wide = LinkConfig::perfect().rate(BitRate::mbps(100)).delay(10 * MS);
+    // Twenty at once wait for each other where it is narrow, and all of the wait is there.
+    let exchange = Exchange { request: 500, response: 500, in_flight: 20, per_second: None };
+    for (to_server, to_client) in [(&narrow, &wide), (&wide, &narrow)] {
+        for wire in unequal(to_server.clone(), to_client.clone()) {
+            let spec = rr(exchange, Limit::Blocks(2000));
+            let mut session = Session::start(&spec, wire, Drive::Inline).await;
+            session.run().await;
+            session.assert_all_arrived();
+            let ways = session.exchanges(0).one_way.unwrap();
+            assert_eq!((ways.exchanges, ways.negative), (2000, 0));
+            let median = |way: &Option<LatencySummary>| way.as_ref().unwrap().p50_ns;
+            let (mut slow, mut fast) = (median(&ways.forward), median(&ways.backward));
+            if std::ptr::eq(to_client, &narrow) {
+                std::mem::swap(&mut slow, &mut fast);
+            }
+            let off = Duration::from_nanos(ways.uncertainty_ns) + 3 * MS;
+            // 20 times 500 bytes at 1 Mbit/s are 80 ms, of which 20 go in propagation.
+            assert!(slow > 40_000_000, "{ways:?}");
+            assert!(Duration::from_nanos(fast).abs_diff(10 * MS) <= off, "{ways:?}");
+            assert!(off < 60 * MS, "{ways:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_tells_on_which_way_the_load_queues() {
+    let narrow = LinkConfig::perfect().rate(BitRate::mbps(10)).delay(5 * MS);
+    let wide = LinkConfig::perfect().delay(5 * MS);
+    let spec = probed(Direction::Forward, |fields| fields.block = 1000);
+    for wire in unequal(narrow.clone(), wide.clone()) {
+        let mut session = Session::start(&spec, wire, Drive::Inline).await;
+        session.run().await;
+        let exchanges = session.exchanges(1);
+        let ways = exchanges.one_way.unwrap();
+        let median = |way: &Option<LatencySummary>| way.as_ref().unwrap().p50_ns;
+        assert!(near(median(&ways.idle_forward), 5 * MS), "{ways:?}");
+        assert!(near(median(&ways.idle_backward), 5 * MS), "{ways:?}");
+        let queued = exchanges.latency.unwrap().p50_ns.saturating_sub(10_000_000);
+        let forward = median(&ways.forward).saturating_sub(5_000_000);
+        assert!(forward.abs_diff(queued) <= 5_000_000, "{queued} queued: {ways:?}");
+        assert!(near(median(&ways.backward), 5 * MS), "{ways:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_without_room_for_a_clock_say_so() {
+    let link = LinkConfig::perfect().delay(MS);
+    for (wire, least) in [(bytes(link.clone()), 24), (messages(link), 44)] {
+        for (response, missing) in [(least, None), (least - 1, Some(OneWayMissing::NoRoom))] {
+            let exchange = Exchange { response, in_flight: 3, ..Exchange::default() };
+            let spec = rr(exchange, Limit::Blocks(50));
+            let wire = (wire.0.clone(), wire.1);
+            let mut session = Session::start(&spec, wire, Drive::Inline).await;
+            session.run().await;
+            let exchanges = session.exchanges(0);
+            assert_eq!(exchanges.one_way.is_none(), missing.is_some(), "{response}");
+            assert_eq!(exchanges.one_way_missing, missing, "{response}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn long_ones_in_pipelines_come_whole_over_a_narrow_link() {
-    let link = LinkConfig::perfect().rate(polyperf_memory::link::BitRate::mbps(100)).delay(MS);
+    let link = LinkConfig::perfect().rate(BitRate::mbps(100)).delay(MS);
     let exchange = Exchange { request: 300_000, response: 1 << 20, in_flight: 5, per_second: None };
     let mut session =
         Session::start(&rr(exchange, Limit::Blocks(23)), bytes(link), Drive::Inline).await;
@@ -123,6 +199,7 @@ async fn long_ones_in_pipelines_come_whole_over_a_narrow_link() {
     session.assert_all_arrived();
     let exchanges = session.exchanges(0);
     assert_eq!((exchanges.requests, exchanges.replies, exchanges.lost), (23, 23, 0));
+    assert_eq!(exchanges.one_way.map(|ways| ways.exchanges), Some(23), "each had its stamp");
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +302,7 @@ fn probed(direction: Direction, set: impl FnOnce(&mut SpecFields)) -> TestSpec {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_sees_the_idle_path_and_the_loaded_one_and_is_in_no_total() {
-    let link = LinkConfig::perfect().rate(polyperf_memory::link::BitRate::mbps(10)).delay(5 * MS);
+    let link = LinkConfig::perfect().rate(BitRate::mbps(10)).delay(5 * MS);
     for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
         let spec = probed(direction, |_| {});
         let mut session = Session::start(&spec, bytes(link.clone()), Drive::Inline).await;
@@ -262,7 +339,7 @@ async fn a_probe_ends_with_a_load_that_a_count_ends() {
             fields.limit = Limit::Bytes(2_000_000);
             fields.omit = Duration::ZERO;
         });
-        let link = LinkConfig::perfect().rate(polyperf_memory::link::BitRate::mbps(10)).delay(MS);
+        let link = LinkConfig::perfect().rate(BitRate::mbps(10)).delay(MS);
         let mut session = Session::start(&spec, bytes(link), Drive::Inline).await;
         session.run().await;
         let exchanges = session.exchanges(1);
@@ -287,6 +364,30 @@ async fn a_test_ends_though_no_probe_is_answered() {
     let exchanges = client.summary().flows[1].exchanges.clone().unwrap();
     assert_eq!((exchanges.requests, exchanges.replies, exchanges.lost), (200, 0, 200));
     assert_eq!((exchanges.idle, exchanges.latency), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_knows_of_no_stamps_has_no_ways_told() {
+    let (mut client, mut server) = alone(Exchange::default(), Limit::Blocks(10)).await;
+    let answers = async {
+        // Whatever an older one's responses hold.
+        let payload = crate::engine::buffer::Buffer::payload(64);
+        let mut request = [0; 64];
+        for _ in 0..10 {
+            let mut came = 0;
+            while came < 64 {
+                let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut request)).await;
+                came += received.unwrap().unwrap().len;
+            }
+            polyperf_transport::send_all(server.send.as_mut(), payload.bytes()).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    let done = async { while !matches!(client.next().await, TestEvent::Done) {} };
+    tokio::select! { () = answers => {}, () = done => {} }
+    let exchanges = client.summary().flows[0].exchanges.clone().unwrap();
+    assert_eq!((exchanges.replies, exchanges.one_way), (10, None));
+    assert_eq!(exchanges.one_way_missing, Some(OneWayMissing::NotStamped));
 }
 
 /// Has a client ask whom nobody runs a test with.

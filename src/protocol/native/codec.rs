@@ -260,6 +260,10 @@ mod tests {
         }
         let exchanges = crate::measure::ExchangeSummary {
             latency: latencies.summary(),
+            one_way: Some(crate::measure::OneWaySummary {
+                forward: latencies.summary(),
+                ..crate::measure::OneWaySummary::default()
+            }),
             ..crate::measure::ExchangeSummary::default()
         };
         let median = exchanges.latency.as_ref().unwrap().p50_ns;
@@ -272,8 +276,11 @@ mod tests {
         decoder.allow_large();
         decoder.feed(&Encoder::default().encode(&Message::Results(Box::new(results))));
         let Ok(Some(Message::Results(read))) = decoder.next() else { panic!("it is no frame") };
-        let latency = read.summary.flows[255].exchanges.as_ref().unwrap().latency.as_ref().unwrap();
-        assert_eq!((latency.p50_ns, latency.histogram.as_str()), (median, ""));
+        let exchanges = read.summary.flows[255].exchanges.as_ref().unwrap();
+        let forward = exchanges.one_way.as_ref().unwrap().forward.as_ref();
+        for latency in [exchanges.latency.as_ref(), forward].into_iter().flatten() {
+            assert_eq!((latency.p50_ns, latency.histogram.as_str()), (median, ""));
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Format, of, testing};
 use crate::{
-    measure::{ExchangeSummary, FlowId, FlowSummary, Latencies, Role},
+    measure::{
+        ExchangeSummary, FlowId, FlowSummary, Latencies, OneWayMissing, OneWaySummary, Role,
+    },
     outcome::Outcome,
     spec::{Direction, Exchange, Limit, Probe, Workload},
 };
@@ -72,6 +74,85 @@ fn requests_are_counted_in_place_of_bytes_and_have_a_table() {
     ] {
         assert!(report.lines().any(|shown| shown == line), "no {line:?} in\n{report}");
     }
+}
+
+/// Has the ways of the first flow told.
+fn tell(outcome: &mut Outcome, flow: usize, tell: impl FnOnce(&mut ExchangeSummary)) {
+    tell(outcome.local.flows[flow].exchanges.as_mut().unwrap());
+}
+
+fn ways(idle: bool) -> OneWaySummary {
+    let of = |micros| exchanges([micros], false).unwrap().latency;
+    OneWaySummary {
+        forward: of(1000),
+        backward: of(20),
+        idle_forward: of(10).filter(|_| idle),
+        idle_backward: of(20).filter(|_| idle),
+        exchanges: 1,
+        uncertainty_ns: 12_000,
+        ..OneWaySummary::default()
+    }
+}
+
+#[test]
+fn each_way_has_a_line_with_what_is_uncertain() {
+    let mut outcome = rr(2);
+    tell(&mut outcome, 0, |exchanges| exchanges.one_way = Some(ways(false)));
+    tell(&mut outcome, 1, |exchanges| {
+        exchanges.one_way = Some(OneWaySummary { negative: 3, ..ways(false) });
+    });
+    let mut probed = probed();
+    tell(&mut probed, 1, |exchanges| exchanges.one_way = Some(ways(true)));
+    for (outcome, lines) in [
+        (
+            outcome,
+            [
+                "[  1] One-way delay to the server            p50 1.000  p99 1.000  max 1.000 ms (± 0.012 ms)",
+                "[  1] One-way delay from the server          p50 0.020  p99 0.020  max 0.020 ms (± 0.012 ms)",
+                "[  2] One-way delay: 3 came out below zero by more than that; a clock was set",
+            ],
+        ),
+        (
+            probed,
+            [
+                "[  2] One-way delay to the server, idle      p50 0.010  p99 0.010  max 0.010 ms (± 0.012 ms)",
+                "[  2] One-way delay to the server, loaded    p50 1.000  p99 1.000  max 1.000 ms (± 0.012 ms)",
+                "[  2] One-way delay from the server, loaded  p50 0.020  p99 0.020  max 0.020 ms (± 0.012 ms)",
+            ],
+        ),
+    ] {
+        let report = shown(Format::Text, &outcome);
+        for line in lines {
+            assert!(report.lines().any(|shown| shown == line), "no {line:?} in\n{report}");
+        }
+    }
+}
+
+#[test]
+fn ways_that_are_unknown_say_why() {
+    for (missing, words) in [
+        (
+            OneWayMissing::NoRoom,
+            "unknown: a response of 64 bytes has no room for the server's clock",
+        ),
+        (OneWayMissing::NotStamped, "unknown: the server tells nothing of its clock"),
+    ] {
+        let mut outcome = rr(1);
+        tell(&mut outcome, 0, |exchanges| exchanges.one_way_missing = Some(missing));
+        let report = shown(Format::Text, &outcome);
+        assert!(report.contains(words), "{report}");
+    }
+}
+
+#[test]
+fn ways_are_cells_of_the_table_for_programs() {
+    let mut outcome = rr(1);
+    tell(&mut outcome, 0, |exchanges| exchanges.one_way = Some(ways(false)));
+    let report = shown(Format::Csv, &outcome);
+    let lines: Vec<Vec<&str>> = report.lines().map(|line| line.split(',').collect()).collect();
+    let total = lines.iter().find(|line| line[0] == "total").unwrap();
+    assert_eq!(total[total.len() - 1], "12000");
+    assert!(total[total.len() - 5..].iter().all(|cell| !cell.is_empty()), "{total:?}");
 }
 
 #[test]
