@@ -26,6 +26,7 @@ mod session;
 pub mod spec;
 mod trial;
 pub mod units;
+pub mod web;
 pub mod workload;
 
 pub use polyperf_certs as certs;
