@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_certs::{Fingerprint, Provider};
 
+use super::web::WebArgs;
 use crate::{
     compare::{Metric, Thresholds, experiment::PartKind},
     spec::{SpecFields, TestSpec},
@@ -24,6 +25,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Look after identities.
     Cert(CertArgs),
+    /// Make the hash of a password for the web interface.
+    WebPassword,
 }
 
 /// The options of `polyperf client`.
@@ -92,6 +95,8 @@ pub struct ServerArgs {
     pub identity: Place,
     /// How transports with an identity are set up.
     pub tls: Tls,
+    /// What its web interface is to be; `None` for none.
+    pub web: Option<WebArgs>,
     /// How each test is reported.
     pub report: Report,
     /// What is logged.

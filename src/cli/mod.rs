@@ -28,6 +28,7 @@ mod test_spec;
 #[cfg(test)]
 mod tests;
 mod values;
+mod web;
 
 use std::ffi::OsString;
 
@@ -40,6 +41,7 @@ pub use self::{
         Unit,
     },
     exit::{Exit, Stream},
+    web::WebArgs,
 };
 use self::{
     raw::{Raw, RawCommand},
@@ -103,6 +105,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Server(raw) => Command::Server(server::server(raw, mistakes)),
         RawCommand::Compare(raw) => Command::Compare(compare::compare(raw, transports, mistakes)),
         RawCommand::Diff(raw) => Command::Diff(diff::diff(raw, mistakes)?),
+        RawCommand::WebPassword(_) => Command::WebPassword,
         RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
     })
 }

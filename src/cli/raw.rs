@@ -11,6 +11,7 @@ use super::{
     kcp::RawKcp,
     packets::RawPackets,
     quic::{RawQuic, RawTls},
+    web::RawWeb,
 };
 
 /// One perf server for every transport.
@@ -43,7 +44,16 @@ pub(super) enum RawCommand {
     Diff(Box<RawDiff>),
     /// Look after a server's identity, and the servers that a client knows.
     Cert(Box<RawCert>),
+    /// Make what a server keeps of a password for its web interface.
+    WebPassword(RawWebPassword),
 }
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "polyperf web-password",
+    after_help = after(PASSWORD_EXAMPLES)
+)]
+pub(super) struct RawWebPassword {}
 
 #[derive(Debug, Args)]
 #[command(
@@ -267,6 +277,8 @@ pub(super) struct RawServer {
     pub(super) identity: RawPlace,
     #[command(flatten)]
     pub(super) tls: RawTls,
+    #[command(flatten)]
+    pub(super) web: RawWeb,
     /// Report each test as a JSON document.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -410,6 +422,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
        polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
+       polyperf web-password
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R
@@ -421,8 +434,12 @@ const CLIENT_EXAMPLES: &str = "  polyperf client HOST -t 10 -R
   polyperf client HOST --probe -R
   polyperf -c HOST -P 4 -J
 ";
+const PASSWORD_EXAMPLES: &str = "  polyperf web-password > password
+  polyperf server --web --web-password-file password
+";
 const SERVER_EXAMPLES: &str = "  polyperf server
   polyperf server -p 5202 --max-sessions 1
+  polyperf server --web --web-peer lab=192.0.2.1
   polyperf -s -1
 ";
 const COMPARE_EXAMPLES: &str = "  polyperf compare

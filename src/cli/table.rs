@@ -18,6 +18,7 @@ pub(super) enum Mode {
     CertExport,
     CertKnown,
     CertForget,
+    WebPassword,
 }
 
 /// What an option means.
@@ -59,7 +60,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -70,6 +71,7 @@ impl Mode {
         Self::CertExport,
         Self::CertKnown,
         Self::CertForget,
+        Self::WebPassword,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -85,6 +87,7 @@ impl Mode {
             Self::CertExport => "cert export",
             Self::CertKnown => "cert known",
             Self::CertForget => "cert forget",
+            Self::WebPassword => "web-password",
         }
     }
 

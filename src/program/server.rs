@@ -9,6 +9,7 @@ use super::{
     output::{Output, OutputError},
     security,
     signals::Signals,
+    web,
 };
 use crate::{
     cli::{Report, ServerArgs, exit},
@@ -43,6 +44,13 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
+    let site = match args.web.as_ref().map(|web| web::bind(web, &server.handle())).transpose() {
+        Ok(site) => site,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -52,7 +60,11 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
     };
     let handle = server.handle();
     let reporting = report(&args, &handle);
+    let site = site.map(web::serve);
     let stopped = server.run(told_to_drain(signals, handle)).await;
+    if let Some(site) = site {
+        site.close().await;
+    }
     if let Some(mut reporting) = reporting {
         // It ends with the last event, unless somebody still holds the bus or reads too slowly.
         if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
