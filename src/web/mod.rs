@@ -180,5 +180,5 @@ fn over(result: Result<io::Result<()>, oneshot::error::RecvError>) -> io::Result
 
 /// More than any request here has.
 const MAX_BODY: usize = 16 << 10;
-const SEND_BUFFER: usize = 64 << 10;
+const SEND_BUFFER: usize = 16 << 10;
 const BACKLOG: i32 = 128;

@@ -116,7 +116,8 @@ impl Events {
     }
 
     pub(crate) async fn over(mut stream: TcpStream, site: SocketAddr) -> Self {
-        let text = format!("GET /api/v1/events HTTP/1.1\r\nHost: {site}\r\n\r\n");
+        let text =
+            format!("GET /api/v1/events HTTP/1.1\r\nHost: {site}\r\nConnection: close\r\n\r\n");
         stream.write_all(text.as_bytes()).await.unwrap();
         let (mut stream, mut head) = (BufReader::new(stream), String::new());
         while !head.ends_with("\r\n\r\n") {
