@@ -53,7 +53,7 @@ class Card {
     this.figures.hidden = !running;
     this.wants = running && test != null;
     this.place.hidden = !(this.wants && this.chart);
-    this.cancel.setAttribute("aria-label", `Cancel the test of ${this.heading.textContent}`);
+    this.cancel.setAttribute("aria-label", `Cancel test of ${this.heading.textContent}`);
     this.actions.hidden = !admin || this.ended;
   }
 
