@@ -11,3 +11,4 @@ mod local;
 mod output;
 mod program;
 mod readme;
+mod web;

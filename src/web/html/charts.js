@@ -56,7 +56,7 @@ export class Chart {
     const size = this.#size();
     if (this.#data[0].length === 0 || size.width === 0) return;
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const series = (label, name, dash) => ({ label, stroke: colour(name), width: 2, dash, points: { show: this.#data[0].length === 1 } });
+    const series = (label, name, dash) => ({ label, stroke: colour(name), width: 2, dash, points: { show: (plot) => plot.data[0].length === 1, size: 6 } });
     this.#plot = new uPlot({
       ...size,
       legend: { show: false },

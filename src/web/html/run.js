@@ -50,7 +50,9 @@ async function list() {
   const runs = await ask("/api/v1/runs");
   by("earlier").hidden = runs.length === 0;
   by("runs").replaceChildren(...runs.map((run) => {
-    const when = new Date(run.started_us / 1000).toLocaleString();
+    const started = new Date(run.started_us / 1000);
+    const today = started.toDateString() === new Date().toDateString();
+    const when = today ? started.toLocaleTimeString() : started.toLocaleString();
     const [up, down] = [run.total?.up, run.total?.down];
     const goodput = [up != null && `▲ ${rate(up)}`, down != null && `▼ ${rate(down)}`].filter(Boolean).join(" ");
     return make("tr", {},

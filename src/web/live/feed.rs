@@ -180,3 +180,99 @@ const MAX_SHOWN: usize = 256;
 const MAX_POINTS: usize = 120;
 /// Ends, and news of runs, between two looks.
 const MAX_NEWS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        event::IntervalEvent,
+        measure::{FlowId, FlowSample, Interval, Role, Sample},
+        outcome::{Dialect, HostInfo, Side, TestInfo},
+        spec::{SpecFields, TestSpec},
+    };
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn info(session: &str) -> Arc<TestInfo> {
+        Arc::new(TestInfo {
+            session: session.to_owned(),
+            side: Side::Server,
+            dialect: Dialect::Native,
+            spec: TestSpec::try_from(SpecFields::default()).unwrap(),
+            changes: Vec::new(),
+            started: Duration::ZERO,
+            local: ([127, 0, 0, 1], 1).into(),
+            peer: ([127, 0, 0, 1], 2).into(),
+            host: None,
+            user: None,
+            local_host: HostInfo::default(),
+            peer_host: HostInfo::default(),
+            flows: Vec::new(),
+        })
+    }
+
+    /// Returns an interval of a millisecond in which so many bytes arrived.
+    fn interval(info: &Arc<TestInfo>, index: u32, bytes: u64) -> Event {
+        let flow = FlowSample {
+            flow: FlowId(1),
+            role: Role::Receiver,
+            bytes,
+            retransmits: None,
+            packets_lost: None,
+            path: None,
+            datagrams_sent: None,
+            datagrams: None,
+        };
+        let (start, end) = (MS * index, MS * (index + 1));
+        let local = Sample { index, start, end, omitted: false, flows: vec![flow] };
+        let interval = Arc::new(Interval { local, remote: None });
+        Event::Interval(IntervalEvent { info: Arc::clone(info), interval })
+    }
+
+    fn told(feed: &mut Feed) -> Value {
+        serde_json::to_value(feed.changes(None)).unwrap()
+    }
+
+    #[test]
+    fn however_many_intervals_there_are_each_session_has_one_point_at_each_look() {
+        let (mut feed, info) = (Feed::default(), info("a"));
+        for index in 0..1000 {
+            feed.take(&interval(&info, index, 1000));
+        }
+        let point = json!({ "t": 1.0, "up": 8e6 });
+        assert_eq!(told(&mut feed), json!({ "points": { "a": point } }));
+        assert_eq!(told(&mut feed), Value::Null, "nothing is told twice");
+        assert_eq!(feed.snapshot()["courses"], json!({ "a": [point] }));
+    }
+
+    #[test]
+    fn sessions_and_what_is_kept_of_each_are_bounded() {
+        let mut feed = Feed::default();
+        for look in 0..u32::try_from(2 * MAX_POINTS).unwrap() {
+            for session in 0..2 * MAX_SHOWN {
+                feed.take(&interval(&info(&session.to_string()), look, 1));
+            }
+            let points = told(&mut feed)["points"].as_object().unwrap().len();
+            assert_eq!(points, MAX_SHOWN);
+        }
+        assert_eq!(feed.courses.len(), MAX_SHOWN);
+        assert!(feed.courses.values().all(|course| course.len() == MAX_POINTS));
+        for number in 0..2 * MAX_NEWS {
+            feed.run(json!(number));
+        }
+        assert_eq!(told(&mut feed)["runs"].as_array().unwrap().len(), MAX_NEWS);
+    }
+
+    #[test]
+    fn who_is_gone_is_told_and_forgotten() {
+        let mut feed = Feed::default();
+        feed.take(&interval(&info("a"), 0, 1));
+        told(&mut feed);
+        assert_eq!(serde_json::to_value(feed.changes(Some(&[]))).unwrap(), Value::Null);
+        assert_eq!(feed.snapshot(), json!({ "sessions": [], "courses": {} }));
+        feed.missed(3);
+        assert_eq!(told(&mut feed), json!({ "missed": 3 }));
+    }
+}
