@@ -30,6 +30,7 @@ pub mod spec;
 mod trial;
 pub mod tui;
 pub mod units;
+pub mod web;
 pub mod workload;
 
 pub use polyperf_certs as certs;

@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_certs::{Fingerprint, Provider};
 
+use super::web::WebArgs;
 use crate::{
     compare::{Metric, Thresholds, experiment::PartKind},
     spec::{SpecFields, TestSpec},
@@ -32,6 +33,8 @@ pub enum Command {
     Man(Option<PathBuf>),
     /// Look whether this host is fit for a server.
     Doctor(DoctorArgs),
+    /// Make the hash of a password for the web interface.
+    WebPassword,
 }
 
 /// A shell whose command lines can be completed.
@@ -120,6 +123,8 @@ pub struct ServerArgs {
     pub identity: Place,
     /// How transports with an identity are set up.
     pub tls: Tls,
+    /// What its web interface is to be; `None` for none.
+    pub web: Option<WebArgs>,
     /// How each test is reported.
     pub report: Report,
     /// Whether to show charts on the terminal.

@@ -33,6 +33,7 @@ mod test_spec;
 mod tests;
 mod tools;
 mod values;
+mod web;
 
 use std::{ffi::OsString, path::Path};
 
@@ -46,6 +47,7 @@ pub use self::{
     },
     exit::{Exit, Stream},
     tools::{completion_script, manual},
+    web::WebArgs,
 };
 use self::{
     explain::explain,
@@ -160,6 +162,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Server(raw) => Command::Server(server::server(raw, mistakes)),
         RawCommand::Compare(raw) => Command::Compare(compare::compare(raw, transports, mistakes)),
         RawCommand::Diff(raw) => Command::Diff(diff::diff(raw, mistakes)?),
+        RawCommand::WebPassword(_) => Command::WebPassword,
         RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
         RawCommand::Config(raw) => Command::Config(config::config(&raw.command, mistakes)),
         RawCommand::Doctor(raw) => tools::doctor(raw, mistakes),

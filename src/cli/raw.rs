@@ -13,6 +13,7 @@ use super::{
     packets::RawPackets,
     quic::{RawQuic, RawTls},
     tools::{RawCompletions, RawDoctor, RawMan},
+    web::RawWeb,
 };
 
 /// One perf server for every transport.
@@ -53,7 +54,16 @@ pub(super) enum RawCommand {
     Completions(Box<RawCompletions>),
     /// Print the manual, or write a page of it for each command.
     Man(Box<RawMan>),
+    /// Make what a server keeps of a password for its web interface.
+    WebPassword(RawWebPassword),
 }
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "polyperf web-password",
+    after_help = after(PASSWORD_EXAMPLES)
+)]
+pub(super) struct RawWebPassword {}
 
 #[derive(Debug, Args)]
 #[command(
@@ -282,6 +292,8 @@ pub(super) struct RawServer {
     pub(super) identity: RawPlace,
     #[command(flatten)]
     pub(super) tls: RawTls,
+    #[command(flatten)]
+    pub(super) web: RawWeb,
     /// Report each test as a JSON document.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -434,6 +446,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf doctor [OPTIONS]
        polyperf completions SHELL
        polyperf man [DIR]
+       polyperf web-password
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R
@@ -445,8 +458,12 @@ const CLIENT_EXAMPLES: &str = "  polyperf client HOST -t 10 -R
   polyperf client HOST --probe -R
   polyperf -c HOST -P 4 -J
 ";
+const PASSWORD_EXAMPLES: &str = "  polyperf web-password > password
+  polyperf server --web --web-password-file password
+";
 const SERVER_EXAMPLES: &str = "  polyperf server
   polyperf server -p 5202 --max-sessions 1
+  polyperf server --web --web-peer lab=192.0.2.1
   polyperf -s -1
 ";
 const COMPARE_EXAMPLES: &str = "  polyperf compare

@@ -10,6 +10,7 @@ use super::{
     raw::{RawLimits, RawServer},
     shared,
     values::{Mistakes, positive_rate, seconds_up_to, whole},
+    web,
 };
 
 /// Checks every option.
@@ -43,6 +44,7 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         identity: identity::place(&raw.identity, mistakes),
         tls: quic::tls(&raw.tls, mistakes),
         tui: raw.tui,
+        web: web::web(&raw.web, mistakes),
         report: report(raw.json, raw.json_stream, false, mistakes),
         log: shared::log(&raw.log, LogLevel::Info, mistakes),
     }

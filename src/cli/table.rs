@@ -25,6 +25,7 @@ pub(super) enum Mode {
     Doctor,
     Completions,
     Man,
+    WebPassword,
 }
 
 /// What an option means.
@@ -66,7 +67,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -83,6 +84,7 @@ impl Mode {
         Self::Doctor,
         Self::Completions,
         Self::Man,
+        Self::WebPassword,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -104,6 +106,7 @@ impl Mode {
             Self::Doctor => "doctor",
             Self::Completions => "completions",
             Self::Man => "man",
+            Self::WebPassword => "web-password",
         }
     }
 

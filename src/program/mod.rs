@@ -21,6 +21,7 @@ mod server;
 mod settings;
 mod signals;
 mod sources;
+mod web;
 
 use std::{
     ffi::OsString,
@@ -58,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(shell) => manual::completions(shell),
         Command::Man(folder) => manual::manual(folder.as_deref()),
+        Command::WebPassword => web::password(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     reload::Reloader,
     screen, security,
     signals::{self, Signals},
+    web,
 };
 use crate::{
     cli::{Report, ServerArgs, exit},
@@ -62,6 +63,13 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
             return exit::LOCAL_IO;
         }
     };
+    let site = match args.web.as_ref().map(|web| web::bind(web, &server.handle())).transpose() {
+        Ok(site) => site,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -77,8 +85,12 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
     let reporting = report(&args, &handle);
     let title = format!("polyperf server {}", places(&server));
     let screen = screen::open(args.tui, title, handle.events(), Some(handle.clone()));
+    let site = site.map(web::serve);
     let stopped = server.run(told_to_drain(signals, handle)).await;
     drop(screen);
+    if let Some(site) = site {
+        site.close().await;
+    }
     if let Some(mut reporting) = reporting {
         // It ends with the last event, unless somebody still holds the bus or reads too slowly.
         if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {

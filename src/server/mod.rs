@@ -22,6 +22,7 @@ use polyperf_transport::{Error, Gate, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
+pub(crate) use self::shared::lock;
 pub use self::{
     auth::Auth,
     builder::Builder,
@@ -160,6 +161,12 @@ impl Handle {
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.bus.subscribe()
+    }
+
+    /// Returns the addresses that the server listens on, with their transports.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.shared.local_addrs()
     }
 
     /// Returns how many tests are running.

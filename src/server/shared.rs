@@ -103,6 +103,11 @@ impl Shared {
         exact.or_else(|| of_transport().next())
     }
 
+    /// Returns where each transport listens.
+    pub(super) fn local_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.offers.iter().map(|offer| (offer.transport, offer.addr)).collect()
+    }
+
     /// Returns what is permitted now.
     pub(super) fn limits(&self) -> Limits {
         self.admission.limits()
@@ -167,7 +172,7 @@ impl Drop for PendingGuard {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

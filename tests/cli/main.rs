@@ -14,3 +14,4 @@ mod output;
 mod program;
 mod readme;
 mod screen;
+mod web;

@@ -45,7 +45,8 @@ async fn becomes(metrics: &Metrics, name: &str, value: f64) {
 }
 
 fn prober(targets: Vec<String>, keep: Duration) -> Prober {
-    Prober::new(Config { targets, keep, transports: Registry::standard() })
+    let tests = tokio::runtime::Handle::current();
+    Prober::new(Config { targets, keep, transports: Registry::standard(), tests })
 }
 
 /// Serves the pages of this server, and returns where.

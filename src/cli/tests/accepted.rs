@@ -375,3 +375,35 @@ fn requests_and_probes_have_defaults_that_fit_each_other() {
     let every = Duration::from_millis(25);
     assert_eq!(probe("client host --probe=25"), Some(Probe { every, ..Probe::default() }));
 }
+
+#[test]
+fn a_web_interface_is_on_loopback_unless_told() {
+    assert_eq!(server("server").web, None);
+    let plain = server("server --web").web.unwrap();
+    assert_eq!(plain.addr.to_string(), "127.0.0.1:5280");
+    assert_eq!((plain.peers, plain.password_file, plain.private), (vec![], None, false));
+    for (text, addr) in [
+        ("8080", "127.0.0.1:8080"),
+        ("0", "127.0.0.1:0"),
+        ("192.0.2.1", "192.0.2.1:5280"),
+        ("::1", "[::1]:5280"),
+        ("[::]", "[::]:5280"),
+        ("[::]:80", "[::]:80"),
+    ] {
+        let web = server(&format!("server --web={text}")).web.unwrap();
+        assert_eq!(web.addr.to_string(), addr, "{text}");
+    }
+}
+
+#[test]
+fn a_web_interface_knows_peers_and_names_as_many_as_are_given() {
+    let text = "server --web --web-peer lab=192.0.2.1 --web-peer far=[2001:db8::1]:80 \
+        --web-host perf.example.net --web-host perf --web-password-file hash --web-private";
+    let web = server(text).web.unwrap();
+    let peers: Vec<_> =
+        web.peers.iter().map(|(name, at)| (name.as_str(), at.host.as_str(), at.port)).collect();
+    assert_eq!(peers, [("lab", "192.0.2.1", 5201), ("far", "2001:db8::1", 80)]);
+    assert_eq!(web.hosts, ["perf.example.net", "perf"]);
+    assert!(web.private && web.password_file.is_some() && web.token_file.is_none());
+    assert_eq!(line("web-password").unwrap(), Command::WebPassword);
+}

@@ -416,3 +416,17 @@ fn a_probe_is_refused_where_there_is_no_load_of_its_kind() {
         &["--probe is of no use with --perf-alpn"],
     );
 }
+
+#[test]
+fn a_web_interface_is_asked_for_what_it_can_be() {
+    assert_mistakes("server --web=example.net", &["--web example.net is no address"]);
+    assert_mistakes("server --web=70000", &["--web 70000 is out of range"]);
+    assert_mistakes("server --web-peer lab=host", &["--web-peer needs --web"]);
+    assert_mistakes("server --web --web-peer host", &["--web-peer host has no name"]);
+    assert_mistakes("server --web --web-peer lab=a:b:c", &["--web-peer lab=a:b:c is not an IPv6"]);
+    assert_mistakes("server --web --web-peer =host", &["--web-peer =host has no name"]);
+    assert_mistakes("server --web --web-peer a=b --web-peer a=c", &["--web-peer names a twice"]);
+    assert_mistakes("server --web --web-host a:80", &["--web-host a:80 has a port"]);
+    assert_mistakes("server --web --web-private", &["--web-private needs --web-password-file or"]);
+    assert_mistakes("client host --web", &["--web belongs to polyperf server"]);
+}

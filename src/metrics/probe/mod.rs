@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use tokio::time::Instant;
+use tokio::{runtime, time::Instant};
 
 pub use self::module::Module;
 use self::module::{Names, Wish};
@@ -29,12 +29,14 @@ pub struct Config {
     pub keep: Duration,
     /// What the tests go over.
     pub transports: Registry,
+    /// Where the tests run: whoever answers Prometheus may have little of the processor.
+    pub tests: runtime::Handle,
 }
 
 /// Runs the tests that Prometheus asks for: never two at once against one target.
 #[derive(Debug)]
 pub struct Prober {
-    config: Config,
+    config: Arc<Config>,
     targets: Mutex<HashMap<String, Arc<Target>>>,
 }
 
@@ -62,7 +64,7 @@ impl Prober {
     /// Returns what tests these targets.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, targets: Mutex::default() }
+        Self { config: Arc::new(config), targets: Mutex::default() }
     }
 
     /// Answers what a query asks for. `patience` is how many seconds Prometheus waits.
@@ -85,9 +87,13 @@ impl Prober {
             return Err(bad(text));
         }
         let patience = self.patience(&wish.module, patience)?;
-        let probed = match tokio::time::timeout(patience, self.probe(&wish)).await {
-            Ok(probed) => probed,
-            Err(_) => {
+        let target = self.target(&wish.key());
+        let probing = probe(Arc::clone(&self.config), target, wish.clone());
+        // Who does not wait any more leaves the test to its end: the next one has to wait for that.
+        let probing = self.config.tests.spawn(probing);
+        let probed = match tokio::time::timeout(patience, probing).await {
+            Ok(Ok(probed)) => probed,
+            Ok(Err(_)) | Err(_) => {
                 let text = format!(
                     "no result within {} s: {} is being tested for somebody else, or does not answer",
                     patience.as_secs(),
@@ -122,22 +128,6 @@ impl Prober {
         Ok(told.saturating_sub(READING).min(least + QUEUE))
     }
 
-    async fn probe(&self, wish: &Wish) -> Arc<Probed> {
-        let target = self.target(&wish.key());
-        let mut found = target.lock().await;
-        if let Some(probed) = found.get(&wish.module)
-            && probed.ended.elapsed() < self.config.keep
-        {
-            return Arc::clone(probed);
-        }
-        let began = Instant::now();
-        let result = self.test(wish).await;
-        let probed = Arc::new(Probed { began, ended: Instant::now(), result });
-        found.retain(|_, probed| probed.ended.elapsed() < self.config.keep);
-        found.insert(wish.module.clone(), Arc::clone(&probed));
-        probed
-    }
-
     fn target(&self, name: &str) -> Arc<Target> {
         // There are no more than the configuration names, each with a port that was asked for.
         let mut targets = self.targets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -146,17 +136,33 @@ impl Prober {
         }
         Arc::clone(targets.entry(name.to_owned()).or_default())
     }
+}
 
-    async fn test(&self, wish: &Wish) -> Result<Arc<Outcome>, Failure> {
-        let module = &wish.module;
-        let builder = Client::builder(wish.host.clone()).port(wish.port);
-        let builder = builder.transports(self.config.transports.clone()).interval(None);
-        let client = builder
-            .spec(|spec| module.apply(spec))
-            .build()
-            .map_err(|mistakes| Failure::new(FailureCode::Unsupported, mistakes.to_string()))?;
-        client.run().await
+/// Returns what was found at a target lately, or what is found now that it is its turn.
+async fn probe(config: Arc<Config>, target: Arc<Target>, wish: Wish) -> Arc<Probed> {
+    let mut found = target.lock().await;
+    if let Some(probed) = found.get(&wish.module)
+        && probed.ended.elapsed() < config.keep
+    {
+        return Arc::clone(probed);
     }
+    let began = Instant::now();
+    let result = test(&config, &wish).await;
+    let probed = Arc::new(Probed { began, ended: Instant::now(), result });
+    found.retain(|_, probed| probed.ended.elapsed() < config.keep);
+    found.insert(wish.module, Arc::clone(&probed));
+    probed
+}
+
+async fn test(config: &Config, wish: &Wish) -> Result<Arc<Outcome>, Failure> {
+    let module = &wish.module;
+    let builder = Client::builder(wish.host.clone()).port(wish.port);
+    let builder = builder.transports(config.transports.clone()).interval(None);
+    let client = builder.spec(|spec| module.apply(spec)).build();
+    let client =
+        client.map_err(|mistakes| Failure::new(FailureCode::Unsupported, mistakes.to_string()))?;
+    // A server without room would have it wait for longer than anybody does here.
+    client.run().await
 }
 
 fn bad(message: impl Into<String>) -> Refused {

@@ -7,7 +7,8 @@ fn wish(query: &str) -> Wish {
 
 fn prober(targets: &[&str]) -> Prober {
     let targets = targets.iter().map(|&target| target.to_owned()).collect();
-    Prober::new(Config { targets, keep: Duration::ZERO, transports: Registry::standard() })
+    let tests = runtime::Handle::current();
+    Prober::new(Config { targets, keep: Duration::ZERO, transports: Registry::standard(), tests })
 }
 
 #[test]

@@ -92,8 +92,32 @@ impl Browser {
     ///
     /// If that does not happen.
     pub async fn open(&mut self, file: &Path) {
+        self.visit(&format!("file://{}", file.display())).await;
+    }
+
+    /// Loads a page by its address, and waits until its script has run.
+    ///
+    /// # Panics
+    ///
+    /// If that does not happen.
+    pub async fn visit(&mut self, url: &str) {
         self.events.clear();
-        self.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) })).await;
+        self.call("Page.navigate", json!({ "url": url })).await;
+        self.loaded().await;
+    }
+
+    /// Runs a script that leads to another page, and waits until that page's script has run.
+    ///
+    /// # Panics
+    ///
+    /// If that does not happen.
+    pub async fn leave(&mut self, script: &str) {
+        self.events.clear();
+        self.evaluate(script).await;
+        self.loaded().await;
+    }
+
+    async fn loaded(&mut self) {
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             let event = self.next().await;
             self.events.push(event);
@@ -112,6 +136,27 @@ impl Browser {
         let answer = self.call("Runtime.evaluate", what).await;
         assert!(answer.get("exceptionDetails").is_none(), "{script}: {answer}");
         answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression in the page is true.
+    ///
+    /// # Panics
+    ///
+    /// If it throws, or is not true in time.
+    pub async fn until(&mut self, condition: &str) {
+        let script = format!(
+            "new Promise((done) => {{
+               const begun = Date.now();
+               const look = () => {{
+                 const met = Boolean({condition});
+                 if (met || Date.now() - begun > 30000) done(met);
+                 else setTimeout(look, 20);
+               }};
+               look();
+             }})"
+        );
+        let met = self.evaluate(&script).await;
+        assert_eq!(met, true, "not in time: {condition}");
     }
 
     /// Presses and lets go a key that writes this text.
