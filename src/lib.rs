@@ -13,6 +13,7 @@ pub mod compare;
 mod control;
 pub mod engine;
 pub mod event;
+pub mod history;
 pub mod measure;
 mod micros;
 pub mod outcome;
