@@ -12,6 +12,7 @@ mod compare;
 mod diff;
 mod exchange;
 pub mod exit;
+mod history;
 mod host;
 mod identity;
 mod iperf3;
@@ -35,9 +36,9 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, Local, Log,
-        LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls, Trust,
-        Unit,
+        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, HistoryArgs,
+        HistoryAt, HistoryFilter, HistoryKept, Local, Log, LogFormat, LogLevel, Login, Output,
+        Place, Prefix, Report, ServerArgs, Target, Tls, Trust, Unit, When,
     },
     exit::{Exit, Stream},
 };
@@ -104,6 +105,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Compare(raw) => Command::Compare(compare::compare(raw, transports, mistakes)),
         RawCommand::Diff(raw) => Command::Diff(diff::diff(raw, mistakes)?),
         RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
+        RawCommand::History(raw) => Command::History(history::history(&raw.command, mistakes)?),
     })
 }
 

@@ -7,6 +7,7 @@ use super::{
     diff::RawDiff,
     exchange::RawExchange,
     exit,
+    history::{RawHistory, RawKept, RawSaved},
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
     packets::RawPackets,
@@ -43,6 +44,8 @@ pub(super) enum RawCommand {
     Diff(Box<RawDiff>),
     /// Look after a server's identity, and the servers that a client knows.
     Cert(Box<RawCert>),
+    /// Look at the tests that were kept.
+    History(Box<RawHistory>),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +82,8 @@ pub(super) struct RawClient {
     pub(super) local: RawLocal,
     #[command(flatten)]
     pub(super) output: RawOutput,
+    #[command(flatten)]
+    pub(super) history: RawSaved,
     #[command(flatten)]
     pub(super) log: RawLog,
 }
@@ -267,6 +272,8 @@ pub(super) struct RawServer {
     pub(super) identity: RawPlace,
     #[command(flatten)]
     pub(super) tls: RawTls,
+    #[command(flatten)]
+    pub(super) history: RawKept,
     /// Report each test as a JSON document.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -410,6 +417,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
        polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
+       polyperf history COMMAND [OPTIONS]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

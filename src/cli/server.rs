@@ -6,7 +6,7 @@ use super::{
     access,
     args::{LogLevel, ServerArgs},
     client::{DEFAULT_PORT, report},
-    identity, quic,
+    history, identity, quic,
     raw::{RawLimits, RawServer},
     shared,
     values::{Mistakes, positive_rate, seconds_up_to, whole},
@@ -38,6 +38,7 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         access: access::access(&raw.access, mistakes),
         identity: identity::place(&raw.identity, mistakes),
         tls: quic::tls(&raw.tls, mistakes),
+        history: history::kept(&raw.history, mistakes),
         report: report(raw.json, raw.json_stream, false, mistakes),
         log: shared::log(&raw.log, LogLevel::Info, mistakes),
     }

@@ -236,8 +236,8 @@ impl<'c> Sorter<'c> {
                 let names: Vec<_> = group.get_subcommands().map(clap::Command::get_name).collect();
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
-            None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff or \
-                polyperf cert"
+            None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
+                polyperf cert or polyperf history"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));

@@ -18,6 +18,13 @@ pub(super) enum Mode {
     CertExport,
     CertKnown,
     CertForget,
+    /// The group of those that follow.
+    History,
+    HistoryList,
+    HistoryShow,
+    HistoryDiff,
+    HistoryExport,
+    HistoryPrune,
 }
 
 /// What an option means.
@@ -59,7 +66,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 16] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -70,6 +77,12 @@ impl Mode {
         Self::CertExport,
         Self::CertKnown,
         Self::CertForget,
+        Self::History,
+        Self::HistoryList,
+        Self::HistoryShow,
+        Self::HistoryDiff,
+        Self::HistoryExport,
+        Self::HistoryPrune,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -85,6 +98,12 @@ impl Mode {
             Self::CertExport => "cert export",
             Self::CertKnown => "cert known",
             Self::CertForget => "cert forget",
+            Self::History => "history",
+            Self::HistoryList => "history list",
+            Self::HistoryShow => "history show",
+            Self::HistoryDiff => "history diff",
+            Self::HistoryExport => "history export",
+            Self::HistoryPrune => "history prune",
         }
     }
 

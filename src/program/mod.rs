@@ -6,6 +6,7 @@ mod compare;
 mod config;
 mod descriptors;
 mod diff;
+mod history;
 mod logging;
 mod login;
 mod memory;
@@ -37,6 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Compare(args)) => on(&mut Builder::new_multi_thread(), compare::run(args)),
         Ok(Command::Diff(args)) => diff::run(&args),
         Ok(Command::Cert(args)) => cert::run(&args),
+        Ok(Command::History(args)) => on(&mut Builder::new_current_thread(), history::run(args)),
         Err(exit) => leave(&exit),
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tracing::{info, warn};
 
 use super::{
-    complain, config, descriptors, logging, login,
+    complain, config, descriptors, history, logging, login,
     output::{Output, OutputError},
     security,
     signals::Signals,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     cli::{Report, ServerArgs, exit},
     event::Event,
+    history::Writer,
     report::Options,
     server::{self, Handle, Server, Stopped},
 };
@@ -51,6 +52,13 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
         }
     };
     let handle = server.handle();
+    let history = match keep(&args, &handle).await {
+        Ok(history) => history,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let reporting = report(&args, &handle);
     let stopped = server.run(told_to_drain(signals, handle)).await;
     if let Some(mut reporting) = reporting {
@@ -58,6 +66,11 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
         if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
             reporting.abort();
         }
+    }
+    if let Some(history) = history
+        && tokio::time::timeout(LAST_TESTS, history.finish()).await.is_err()
+    {
+        warn!("the last tests may be missing from the history: it takes too long to write them");
     }
     match stopped {
         Stopped::Told | Stopped::OneOff | Stopped::Idle => exit::SUCCESS,
@@ -81,6 +94,16 @@ async fn told_to_drain(mut signals: Signals, handle: Handle) {
         handle.stop();
         signals.then_leave();
     });
+}
+
+/// Begins to keep every test, if that was asked for.
+async fn keep(args: &ServerArgs, handle: &Handle) -> Result<Option<Writer>, String> {
+    let Some(kept) = &args.history else { return Ok(None) };
+    let mut options = history::options(&kept.at)?;
+    options.retention = kept.retention;
+    info!(history = %options.place, "every test is kept");
+    let writer = Writer::start(options, handle.events()).await;
+    writer.map(Some).map_err(|error| error.to_string())
 }
 
 /// Writes the reports of all sessions to standard output, if a format for programs was asked for:
@@ -137,3 +160,5 @@ fn explain(error: &Error, port: u16) -> String {
 
 /// How long the reports of the last tests may take to be written.
 const LAST_REPORTS: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long the history may take for the last tests; what it does not take then waits in a file.
+const LAST_TESTS: std::time::Duration = std::time::Duration::from_secs(30);
