@@ -1,3 +1,5 @@
+use std::io::ErrorKind;
+
 use sqlx::migrate::MigrateError;
 
 use super::Location;
@@ -107,7 +109,7 @@ impl Error {
             place: place.clone(),
             problem: said(error),
             remedy,
-            passing: is_passing(error),
+            passing: is_passing(place, error),
         }
     }
 
@@ -148,9 +150,16 @@ fn is_lasting(error: &sqlx::Error) -> bool {
 }
 
 /// What may change by itself: a server that starts, is full, or cannot be reached.
-fn is_passing(error: &sqlx::Error) -> bool {
+fn is_passing(place: &Location, error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => true,
+        // A folder that is none stays so; a server that cannot be reached, and room, may come.
+        sqlx::Error::Io(error) => match place {
+            Location::File(_) => {
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            }
+            Location::Postgres(_) => true,
+        },
+        sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             // PostgreSQL: resources are short, an operator steps in, the system fails. SQLite: busy,

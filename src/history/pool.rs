@@ -3,7 +3,7 @@
 use std::{fs, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, FromRow, PgPool, Row as _, SqlitePool,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, FromRow, PgPool, Row as _, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -168,12 +168,14 @@ async fn postgres(place: &Location, url: &str) -> Result<Pool, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|error| Error::opening(place, &error))?
         .application_name("polyperf");
+    // A pool tries again and again, and then says that it took too long, but not why.
+    let first = tokio::time::timeout(PATIENCE, options.connect()).await;
+    let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    first.map_err(|error| Error::opening(place, &error))?.close().await.ok();
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)
-        .connect_with(options)
-        .await
-        .map_err(|error| Error::opening(place, &error))?;
+        .connect_lazy_with(options);
     let migrations = sqlx::migrate!("src/history/migrations/postgres");
     migrations.run(&pool).await.map_err(|error| Error::migrating(place, error))?;
     Ok(Pool::Postgres(pool))

@@ -4,9 +4,9 @@
 //! to the database holds a lock of its own from the first line to the last, so that there is one.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -132,9 +132,18 @@ impl Replay {
     }
 }
 
+/// Opens a file, which is made if need be, in a folder that is made if need be: what is in it tells
+/// who has tested what with whom, so it is for its owner alone.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).read(true).append(true).mode(0o600).open(path)
+    options.create(true).read(true).append(true).mode(0o600);
+    match (options.open(path), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            options.open(path)
+        }
+        (file, _) => file,
+    }
 }
 
 fn ends_a_line(file: &File, size: u64) -> io::Result<bool> {

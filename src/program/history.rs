@@ -19,6 +19,7 @@ use crate::{
     event::Event,
     history::{Error, Filter, Form, Record, Retention, Store},
     report::{Format, Options, Reporter, safe, text},
+    units::Bytes,
 };
 
 /// Why nothing came of it: the exit code, and what to say.
@@ -133,10 +134,9 @@ async fn prune(at: &HistoryAt, retention: Retention) -> Result<u8, Refused> {
     let store = open(at).await?;
     let gone = store.prune(retention, now()).await?;
     let (left, size) = store.size().await?;
-    let tests = |count: u64| if count == 1 { "test" } else { "tests" };
-    let size = crate::units::Bytes(size);
-    let text =
-        format!("let go of {gone} {}; {left} {} are left, {size}\n", tests(gone), tests(left));
+    let tests = if gone == 1 { "test" } else { "tests" };
+    let are_left = if left == 1 { "test is left" } else { "tests are left" };
+    let text = format!("let go of {gone} {tests}; {left} {are_left}, {}\n", Bytes(size));
     Ok(print(&text, exit::SUCCESS))
 }
 

@@ -1,6 +1,6 @@
 //! Where the histories of tests are.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use polyperf::history::{Location, Store};
 
@@ -38,10 +38,6 @@ impl Place {
     /// Returns the URL, where it is on a server.
     pub(crate) fn url(&self) -> String {
         self.url.clone()
-    }
-
-    pub(crate) fn spool(&self) -> PathBuf {
-        self.location.spool(self.folder.path())
     }
 }
 
