@@ -124,6 +124,14 @@ impl Pool {
         Ok(())
     }
 
+    /// Returns the name of the function that tells where in a text another one is, from 1.
+    pub(super) fn find(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "INSTR",
+            Self::Postgres(_) => "STRPOS",
+        }
+    }
+
     pub(super) async fn close(&self) {
         with!(self, pool => pool.close().await);
     }

@@ -112,29 +112,30 @@ impl Store {
             after: None,
             ..filter.clone()
         };
-        let mut found: Vec<Bucket> = self.rows(series(&within, metric, start, width)).await?;
+        let mut found: Vec<Bucket> =
+            self.rows(self.sorted_into(&within, metric, start, width)).await?;
         for bucket in &mut found {
             bucket.start_us = start.saturating_add(bucket.start_us.saturating_mul(width));
         }
         Ok(found)
     }
-}
 
-/// Asks for the number of each bucket that has tests, and what is in it. The median is the mean of the
-/// one or two in the middle.
-fn series(filter: &Filter, metric: Metric, start: i64, width: i64) -> Sql {
-    let mut sql = Sql::new(
-        "SELECT bucket, MIN(v) AS least, MAX(v) AS most, n, \
+    /// Asks for the number of each bucket that has tests, and what is in it. The median is the mean of the
+    /// one or two in the middle.
+    fn sorted_into(&self, filter: &Filter, metric: Metric, start: i64, width: i64) -> Sql {
+        let mut sql = Sql::new(
+            "SELECT bucket, MIN(v) AS least, MAX(v) AS most, n, \
          AVG(CASE WHEN place = (n + 1) / 2 OR place = (n + 2) / 2 THEN v END) AS median \
          FROM (SELECT bucket, v, ROW_NUMBER() OVER (PARTITION BY bucket ORDER BY v) AS place, \
          COUNT(*) OVER (PARTITION BY bucket) AS n FROM (SELECT (started_us - ",
-    );
-    sql.bind(start).push(") / ").bind(width).push(" AS bucket, CAST(").push(metric.name());
-    sql.push(" AS DOUBLE PRECISION) AS v FROM tests");
-    filter.push(&mut sql);
-    sql.push(" AND ").push(metric.name()).push(" IS NOT NULL) AS points) AS ranked");
-    sql.push(" GROUP BY bucket, n ORDER BY bucket");
-    sql
+        );
+        sql.bind(start).push(") / ").bind(width).push(" AS bucket, CAST(").push(metric.name());
+        sql.push(" AS DOUBLE PRECISION) AS v FROM tests");
+        filter.push(&mut sql, self.pool.find());
+        sql.push(" AND ").push(metric.name()).push(" IS NOT NULL) AS points) AS ranked");
+        sql.push(" GROUP BY bucket, n ORDER BY bucket");
+        sql
+    }
 }
 
 /// More than any screen has columns.

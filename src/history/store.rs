@@ -92,7 +92,7 @@ impl Store {
     /// Those of the database.
     pub async fn list(&self, filter: &Filter) -> Result<Page, Error> {
         let page = filter.page();
-        let mut tests: Vec<Summary> = self.rows(listing(filter)).await?;
+        let mut tests: Vec<Summary> = self.rows(self.listing(filter)).await?;
         let further = tests.len() > usize::try_from(page).unwrap_or(usize::MAX);
         if further {
             tests.pop();
@@ -143,7 +143,7 @@ impl Store {
                 Sql::new("SELECT test_id, place, histogram FROM histograms WHERE what = ");
             sql.bind(what.to_owned()).push(" AND (test_id, place) > (");
             sql.bind(last.0).push(", ").bind(last.1).push(") AND test_id IN (SELECT id FROM tests");
-            filter.push(&mut sql);
+            filter.push(&mut sql, self.pool.find());
             sql.push(") ORDER BY test_id, place LIMIT 256");
             let rows: Vec<(i64, String, Vec<u8>)> = self.rows(sql).await?;
             let read = rows.iter().filter_map(|(.., bytes)| Latencies::from_bytes(bytes));
@@ -172,7 +172,7 @@ impl Store {
     ///
     /// Those of the database.
     pub async fn plan(&self, filter: &Filter) -> Result<String, Error> {
-        let mut sql = listing(filter);
+        let mut sql = self.listing(filter);
         let lines = if matches!(self.pool, Pool::Sqlite(_)) {
             sql.text.insert_str(0, "EXPLAIN QUERY PLAN ");
             let rows: Vec<(i64, i64, i64, String)> = self.rows(sql).await?;
@@ -196,6 +196,14 @@ impl Store {
         self.pool.close().await;
     }
 
+    /// Asks for one more than a page has, to know whether there is another.
+    fn listing(&self, filter: &Filter) -> Sql {
+        let mut sql = select();
+        filter.push(&mut sql, self.pool.find());
+        sql.push(" ORDER BY started_us DESC, id DESC LIMIT ").bind(i64::from(filter.page()) + 1);
+        sql
+    }
+
     pub(super) async fn rows<T: FromEither>(&self, sql: Sql) -> Result<Vec<T>, Error> {
         self.pool.rows(sql).await.map_err(Error::database("read", &self.place))
     }
@@ -211,14 +219,6 @@ fn select() -> Sql {
         sql.push(", ").push(name);
     }
     sql.push(" FROM tests");
-    sql
-}
-
-/// Asks for one more than a page has, to know whether there is another.
-fn listing(filter: &Filter) -> Sql {
-    let mut sql = select();
-    filter.push(&mut sql);
-    sql.push(" ORDER BY started_us DESC, id DESC LIMIT ").bind(i64::from(filter.page()) + 1);
     sql
 }
 
