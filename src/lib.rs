@@ -15,6 +15,7 @@ pub mod config;
 mod control;
 pub mod engine;
 pub mod event;
+pub mod history;
 pub mod measure;
 pub mod metrics;
 mod micros;

@@ -7,6 +7,7 @@ use polyperf_certs::{Fingerprint, Provider};
 use super::web::WebArgs;
 use crate::{
     compare::{Metric, Thresholds, experiment::PartKind},
+    history::{self, Location, Retention},
     spec::{SpecFields, TestSpec},
     transport::KeepAlive,
 };
@@ -33,6 +34,8 @@ pub enum Command {
     Man(Option<PathBuf>),
     /// Look whether this host is fit for a server.
     Doctor(DoctorArgs),
+    /// Look at the tests that were kept.
+    History(HistoryArgs),
     /// Make the hash of a password for the web interface.
     WebPassword,
 }
@@ -92,6 +95,8 @@ pub struct ClientArgs {
     pub file: Option<PathBuf>,
     /// Whether a rate was asked for, if only that there is to be no limit.
     pub rate_given: bool,
+    /// The history that the test is kept in, if it is.
+    pub history: Option<HistoryAt>,
     /// What is reported, and where.
     pub output: Output,
     /// What is logged.
@@ -125,6 +130,8 @@ pub struct ServerArgs {
     pub tls: Tls,
     /// What its web interface is to be; `None` for none.
     pub web: Option<WebArgs>,
+    /// The history that tests are kept in, if they are.
+    pub history: Option<HistoryKept>,
     /// How each test is reported.
     pub report: Report,
     /// Whether to show charts on the terminal.
@@ -172,6 +179,24 @@ pub enum Place {
         /// The private key.
         key: PathBuf,
     },
+}
+
+/// Where a history is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryAt {
+    /// In the folder of what is kept from one run to the next.
+    Default,
+    /// Where the user said.
+    Location(Location),
+}
+
+/// A history that a server keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryKept {
+    /// Where it is.
+    pub at: HistoryAt,
+    /// How much of it is kept.
+    pub retention: Retention,
 }
 
 /// How an end sets up transports that encrypt.
@@ -248,6 +273,80 @@ pub struct DiffArgs {
     pub metrics: Vec<Metric>,
     /// Whether to report JSON.
     pub json: bool,
+}
+
+/// The options of `polyperf history`, for each of its commands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistoryArgs {
+    /// List tests.
+    List {
+        /// Where the history is.
+        at: HistoryAt,
+        /// Which tests.
+        filter: HistoryFilter,
+        /// As text, JSON or CSV.
+        report: Report,
+    },
+    /// Show a test.
+    Show {
+        /// Where the history is.
+        at: HistoryAt,
+        /// The test.
+        id: i64,
+        /// Whether as a JSON document.
+        json: bool,
+    },
+    /// Compare two tests.
+    Diff {
+        /// Where the history is.
+        at: HistoryAt,
+        /// The one to compare with, and the one to compare.
+        ids: [i64; 2],
+        /// What a change for the worse must exceed, as a part; `None` is what matters of each metric.
+        threshold: Option<f64>,
+        /// What is compared; everything, if nothing is named.
+        metrics: Vec<Metric>,
+        /// Whether as a JSON document.
+        json: bool,
+    },
+    /// Write tests for other programs.
+    Export {
+        /// Where the history is.
+        at: HistoryAt,
+        /// Which tests.
+        filter: HistoryFilter,
+        /// Whether as a table, and not as lines of JSON.
+        csv: bool,
+        /// The file to write to; `None` is standard output.
+        output: Option<PathBuf>,
+    },
+    /// Let go of tests.
+    Prune {
+        /// Where the history is.
+        at: HistoryAt,
+        /// What is to stay.
+        retention: Retention,
+    },
+}
+
+/// Which tests of a history are wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HistoryFilter {
+    /// Started then or later.
+    pub since: Option<When>,
+    /// Started before then.
+    pub until: Option<When>,
+    /// What else must hold; its own times are not set.
+    pub filter: history::Filter,
+}
+
+/// A point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Since the Unix epoch.
+    At(Duration),
+    /// Before now.
+    Ago(Duration),
 }
 
 /// The options of `polyperf cert`, for each of its commands.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     access,
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
-    config,
+    config, history,
     host::{self, Host},
     identity, packets, quic,
     raw::{RawClient, RawConnection, RawOutput},
@@ -48,6 +48,7 @@ pub(super) fn client(
     let trust = identity::trust(&raw.trust, mistakes);
     let tls = quic::tls(&raw.tls, mistakes);
     let perf_alpn = quic::perf_alpn(raw, here.server_affinity, mistakes);
+    let history = history::saved(&raw.history, mistakes);
     let output = output(&raw.output, mistakes);
     let log = shared::log(&raw.log, LogLevel::Warn, mistakes);
     let target = host.map(|host| target(host, port, mistakes));
@@ -67,6 +68,7 @@ pub(super) fn client(
         affinity: here.affinity,
         file: here.file,
         rate_given: raw.streams.bitrate.is_some(),
+        history,
         output,
         log,
     })

@@ -64,7 +64,7 @@ pub(super) fn part(text: &str) -> Result<f64, String> {
 }
 
 /// Parses names of metrics between commas.
-fn metrics(text: &str) -> Result<Vec<Metric>, String> {
+pub(super) fn metrics(text: &str) -> Result<Vec<Metric>, String> {
     let metric = |name: &str| {
         let found = Metric::ALL.into_iter().find(|metric| metric.name() == name);
         found.ok_or_else(|| {

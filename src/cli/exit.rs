@@ -29,7 +29,7 @@ pub const SUCCESS: u8 = 0;
 /// The test started, but failed or was cut short by an error; of `polyperf config check`, the file
 /// has mistakes; of `polyperf doctor`, something is to be mended; of `polyperf cert`, there is no such
 /// identity or server, or an identity that is not replaced; of
-/// `polyperf diff`, there is a regression.
+/// `polyperf diff`, there is a regression; of `polyperf history`, there is no such test.
 pub const FAILED: u8 = 1;
 /// The command line is wrong, or what stands for it in the environment or the configuration file.
 pub const USAGE: u8 = 2;
@@ -104,6 +104,11 @@ pub(super) fn section_of_diff() -> String {
     listed(&MEANINGS_OF_DIFF)
 }
 
+/// Returns the same for `polyperf history`, which runs no test either.
+pub(super) fn section_of_history() -> String {
+    listed(&MEANINGS_OF_HISTORY)
+}
+
 fn listed(meanings: &[(u8, &str)]) -> String {
     let mut text = String::from("Exit codes:\n");
     for (code, meaning) in meanings {
@@ -150,6 +155,13 @@ const MEANINGS_OF_DIFF: [(u8, &str); 4] = [
     (FAILED, "a regression: worse by more than the threshold, and of experiments not by chance"),
     (USAGE, "the command line is wrong"),
     (LOCAL_IO, "a file cannot be read, is no result, or has nothing in common with the other"),
+];
+
+const MEANINGS_OF_HISTORY: [(u8, &str); 4] = [
+    (SUCCESS, "success"),
+    (FAILED, "there is no such test"),
+    (USAGE, "the command line is wrong"),
+    (LOCAL_IO, "there is no history, it cannot be read or changed, or a file cannot be written"),
 ];
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod diff;
 mod exchange;
 pub mod exit;
 mod explain;
+mod history;
 mod host;
 mod identity;
 mod iperf3;
@@ -42,8 +43,9 @@ use clap::{CommandFactory, FromArgMatches};
 pub use self::{
     args::{
         Access, CertArgs, ClientArgs, Command, CompareArgs, ConfigArgs, DiffArgs, DoctorArgs,
-        Family, Local, Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs,
-        Shells, Target, Tls, Trust, Unit,
+        Family, HistoryArgs, HistoryAt, HistoryFilter, HistoryKept, Local, Log, LogFormat,
+        LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Shells, Target, Tls, Trust,
+        Unit, When,
     },
     exit::{Exit, Stream},
     tools::{completion_script, manual},
@@ -168,6 +170,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Doctor(raw) => tools::doctor(raw, mistakes),
         RawCommand::Completions(raw) => tools::completions(raw, mistakes)?,
         RawCommand::Man(raw) => tools::man(raw, mistakes),
+        RawCommand::History(raw) => Command::History(history::history(&raw.command, mistakes)?),
     })
 }
 

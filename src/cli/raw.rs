@@ -8,6 +8,7 @@ use super::{
     diff::RawDiff,
     exchange::RawExchange,
     exit,
+    history::{RawHistory, RawKept, RawSaved},
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
     packets::RawPackets,
@@ -56,6 +57,8 @@ pub(super) enum RawCommand {
     Man(Box<RawMan>),
     /// Make what a server keeps of a password for its web interface.
     WebPassword(RawWebPassword),
+    /// Look at the tests that were kept.
+    History(Box<RawHistory>),
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +102,8 @@ pub(super) struct RawClient {
     pub(super) local: RawLocal,
     #[command(flatten)]
     pub(super) output: RawOutput,
+    #[command(flatten)]
+    pub(super) history: RawSaved,
     #[command(flatten)]
     pub(super) log: RawLog,
     #[command(flatten)]
@@ -294,6 +299,8 @@ pub(super) struct RawServer {
     pub(super) tls: RawTls,
     #[command(flatten)]
     pub(super) web: RawWeb,
+    #[command(flatten)]
+    pub(super) history: RawKept,
     /// Report each test as a JSON document.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -447,6 +454,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf completions SHELL
        polyperf man [DIR]
        polyperf web-password
+       polyperf history COMMAND [OPTIONS]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

@@ -6,7 +6,7 @@ use super::{
     access,
     args::{LogLevel, ServerArgs},
     client::{DEFAULT_PORT, report},
-    config, identity, quic,
+    config, history, identity, quic,
     raw::{RawLimits, RawServer},
     shared,
     values::{Mistakes, positive_rate, seconds_up_to, whole},
@@ -45,6 +45,7 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         tls: quic::tls(&raw.tls, mistakes),
         tui: raw.tui,
         web: web::web(&raw.web, mistakes),
+        history: history::kept(&raw.history, mistakes),
         report: report(raw.json, raw.json_stream, false, mistakes),
         log: shared::log(&raw.log, LogLevel::Info, mistakes),
     }

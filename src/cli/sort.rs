@@ -252,8 +252,8 @@ impl<'c> Sorter<'c> {
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
             None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
-                polyperf cert, polyperf config, polyperf doctor, polyperf completions, polyperf man or \
-                polyperf web-password"
+                polyperf cert, polyperf history, polyperf config, polyperf doctor, polyperf completions, \
+                polyperf man or polyperf web-password"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));

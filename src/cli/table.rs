@@ -26,6 +26,12 @@ pub(super) enum Mode {
     Completions,
     Man,
     WebPassword,
+    History,
+    HistoryList,
+    HistoryShow,
+    HistoryDiff,
+    HistoryExport,
+    HistoryPrune,
 }
 
 /// What an option means.
@@ -67,7 +73,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -85,6 +91,12 @@ impl Mode {
         Self::Completions,
         Self::Man,
         Self::WebPassword,
+        Self::History,
+        Self::HistoryList,
+        Self::HistoryShow,
+        Self::HistoryDiff,
+        Self::HistoryExport,
+        Self::HistoryPrune,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -107,6 +119,12 @@ impl Mode {
             Self::Completions => "completions",
             Self::Man => "man",
             Self::WebPassword => "web-password",
+            Self::History => "history",
+            Self::HistoryList => "history list",
+            Self::HistoryShow => "history show",
+            Self::HistoryDiff => "history diff",
+            Self::HistoryExport => "history export",
+            Self::HistoryPrune => "history prune",
         }
     }
 

@@ -107,6 +107,23 @@ impl Latencies {
             histogram: STANDARD.encode(bytes),
         })
     }
+
+    /// Returns all latencies of HdrHistogram's format V2; `None` if it is not one.
+    ///
+    /// What claims to be larger than any of ours is refused before anything is allocated.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bounds = bytes.get(HEADER_BOUNDS)?;
+        let (digits, rest) = bounds.split_first_chunk::<4>()?;
+        let (_lowest, rest) = rest.split_first_chunk::<8>()?;
+        let highest = u64::from_be_bytes(*rest.first_chunk::<8>()?);
+        if u32::from_be_bytes(*digits) != u32::from(DIGITS) || highest > LONGEST {
+            return None;
+        }
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).ok()?;
+        let mut latencies = Self::new();
+        latencies.0.add(&read).ok()?;
+        Some(latencies)
+    }
 }
 
 impl LatencySummary {
@@ -118,18 +135,7 @@ impl LatencySummary {
         if self.histogram.len() > MAX_ENCODED {
             return None;
         }
-        let bytes = STANDARD.decode(&self.histogram).ok()?;
-        let bounds = bytes.get(HEADER_BOUNDS)?;
-        let (digits, rest) = bounds.split_first_chunk::<4>()?;
-        let (_lowest, rest) = rest.split_first_chunk::<8>()?;
-        let highest = u64::from_be_bytes(*rest.first_chunk::<8>()?);
-        if u32::from_be_bytes(*digits) != u32::from(DIGITS) || highest > LONGEST {
-            return None;
-        }
-        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
-        let mut latencies = Latencies::new();
-        latencies.0.add(&read).ok()?;
-        Some(latencies)
+        Latencies::from_bytes(&STANDARD.decode(&self.histogram).ok()?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a running server tells Prometheus: figures of the server and of its process, in base units
 //! and never of one test (docs/metrics.md has them all), and tests that Prometheus asks for.
 
+mod history;
 pub mod probe;
 mod process;
 mod routes;
@@ -13,7 +14,10 @@ use prometheus_client::{
     collector::Collector, encoding::text, metrics::info::Info, registry::Registry,
 };
 
-pub use self::routes::{Served, routes};
+pub use self::{
+    history::Kept,
+    routes::{Served, routes},
+};
 use self::{process::Process, server::Figures, sessions::Sessions};
 use crate::server::Handle;
 

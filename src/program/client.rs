@@ -1,7 +1,7 @@
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    complain, config, logging, login,
+    complain, config, history, logging, login,
     output::{Output, OutputError},
     progress::Progress,
     screen, security,
@@ -11,6 +11,7 @@ use crate::{
     cli::{ClientArgs, Report, exit},
     client::{self, Client},
     event::Event,
+    history::{Counts, Writer},
     outcome::{Ended, Failure, Outcome, Side},
     report::Options,
 };
@@ -52,17 +53,33 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let config = client::Config { auth, ..config::client(&args, security) };
-    show(&args, config, output, signals).await
+    let client = Client::new(client::Config { auth, ..config::client(&args, security) });
+    let history = match keep(&args, &client).await {
+        Ok(history) => history,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let code = show(&args, client, output, signals).await;
+    let Some(history) = history else { return code };
+    match history.finish().await {
+        Counts { dropped: 1.., .. } => {
+            complain("the test is not in the history; the log says why");
+            if code == exit::SUCCESS { exit::LOCAL_IO } else { code }
+        }
+        _ => code,
+    }
 }
 
-async fn show(
-    args: &ClientArgs,
-    config: client::Config,
-    mut output: Output,
-    mut signals: Signals,
-) -> u8 {
-    let client = Client::new(config);
+/// Begins to keep the test, if that was asked for.
+async fn keep(args: &ClientArgs, client: &Client) -> Result<Option<Writer>, String> {
+    let Some(at) = &args.history else { return Ok(None) };
+    let writer = Writer::start(history::options(at)?, client.events()).await;
+    writer.map(Some).map_err(|error| error.to_string())
+}
+
+async fn show(args: &ClientArgs, client: Client, mut output: Output, mut signals: Signals) -> u8 {
     let mut events = client.events();
     let title = format!("polyperf client {}", args.target.host);
     let mut screen = screen::open(args.output.tui, title, client.events(), None);

@@ -6,15 +6,25 @@ use super::{complain, print};
 use crate::{
     cli::{DiffArgs, exit},
     compare::{
-        Thresholds,
+        Metric, Thresholds,
         diff::{Diff, Options, Saved, text},
     },
     report::safe,
 };
 
+/// How two results are to be compared.
+pub(super) struct Wanted {
+    /// What a change for the worse must exceed, as a part; `None` is what matters of each metric.
+    pub(super) threshold: Option<f64>,
+    /// What is compared; everything, if nothing is named.
+    pub(super) metrics: Vec<Metric>,
+    /// Whether as a JSON document.
+    pub(super) json: bool,
+}
+
 /// Compares two files, and says what has changed.
 pub(super) fn run(args: &DiffArgs) -> u8 {
-    match compared(args) {
+    match of_files(args) {
         Ok((text, regressions)) => {
             print(&text, if regressions == 0 { exit::SUCCESS } else { exit::FAILED })
         }
@@ -25,19 +35,29 @@ pub(super) fn run(args: &DiffArgs) -> u8 {
     }
 }
 
-/// Returns what to print, and how many regressions there are.
-fn compared(args: &DiffArgs) -> Result<(String, u32), String> {
+fn of_files(args: &DiffArgs) -> Result<(String, u32), String> {
     let (before, after) = (read(&args.before, LARGEST)?, read(&args.after, LARGEST)?);
+    let DiffArgs { threshold, metrics, json, .. } = args;
+    let wanted = Wanted { threshold: *threshold, metrics: metrics.clone(), json: *json };
+    compared(&before, &after, &wanted)
+}
+
+/// Returns what to print of two results, and how many regressions there are.
+pub(super) fn compared(
+    before: &Saved,
+    after: &Saved,
+    wanted: &Wanted,
+) -> Result<(String, u32), String> {
     let mut thresholds = Thresholds::default();
-    if let Some(part) = args.threshold {
+    if let Some(part) = wanted.threshold {
         (thresholds.latency, thresholds.goodput) = (part, part);
     }
-    let options = Options { metrics: args.metrics.clone(), thresholds };
-    let diff = Diff::of(&before, &after, &options).map_err(|error| {
-        let [before, after] = [&args.before, &args.after].map(|file| named(file));
+    let options = Options { metrics: wanted.metrics.clone(), thresholds };
+    let diff = Diff::of(before, after, &options).map_err(|error| {
+        let [before, after] = [before, after].map(|saved| safe::short(&saved.file));
         format!("cannot compare {before} and {after}: {error}")
     })?;
-    let text = if args.json {
+    let text = if wanted.json {
         diff.json().map_err(|error| format!("cannot write the changes: {error}"))?
     } else {
         text::render(&diff)

@@ -8,7 +8,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    complain, config, descriptors, logging, login, notify,
+    complain, config, descriptors, history, logging, login, notify,
     output::{Output, OutputError},
     reload::Reloader,
     screen, security,
@@ -19,6 +19,7 @@ use crate::{
     cli::{Report, ServerArgs, exit},
     config::Settings,
     event::Event,
+    history::Writer,
     report::Options,
     server::{self, Handle, Server, Stopped},
 };
@@ -63,13 +64,6 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
             return exit::LOCAL_IO;
         }
     };
-    let site = match args.web.as_ref().map(|web| web::bind(web, &server.handle())).transpose() {
-        Ok(site) => site,
-        Err(error) => {
-            complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -78,6 +72,21 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
         }
     };
     let handle = server.handle();
+    let history = match keep(&args, &handle).await {
+        Ok(history) => history,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let bind = |web| web::bind(web, &handle, history.as_ref());
+    let site = match args.web.as_ref().map(bind).transpose() {
+        Ok(site) => site,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let reloader = Reloader::new(line, settings, &args, handle.clone(), level);
     tokio::spawn(reload_when_told(hangups, reloader));
     notify::ready(&server.local_addrs());
@@ -96,6 +105,11 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
         if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
             reporting.abort();
         }
+    }
+    if let Some(history) = history
+        && tokio::time::timeout(LAST_TESTS, history.finish()).await.is_err()
+    {
+        warn!("the last tests may be missing from the history: it takes too long to write them");
     }
     match stopped {
         Stopped::Told | Stopped::OneOff | Stopped::Idle => exit::SUCCESS,
@@ -137,6 +151,16 @@ async fn reload_when_told(mut hangups: Signal, mut reloader: Reloader) {
         let status = reloader.reload();
         notify::reloaded(&status);
     }
+}
+
+/// Begins to keep every test, if that was asked for.
+async fn keep(args: &ServerArgs, handle: &Handle) -> Result<Option<Writer>, String> {
+    let Some(kept) = &args.history else { return Ok(None) };
+    let mut options = history::options(&kept.at)?;
+    options.retention = kept.retention;
+    info!(history = %options.place, "every test is kept");
+    let writer = Writer::start(options, handle.events()).await;
+    writer.map(Some).map_err(|error| error.to_string())
 }
 
 /// Writes the reports of all sessions to standard output, if a format for programs was asked for:
@@ -193,3 +217,5 @@ fn explain(error: &Error, port: u16) -> String {
 
 /// How long the reports of the last tests may take to be written.
 const LAST_REPORTS: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long the history may take for the last tests; what it does not take then waits in a file.
+const LAST_TESTS: std::time::Duration = std::time::Duration::from_secs(30);

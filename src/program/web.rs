@@ -14,8 +14,9 @@ use zeroize::Zeroizing;
 use super::{complain, config, print, security};
 use crate::{
     cli::{Local, Tls, Trust, WebArgs, exit},
+    history::Writer,
     metrics::{
-        self, Metrics, Served,
+        self, Kept, Metrics, Served,
         probe::{self, Prober},
     },
     server::Handle,
@@ -30,7 +31,11 @@ pub(super) struct Serving {
 }
 
 /// Binds the address of the web interface, for the server of this handle.
-pub(super) fn bind(args: &WebArgs, handle: &Handle) -> Result<Site, String> {
+pub(super) fn bind(
+    args: &WebArgs,
+    handle: &Handle,
+    history: Option<&Writer>,
+) -> Result<Site, String> {
     let security = security::of_client(&Trust::Known(None), &Tls::default())?;
     let peers = args.peers.iter().map(|(name, target)| Peer {
         name: name.clone(),
@@ -52,7 +57,12 @@ pub(super) fn bind(args: &WebArgs, handle: &Handle) -> Result<Site, String> {
         tests: runtime::Handle::current(),
     });
     let site = Site::bind(config, handle.clone()).map_err(|error| explain(&error))?;
-    let metrics = Arc::new(Metrics::new(handle));
+    let metrics = Metrics::new(handle);
+    let metrics = match history {
+        Some(writer) => metrics.with(Kept(writer.stats())),
+        None => metrics,
+    };
+    let metrics = Arc::new(metrics);
     tokio::spawn(metrics.follow());
     let served = Served { handle: handle.clone(), metrics, prober: Arc::new(prober) };
     Ok(site.with_routes(metrics::routes(served)))

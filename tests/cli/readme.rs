@@ -67,6 +67,24 @@ fn every_command_about_identities_works_once_a_server_has_one() {
 }
 
 #[test]
+fn every_command_about_a_history_works_once_a_test_is_kept() {
+    let home = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&[]);
+    let mut client = server.command(&["-n", "64K", "--history"]);
+    let kept: Ended = client.env("XDG_STATE_HOME", home.path()).output().expect("it runs").into();
+    assert_eq!((kept.code, kept.err.as_str()), (Some(0), ""));
+    let about: Vec<_> = of_polyperf().into_iter().filter(|args| args[0] == "history").collect();
+    assert!(about.len() >= 2);
+    for args in about {
+        let mut command = polyperf(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        command.env("XDG_STATE_HOME", home.path());
+        let ended: Ended = command.output().expect("it runs").into();
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{args:?}");
+        assert!(ended.out.contains("127.0.0.1"), "{}", ended.out);
+    }
+}
+
+#[test]
 fn every_comparison_runs_and_what_it_saves_can_be_compared() {
     let server = Server::start(&[]);
     let (port, folder) = (server.port.to_string(), tempfile::tempdir().expect("a folder"));

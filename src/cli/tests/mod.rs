@@ -2,6 +2,7 @@
 
 mod accepted;
 mod diffs;
+mod histories;
 mod identities;
 mod layered;
 mod refused;
