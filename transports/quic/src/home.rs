@@ -100,3 +100,85 @@ impl Home for ClientHome {
         self.worker.spawn(work);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::UdpSocket, time::Duration};
+
+    use polyperf_socket::UdpPorts;
+    use polyperf_transport::{HostSockets, Sockets, Tuning};
+    use quinn::udp::Transmit;
+
+    use super::*;
+    use crate::{Kind, Quic, STREAMS, Settings, options::Options};
+
+    fn home() -> Arc<ClientHome> {
+        Homes::default().here_or_new().unwrap()
+    }
+
+    /// Returns how to connect to `addr`.
+    fn plan(addr: SocketAddr) -> Plan {
+        let sockets: Arc<dyn Sockets> = Arc::new(HostSockets::new());
+        let ports = Arc::new(UdpPorts::new(Arc::clone(&sockets)));
+        let shared = Quic::new(sockets, ports, Settings::default()).0;
+        let peer = shared.tls.peer("localhost", addr.port(), None).unwrap();
+        let options = Options::new(&Tuning::default(), STREAMS).unwrap();
+        let (kind, protocol) = (Kind::Streams, Kind::Streams.protocol().to_vec());
+        Plan { shared, kind, addr, local: None, options, protocol, peer, mark: None }
+    }
+
+    /// Returns whether a berth that was left so is taken over by the next connection of this plan.
+    fn is_taken_over(ended: Option<&ConnectionError>, next: impl FnOnce(Plan) -> Plan) -> bool {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let plan = plan(server.local_addr().unwrap());
+        let home = home();
+        let berth = home.berth(&plan).unwrap();
+        let port = Arc::clone(&berth.port);
+        home.leave(berth, ended);
+        Arc::ptr_eq(&home.berth(&next(plan)).unwrap().port, &port)
+    }
+
+    #[test]
+    fn what_a_closed_connection_leaves_is_taken_over() {
+        assert!(is_taken_over(Some(&ConnectionError::LocallyClosed), |plan| plan));
+    }
+
+    #[test]
+    fn what_a_broken_connection_leaves_is_not() {
+        for ended in [None, Some(ConnectionError::TimedOut), Some(ConnectionError::Reset)] {
+            assert!(!is_taken_over(ended.as_ref(), |plan| plan), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn who_connects_otherwise_gets_a_socket_that_is_set_so() {
+        let closed = ConnectionError::LocallyClosed;
+        let local = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        assert!(!is_taken_over(Some(&closed), |plan| Plan { local, ..plan }));
+        let tuning = Tuning { tos: Some(8), ..Tuning::default() };
+        let options = Options::new(&tuning, STREAMS).unwrap();
+        assert!(!is_taken_over(Some(&closed), |plan| Plan { options, ..plan }));
+    }
+
+    #[tokio::test]
+    async fn a_socket_on_which_nobody_was_reached_is_not_handed_on() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let plan = plan(server.local_addr().unwrap());
+        drop(server);
+        let home = home();
+        let berth = home.berth(&plan).unwrap();
+        let port = Arc::clone(&berth.port);
+        let (destination, contents) = (plan.addr, &[0; 32][..]);
+        let transmit =
+            Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+        let told = async {
+            while port.counts().errors + port.counts().unsent == 0 {
+                let _ = port.try_send(&transmit);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+        home.leave(berth, Some(&ConnectionError::LocallyClosed));
+        assert!(!Arc::ptr_eq(&home.berth(&plan).unwrap().port, &port));
+    }
+}

@@ -42,7 +42,6 @@ use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Sockets, Stream,
     Transport, Tuning, async_trait, send_all,
 };
-use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::socket::Shared;
@@ -124,7 +123,13 @@ impl Listener for TcpAcceptor {
         // No reactor has to watch a connection before somebody waits for it.
         let accept = self.listener.async_io(Interest::READABLE, |listener| listener.accept());
         let (socket, peer) = accept.await.map_err(sort)?;
-        into_stream(socket.into(), peer).map_err(AcceptError::Peer)
+        let shared = Shared::accepted(socket.into()).map_err(AcceptError::Peer)?;
+        // Only a listener at every address does not know at which one it was found.
+        let local = match self.local.ip().is_unspecified() {
+            true => local_of(&shared).map_err(AcceptError::Peer)?,
+            false => self.local,
+        };
+        Ok(stream(shared, local, peer))
     }
 }
 
@@ -154,8 +159,13 @@ impl Connection for TcpConnection {
                     v6.set_flowinfo(label.get().to_be());
                 }
             }
-            let shared = Shared::connecting(socket, addr).await?;
-            let mut stream = stream(shared, self.peer.addr)?;
+            let shared = Shared::connecting(socket, addr)?;
+            if hello.bytes().is_empty() || cfg!(not(target_os = "linux")) {
+                shared.connected().await?;
+            }
+            let local = local_of(&shared)?;
+            let mut stream = stream(shared, local, self.peer.addr);
+            // Linux has who sends wait for the handshake, and tells what has become of it.
             send_all(stream.send.as_mut(), hello.bytes()).await?;
             Ok(stream)
         };
@@ -165,16 +175,15 @@ impl Connection for TcpConnection {
     async fn close(&self) {}
 }
 
-fn into_stream(socket: Socket, peer: SocketAddr) -> io::Result<Stream> {
-    stream(Shared::new(socket)?, peer)
+fn local_of(shared: &Shared) -> io::Result<SocketAddr> {
+    let local = shared.socket().local_addr()?;
+    local.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-fn stream(shared: Shared, peer: SocketAddr) -> io::Result<Stream> {
-    let local = shared.socket().local_addr()?;
-    let local = local.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+fn stream(shared: Shared, local: SocketAddr, peer: SocketAddr) -> Stream {
     let shared = Arc::new(shared);
     let (send, recv) = half::pair(&shared);
-    Ok(Stream {
+    Stream {
         send: Box::new(send),
         recv: Box::new(recv),
         local: canonical(local),
@@ -182,7 +191,7 @@ fn stream(shared: Shared, peer: SocketAddr) -> io::Result<Stream> {
         path: Arc::new(path::TcpPath::new(shared)),
         home: None,
         early: false,
-    })
+    }
 }
 
 /// Sorts what `accept` may fail with by what the server does next.

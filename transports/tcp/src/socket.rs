@@ -41,33 +41,38 @@ impl AsFd for Fd {
 }
 
 impl Shared {
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        Self::of(Arc::new(socket))
+    /// Takes a socket from a listener.
+    pub(crate) fn accepted(socket: Socket) -> io::Result<Self> {
+        // Elsewhere it is in the mode of its listener.
+        if cfg!(not(target_os = "linux")) {
+            set_blocking(&socket)?;
+        }
+        Ok(Self::of(Arc::new(socket)))
     }
 
-    fn of(socket: Arc<Socket>) -> io::Result<Self> {
-        set_blocking(&socket)?;
-        let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
-        Ok(Self { socket, copies, watched })
-    }
-
-    /// Connects a socket in non-blocking mode to `addr`.
+    /// Connects a socket in non-blocking mode to `addr`, as far as that goes at once.
     ///
-    /// On loopback the handshake is over by the time that the system asks for patience, so it is
-    /// asked a second time before a reactor has to watch the socket.
-    pub(crate) async fn connecting(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
-        let addr = addr.into();
-        let asked = socket.connect(&addr).or_else(|error| match is_under_way(&error) {
-            true => socket.connect(&addr),
-            false => Err(error),
-        });
-        let socket = Arc::new(socket);
-        match asked {
-            Err(error) if is_under_way(&error) => connected(&socket).await?,
-            Err(error) if error.raw_os_error() == Some(libc::EISCONN) => {}
+    /// On loopback the handshake is over by the time that the system asks for patience. Whoever then
+    /// sends need not be told so by a call of its own: [`connected`](Self::connected) is for those
+    /// who do not.
+    pub(crate) fn connecting(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
+        match socket.connect(&addr.into()) {
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             result => result?,
         }
-        Self::of(socket)
+        set_blocking(&socket)?;
+        Ok(Self::of(Arc::new(socket)))
+    }
+
+    /// Waits until the connection that is being made is there, or has failed.
+    pub(crate) async fn connected(&self) -> io::Result<()> {
+        drop(self.watch()?.writable().await?);
+        self.socket.take_error()?.map_or(Ok(()), Err)
+    }
+
+    fn of(socket: Arc<Socket>) -> Self {
+        let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
+        Self { socket, copies, watched }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -104,18 +109,4 @@ fn set_blocking(socket: &Socket) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn set_blocking(socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(false)
-}
-
-/// Waits until a connection that is being made is there, or has failed.
-async fn connected(socket: &Arc<Socket>) -> io::Result<()> {
-    // SAFETY: `Fd` shares ownership of the socket, so its descriptor stays open, and stays the same,
-    // for as long as it is registered.
-    let watched = unsafe { AsyncFd::register(Fd(Arc::clone(socket)))? };
-    drop(watched.writable().await?);
-    socket.take_error()?.map_or(Ok(()), Err)
-}
-
-/// Returns whether a connection is being made, and neither there nor refused.
-fn is_under_way(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
 }
