@@ -150,6 +150,9 @@ impl Answering {
             // Whoever is left first keeps the ports of a connection. The client, which may run out
             // of them, waits for this end.
             poll_fn(|cx| stream.send.poll_finish(cx)).await?;
+            if self.leaves_at_once(&stream) {
+                return Ok(());
+            }
             let mut buffer = [0; 1024];
             let end = exchange::end(stream.recv.as_mut(), &mut buffer, MOST_BEYOND);
             timeout(PARTING, end).await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -192,6 +195,12 @@ impl Answering {
             let asked = self.terms.tuning.no_delay;
             settings.into_iter().filter(|one| asked || one.option != "no_delay").collect()
         });
+    }
+
+    /// Returns whether nobody has to see a connection off: the system does where it carries it, and
+    /// keeps no more than a segment for that. Who waits for the client is woken up once more.
+    fn leaves_at_once(&self, stream: &Stream) -> bool {
+        stream.home.is_none() && self.sizes().1 <= ONE_SEGMENT
     }
 
     fn settings(&self) -> Vec<Setting> {
