@@ -146,13 +146,10 @@ impl Answering {
             }
         };
         timeout(limit, exchanged).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        if self.terms.delivery == Delivery::Bytes {
-            // Whoever is left first keeps the ports of a connection. The client, which may run out
-            // of them, waits for this end.
+        // Whoever is left first keeps the ports of a connection. The client, which may run out of
+        // them, waits for this end.
+        if self.terms.delivery == Delivery::Bytes && !self.leaves_at_once(&stream) {
             poll_fn(|cx| stream.send.poll_finish(cx)).await?;
-            if self.leaves_at_once(&stream) {
-                return Ok(());
-            }
             let mut buffer = [0; 1024];
             let end = exchange::end(stream.recv.as_mut(), &mut buffer, MOST_BEYOND);
             timeout(PARTING, end).await.map_err(|_| io::ErrorKind::TimedOut)??;

@@ -123,7 +123,11 @@ impl Listener for TcpAcceptor {
         // No reactor has to watch a connection before somebody waits for it.
         let accept = self.listener.async_io(Interest::READABLE, |listener| listener.accept());
         let (socket, peer) = accept.await.map_err(sort)?;
-        let shared = Shared::accepted(socket.into()).map_err(AcceptError::Peer)?;
+        let shared = Arc::new(Shared::new(socket.into()));
+        if cfg!(not(target_os = "linux")) {
+            // Elsewhere it is in the mode of its listener.
+            shared.set_blocking().map_err(AcceptError::Peer)?;
+        }
         // Only a listener at every address does not know at which one it was found.
         let local = match self.local.ip().is_unspecified() {
             true => local_of(&shared).map_err(AcceptError::Peer)?,
@@ -159,15 +163,16 @@ impl Connection for TcpConnection {
                     v6.set_flowinfo(label.get().to_be());
                 }
             }
-            let shared = Shared::connecting(socket, addr)?;
+            let shared = Arc::new(Shared::connecting(socket, addr)?);
             if hello.bytes().is_empty() || cfg!(not(target_os = "linux")) {
                 shared.connected().await?;
             }
+            // Linux has who sends wait for the handshake, and tells what has become of it. What a
+            // reactor watches for that it does not watch any longer.
+            send_all(&mut half::pair(&shared).0, hello.bytes()).await?;
+            shared.set_blocking()?;
             let local = local_of(&shared)?;
-            let mut stream = stream(shared, local, self.peer.addr);
-            // Linux has who sends wait for the handshake, and tells what has become of it.
-            send_all(stream.send.as_mut(), hello.bytes()).await?;
-            Ok(stream)
+            Ok(stream(shared, local, self.peer.addr))
         };
         connect.await.map_err(|source| Error::Connect { addr, source })
     }
@@ -180,8 +185,7 @@ fn local_of(shared: &Shared) -> io::Result<SocketAddr> {
     local.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-fn stream(shared: Shared, local: SocketAddr, peer: SocketAddr) -> Stream {
-    let shared = Arc::new(shared);
+fn stream(shared: Arc<Shared>, local: SocketAddr, peer: SocketAddr) -> Stream {
     let (send, recv) = half::pair(&shared);
     Stream {
         send: Box::new(send),

@@ -12,7 +12,7 @@ use crate::copies::Copies;
 
 /// A connected socket that two halves and a path share.
 ///
-/// The socket itself is in blocking mode: a half that may not block says so call by call
+/// Once it is connected, the socket itself is in blocking mode: a half that may not block says so call by call
 /// (`MSG_DONTWAIT`). A reactor watches it only while a half waits for readiness; a watched socket
 /// would wake the reactor's thread for every segment that a blocking half takes.
 #[derive(Debug)]
@@ -41,13 +41,9 @@ impl AsFd for Fd {
 }
 
 impl Shared {
-    /// Takes a socket from a listener.
-    pub(crate) fn accepted(socket: Socket) -> io::Result<Self> {
-        // Elsewhere it is in the mode of its listener.
-        if cfg!(not(target_os = "linux")) {
-            set_blocking(&socket)?;
-        }
-        Ok(Self::of(Arc::new(socket)))
+    pub(crate) fn new(socket: Socket) -> Self {
+        let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
+        Self { socket: Arc::new(socket), copies, watched }
     }
 
     /// Connects a socket in non-blocking mode to `addr`, as far as that goes at once.
@@ -60,8 +56,7 @@ impl Shared {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             result => result?,
         }
-        set_blocking(&socket)?;
-        Ok(Self::of(Arc::new(socket)))
+        Ok(Self::new(socket))
     }
 
     /// Waits until the connection that is being made is there, or has failed.
@@ -70,9 +65,9 @@ impl Shared {
         self.socket.take_error()?.map_or(Ok(()), Err)
     }
 
-    fn of(socket: Arc<Socket>) -> Self {
-        let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
-        Self { socket, copies, watched }
+    /// Has calls block that do not say otherwise.
+    pub(crate) fn set_blocking(&self) -> io::Result<()> {
+        set_blocking(&self.socket)
     }
 
     pub(crate) fn socket(&self) -> &Socket {
