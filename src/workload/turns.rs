@@ -31,6 +31,12 @@ impl Turns {
         Self { per_second, gap, number: 0, begun: None }
     }
 
+    /// Returns whether there is a time to wait for between one turn and the next.
+    #[must_use]
+    pub fn has_schedule(&self) -> bool {
+        self.per_second.is_some_and(|rate| rate > 0) || !self.gap.is_zero()
+    }
+
     /// Returns the next turn of a lane that has nothing to do since `now`.
     pub fn next(&mut self, now: Duration) -> Appointment {
         let free = self.begun.map_or(Duration::ZERO, |begun| begun + self.gap).max(now);

@@ -146,9 +146,9 @@ impl Answering {
             }
         };
         timeout(limit, exchanged).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        if self.terms.delivery == Delivery::Bytes {
-            // Whoever is left first keeps the ports of a connection. The client, which may run out
-            // of them, waits for this end.
+        // Whoever is left first keeps the ports of a connection. The client, which may run out of
+        // them, waits for this end.
+        if self.terms.delivery == Delivery::Bytes && !self.leaves_at_once(&stream) {
             poll_fn(|cx| stream.send.poll_finish(cx)).await?;
             let mut buffer = [0; 1024];
             let end = exchange::end(stream.recv.as_mut(), &mut buffer, MOST_BEYOND);
@@ -192,6 +192,12 @@ impl Answering {
             let asked = self.terms.tuning.no_delay;
             settings.into_iter().filter(|one| asked || one.option != "no_delay").collect()
         });
+    }
+
+    /// Returns whether nobody has to see a connection off: the system does where it carries it, and
+    /// keeps no more than a segment for that. Who waits for the client is woken up once more.
+    fn leaves_at_once(&self, stream: &Stream) -> bool {
+        stream.home.is_none() && self.sizes().1 <= ONE_SEGMENT
     }
 
     fn settings(&self) -> Vec<Setting> {

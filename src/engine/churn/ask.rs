@@ -1,9 +1,12 @@
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use polyperf_transport::{
-    Connection, Delivery, Error, Hello, Peer, Stream, Transport, Tuning, send_all,
+    Connection, Delivery, Error, Hello, Home, Peer, Stream, Transport, Tuning, send_all,
 };
-use tokio::time::{timeout, timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{timeout, timeout_at},
+};
 
 use super::{
     super::{
@@ -11,6 +14,7 @@ use super::{
         counters::Counters,
         flow::{Record, Stage, launch},
         framing::nanos,
+        means::pin as pin_to,
         signals::{Bell, Phase},
     },
     exchange,
@@ -56,10 +60,7 @@ struct Asker {
 
 /// What came of one connection.
 enum Came {
-    Replied {
-        times: Times,
-        now: Duration,
-    },
+    Replied(Box<Answered>),
     Lost(String),
     Refused(String),
     /// The test is over.
@@ -68,6 +69,7 @@ enum Came {
 
 /// A response that has come, and what brought it.
 struct Answered {
+    times: Times,
     now: Duration,
     stream: Stream,
     connection: Box<dyn Connection>,
@@ -83,12 +85,14 @@ impl Asking {
         budget: Option<Arc<Budget>>,
         counters: Arc<Counters>,
     ) {
-        let mut asker = Asker::new(*self, spec, stage, budget);
+        let asker = Asker::new(*self, spec, stage, budget);
         launch(stage, flow, Arc::clone(&counters), move |stage| async move {
-            let result = asker.run(&stage, &counters).await;
-            let settings = asker.tally.settings.take().unwrap_or_default();
-            let churn = Some(Box::new(asker.tally));
-            (result, Record { churn, settings, ..Record::default() }, None)
+            let (result, asker) = asker.ask_all(stage, counters).await;
+            let Some(mut tally) = asker.map(|asker| asker.tally) else {
+                return (result, Record::default(), None);
+            };
+            let settings = tally.settings.take().unwrap_or_default();
+            (result, Record { churn: Some(Box::new(tally)), settings, ..Record::default() }, None)
         });
     }
 }
@@ -122,22 +126,77 @@ impl Asker {
         }
     }
 
-    async fn run(&mut self, stage: &Stage, counters: &Counters) -> io::Result<()> {
+    /// Asks until the test is over. The first connection may tell where others are best made.
+    async fn ask_all(
+        mut self,
+        stage: Stage,
+        counters: Arc<Counters>,
+    ) -> (io::Result<()>, Option<Box<Self>>) {
+        let Some((home, answered)) = self.run(&stage, &counters, None).await else {
+            return (self.result(), Some(Box::new(self)));
+        };
+        let (tell, told) = oneshot::channel();
+        let stage = stage.at(Some(Arc::clone(&home)));
+        home.spawn(Box::pin(async move {
+            if let Some(processor) = stage.means.affinity.filter(|_| stage.means.owns_homes) {
+                // What came of it is told of the thread that the lane began on.
+                let _ = pin_to(processor);
+            }
+            self.run(&stage, &counters, Some(answered)).await;
+            let _ = tell.send(self);
+        }));
+        match told.await {
+            Ok(asker) => (asker.result(), Some(Box::new(asker))),
+            Err(_) => (Err(io::Error::other("the thread of its connections broke down")), None),
+        }
+    }
+
+    /// Asks until the test is over, or until a connection has a thread on which the next ones are
+    /// better made. `left` is the one from which the lane came there, to be closed there.
+    async fn run(
+        &mut self,
+        stage: &Stage,
+        counters: &Counters,
+        mut left: Option<Box<Answered>>,
+    ) -> Option<(Arc<dyn Home>, Box<Answered>)> {
         let bell = stage.signals.bell();
-        while let Some(turn) = self.next_turn(stage, &bell).await {
+        loop {
+            if let Some(answered) = left.take() {
+                self.replied(*answered, counters).await;
+            }
+            let turn = self.next_turn(stage, &bell).await?;
             match self.turn(stage, &bell, turn).await {
-                Came::Replied { times, now } => {
-                    self.tally.replied(times, now);
-                    counters.add(self.request, now);
-                }
+                Came::Replied(answered) => match self.new_home(stage, &answered) {
+                    Some(home) => return Some((home, answered)),
+                    None => left = Some(answered),
+                },
                 Came::Lost(why) => self.tally.lost(&why, stage.clock.now()),
                 Came::Refused(why) => {
                     self.tally.refused(&why, stage.clock.now());
                     self.rest_until(stage.clock.now() + PAUSE, stage, &bell).await;
                 }
-                Came::Over => break,
+                Came::Over => return None,
             }
         }
+    }
+
+    /// Returns where to make connections from now on, if that is elsewhere.
+    fn new_home(&self, stage: &Stage, answered: &Answered) -> Option<Arc<dyn Home>> {
+        // Who has a schedule sleeps on a thread that may: a runtime's timer is precise to a
+        // millisecond alone.
+        let stays = stage.home.is_some() || self.turns.has_schedule();
+        answered.stream.home.clone().filter(|_| !stays)
+    }
+
+    /// Counts a response, and closes what brought it.
+    async fn replied(&mut self, answered: Answered, counters: &Counters) {
+        let Answered { mut times, now, .. } = answered;
+        times.connect = self.part(answered).await.unwrap_or(times.connect);
+        self.tally.replied(times, now);
+        counters.add(self.request, now);
+    }
+
+    fn result(&self) -> io::Result<()> {
         match self.tally.failure() {
             Some(why) => Err(io::Error::other(format!("no request was answered: {why}"))),
             None => Ok(()),
@@ -181,11 +240,10 @@ impl Asker {
             Some(Ok(Ok(answered))) => {
                 // On a schedule, one that began late has been waited for.
                 let since = self.asking.exchange.per_second.map_or(began, |_| turn.due);
-                let now = answered.now;
+                let (now, stream, connection) = answered;
                 let connect = connected.unwrap_or(now).saturating_sub(began);
-                let connect = self.part(answered).await.unwrap_or(connect);
                 let times = Times { connect, latency: now.saturating_sub(since) };
-                return Came::Replied { times, now };
+                return Came::Replied(Box::new(Answered { times, now, stream, connection }));
             }
             Some(Ok(Err(why))) => why,
             Some(Err(_)) if until < limit => {
@@ -202,7 +260,7 @@ impl Asker {
         &mut self,
         stage: &Stage,
         connected: &mut Option<Duration>,
-    ) -> Result<Answered, String> {
+    ) -> Result<(Duration, Stream, Box<dyn Connection>), String> {
         let Asking { transport, peer, .. } = &self.asking;
         let connection = transport.connect(peer).await.map_err(|error| chain(&error))?;
         let opened = connection.open(Hello::Own(&self.opening)).await;
@@ -215,7 +273,7 @@ impl Asker {
             Delivery::Messages { .. } => self.exchange_datagrams(&mut stream, stage).await,
         };
         exchanged.map_err(|error| format!("{}: {error}", stream.peer))?;
-        Ok(Answered { now: stage.clock.now(), stream, connection })
+        Ok((stage.clock.now(), stream, connection))
     }
 
     async fn exchange_bytes(&mut self, stream: &mut Stream, stage: &Stage) -> io::Result<()> {

@@ -91,7 +91,7 @@ impl QuicConnection {
         }
         let carried = &leg.carried;
         let path = Arc::new(QuicPath::new(Arc::clone(carried)));
-        let home = Some(Arc::clone(&leg.worker) as Arc<dyn Home>);
+        let home = Some(Arc::clone(&leg.home) as Arc<dyn Home>);
         let (local, peer) = (leg.local, self.addr);
         Ok(match self.kind {
             Kind::Streams => Stream {

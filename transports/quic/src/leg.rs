@@ -3,40 +3,43 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
 use polyperf_socket::{QuicPort, Worker};
 use polyperf_transport::{EarlyData, Mark, Security};
 use quinn::{
-    ClientConfig, Connecting, Connection, ConnectionError, ConnectionId, Endpoint, EndpointConfig,
+    ClientConfig, Connecting, Connection, ConnectionError, ConnectionId, EndpointConfig,
     ZeroRttAccepted, crypto::rustls::QuicClientConfig,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     BUFFERS, Kind, Shared,
     backlog::Backlog,
-    carrier::Carrier,
     error::{code, describe},
+    home::{Berth, ClientHome},
     linger::Linger,
     options::{MAX_MTU, Options, Part},
     path::Carried,
     qlog,
-    socket::Socket,
-    tls::Peer,
+    tls::{Peer, lock},
 };
 
 /// A connection, its endpoint, and the thread that carries both.
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) carried: Arc<Carried>,
-    pub(crate) worker: Arc<Worker>,
+    pub(crate) home: Arc<ClientHome>,
     pub(crate) local: SocketAddr,
     started: Instant,
     peer: Arc<Peer>,
-    _endpoint: Endpoint,
+    /// Until the connection is closed.
+    berth: Mutex<Option<Berth>>,
 }
 
 /// What is to be connected to, and how.
@@ -55,12 +58,9 @@ pub(crate) struct Plan {
 impl Leg {
     /// Connects. With early data it need not wait for the other end.
     pub(crate) async fn establish(plan: &Plan, early: bool) -> io::Result<Self> {
-        let worker = Worker::start("quic")?;
-        let port = Arc::new(plan.port(&worker)?);
-        let carrier = Arc::new(Carrier::new(Arc::clone(&worker)));
-        let socket = Arc::new(Socket::new(Arc::clone(&port)));
-        let config = endpoint_config()?;
-        let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, carrier)?;
+        let home = plan.shared.homes.here_or_new()?;
+        let berth = home.berth(plan)?;
+        let Berth { port, endpoint, .. } = &berth;
         let config = plan.client_config(early)?;
         let before = plan.peer.verifier.proofs();
         let started = Instant::now();
@@ -70,13 +70,13 @@ impl Leg {
         let handshake = Arc::new(OnceLock::new());
         let (connection, accepted) = match take_early(connecting, early) {
             Ok((connection, accepted)) => (connection, Some(accepted)),
-            Err(connecting) => (plan.shake_hands(connecting, &port).await?, None),
+            Err(connecting) => (plan.shake_hands(connecting, port).await?, None),
         };
         let (tell, security) = watch::channel(plan.shared.tls.security(&plan.protocol));
         match accepted {
             Some(accepted) => {
                 let (plan, handshake) = (plan.clone(), Arc::clone(&handshake));
-                worker.run(async move {
+                home.worker.run(async move {
                     let accepted = accepted.await;
                     let _ = handshake.set(started.elapsed());
                     let came = if accepted { EarlyData::Accepted } else { EarlyData::Rejected };
@@ -94,19 +94,22 @@ impl Leg {
         let local = port.local_addr();
         let carried = Carried {
             connection,
-            port,
+            port: Arc::clone(port),
             options: plan.options.clone(),
             backlog: Backlog::new(plan.options.send_window(), started),
             transport: plan.kind.transport(),
             security,
             handshake,
             first_reply: OnceLock::new(),
-            alone: true,
-            linger: Some(Arc::new(Linger::new(Arc::clone(&worker), &plan.protocol))),
+            set_alone: true,
+            alone: berth.is_quiet,
+            left: OnceLock::new(),
+            linger: Some(Arc::new(Linger::new(Arc::clone(&home.worker), &plan.protocol))),
         };
         let carried = Arc::new(carried);
         let peer = Arc::clone(&plan.peer);
-        Ok(Self { carried, worker, local, started, peer, _endpoint: endpoint })
+        let berth = Mutex::new(Some(berth));
+        Ok(Self { carried, home, local, started, peer, berth })
     }
 
     /// Takes note that the listener's first byte has come.
@@ -119,7 +122,7 @@ impl Leg {
     pub(crate) async fn was_rejected(&self) -> bool {
         let mut security = self.carried.security.clone();
         let settled = security.wait_for(|security| security.early_data.is_some());
-        let settled = tokio::time::timeout(HANDSHAKE, settled).await;
+        let settled = timeout(HANDSHAKE, settled).await;
         matches!(settled, Ok(Ok(security)) if security.early_data == Some(EarlyData::Rejected))
     }
 
@@ -142,32 +145,30 @@ impl Leg {
         if let Some(linger) = &self.carried.linger {
             linger.over(connection).await;
         }
-        let (said, told) = oneshot::channel();
-        let closing = connection.clone();
         // On the connection's own thread, where whoever sends the word comes next.
-        self.worker.run(async move {
-            let sent = || closing.stats().udp_tx.datagrams;
-            let before = sent();
-            closing.close(code::DONE, b"");
-            // Nothing but the word that it is closed is sent from now on.
-            for turn in 0.. {
-                if sent() != before || said.is_closed() {
-                    break;
-                }
-                match turn < TURNS {
-                    true => tokio::task::yield_now().await,
-                    false => tokio::time::sleep(Duration::from_millis(1)).await,
-                }
-            }
-            // Whoever closes it may have stopped waiting.
-            let _ = said.send(());
-        });
-        let _ = tokio::time::timeout(FAREWELL, told).await;
+        let told = if self.home.worker.is_here() {
+            let said = timeout(FAREWELL, say_farewell(connection, || false)).await;
+            said.is_ok()
+        } else {
+            let (said, told) = oneshot::channel();
+            let closing = connection.clone();
+            self.home.worker.run(async move {
+                say_farewell(&closing, || said.is_closed()).await;
+                // Whoever closes it may have stopped waiting.
+                let _ = said.send(());
+            });
+            matches!(timeout(FAREWELL, told).await, Ok(Ok(())))
+        };
+        if let Some(berth) = lock(&self.berth).take().filter(|_| told) {
+            self.carried.leave_port();
+            self.home.leave(berth, connection.close_reason().as_ref());
+        }
     }
 }
 
 impl Plan {
-    fn port(&self, worker: &Worker) -> io::Result<QuicPort> {
+    /// Returns a socket that this worker's thread watches.
+    pub(crate) fn port(&self, worker: &Worker) -> io::Result<QuicPort> {
         let any = match self.addr {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -223,7 +224,7 @@ impl Plan {
     /// system has said often enough that nobody is there.
     async fn shake_hands(&self, connecting: Connecting, port: &QuicPort) -> io::Result<Connection> {
         let result = tokio::select! {
-            result = tokio::time::timeout(HANDSHAKE, connecting) => result,
+            result = timeout(HANDSHAKE, connecting) => result,
             () = refused(port) => {
                 let text = "connection refused: nobody listens on that UDP port";
                 return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
@@ -265,6 +266,24 @@ fn take_early(
     early: bool,
 ) -> Result<(Connection, ZeroRttAccepted), Connecting> {
     if early { connecting.into_0rtt() } else { Err(connecting) }
+}
+
+/// Closes a connection on the thread that carries it, and waits until the word of it has been sent, or
+/// nobody waits for that.
+async fn say_farewell(connection: &Connection, is_unheard: impl Fn() -> bool) {
+    let sent = || connection.stats().udp_tx.datagrams;
+    let before = sent();
+    connection.close(code::DONE, b"");
+    // Nothing but the word that it is closed is sent from now on.
+    for turn in 0.. {
+        if sent() != before || is_unheard() {
+            break;
+        }
+        match turn < TURNS {
+            true => tokio::task::yield_now().await,
+            false => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
 }
 
 /// Waits until ICMP errors have come for a while: a single one may be stale or forged.

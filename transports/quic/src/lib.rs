@@ -7,7 +7,8 @@
 //! (draft-banks-quic-performance-00). `docs/quic.md` has what is on the wire.
 //!
 //! The protocol runs in this process, on a thread for each connection of a client, and on a few
-//! for those of a listener. Streams are best driven there: see
+//! for those of a listener. A client's connection that is made on such a thread stays there, and
+//! takes over the socket of one that is closed. Streams are best driven there: see
 //! [`Stream::home`](polyperf_transport::Stream::home).
 //!
 //! ```
@@ -35,6 +36,7 @@ mod carrier;
 mod client;
 mod datagram;
 mod error;
+mod home;
 mod leg;
 mod linger;
 mod options;
@@ -61,7 +63,7 @@ use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
 };
 
-use crate::{client::QuicConnection, options::Options, server::Ports, tls::Tls};
+use crate::{client::QuicConnection, home::Homes, options::Options, server::Ports, tls::Tls};
 
 /// QUIC: what its two transports share.
 #[derive(Debug, Clone)]
@@ -96,6 +98,7 @@ impl Default for Settings {
 pub(crate) struct Shared {
     sockets: Arc<dyn Sockets>,
     ports: Ports,
+    homes: Homes,
     tls: Tls,
     qlog: Option<PathBuf>,
     patience: Patience,
@@ -144,7 +147,8 @@ impl Quic {
     ) -> Self {
         let Settings { identity, trust, provider, qlog } = settings;
         let tls = Tls::new(identity, trust, provider);
-        Self(Arc::new(Shared { sockets, ports: Ports::new(ports), tls, qlog, patience }))
+        let (ports, homes) = (Ports::new(ports), Homes::default());
+        Self(Arc::new(Shared { sockets, ports, homes, tls, qlog, patience }))
     }
 
     /// Returns the transport whose streams are QUIC's.

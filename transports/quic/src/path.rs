@@ -26,10 +26,21 @@ pub(crate) struct Carried {
     pub(crate) handshake: Arc<OnceLock<Duration>>,
     /// From the first packet to the listener's first byte on a stream, likewise.
     pub(crate) first_reply: OnceLock<Duration>,
-    /// Whether the socket is this connection's alone.
+    /// Whether the socket is set as this connection alone asks.
+    pub(crate) set_alone: bool,
+    /// Whether nothing of another connection comes over the socket.
     pub(crate) alone: bool,
+    /// What the port had counted when the connection left it to the next one.
+    pub(crate) left: OnceLock<PortFigures>,
     /// Where streams go that are dropped, at the end that closes the connection when all are over.
     pub(crate) linger: Option<Arc<Linger>>,
+}
+
+/// What a port counts of everything that comes over it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PortFigures {
+    drops: Option<u64>,
+    receives: u64,
 }
 
 /// The path of one stream: figures of its connection, since the stream was opened.
@@ -37,22 +48,40 @@ pub(crate) struct Carried {
 pub(crate) struct QuicPath {
     carried: Arc<Carried>,
     opened: ConnectionStats,
-    drops: Option<u64>,
-    receives: u64,
+    /// When the stream was opened.
+    port: Option<PortFigures>,
 }
 
 impl QuicPath {
     pub(crate) fn new(carried: Arc<Carried>) -> Self {
         let opened = carried.connection.stats();
-        let drops = carried.drops();
-        let receives = carried.port.receives();
-        Self { carried, opened, drops, receives }
+        let port = carried.port_figures();
+        Self { carried, opened, port }
     }
 }
 
 impl Carried {
-    fn drops(&self) -> Option<u64> {
-        self.alone.then(|| self.port.drops()).flatten()
+    /// Takes note that others are about to use the port.
+    pub(crate) fn leave_port(&self) {
+        // It is left once.
+        let _ = self.left.set(PortFigures::of(&self.port));
+    }
+
+    /// Returns what the port has counted while the connection had it, if that is of this one alone.
+    fn port_figures(&self) -> Option<PortFigures> {
+        let figures = || self.left.get().copied().unwrap_or_else(|| PortFigures::of(&self.port));
+        self.alone.then(figures)
+    }
+}
+
+impl PortFigures {
+    fn of(port: &QuicPort) -> Self {
+        Self { drops: port.drops(), receives: port.receives() }
+    }
+
+    fn since(self, then: Self) -> Self {
+        let drops = self.drops.map(|drops| drops.saturating_sub(then.drops.unwrap_or(0)));
+        Self { drops, receives: self.receives - then.receives }
     }
 }
 
@@ -74,6 +103,8 @@ impl Path for QuicPath {
         let blocked = |stats: &ConnectionStats| {
             stats.frame_tx.data_blocked + stats.frame_tx.stream_data_blocked
         };
+        let of_port = self.carried.port_figures().zip(self.port);
+        let of_port = of_port.map(|(now, then)| now.since(then));
         let buffers = port.buffers().ok();
         let gso = if options.gso { port.gso_segments().min(MOST_SEGMENTS) } else { 1 };
         PathStats {
@@ -87,10 +118,7 @@ impl Path for QuicPath {
             wire_bytes_received: Some(
                 received.bytes - then.udp_rx.bytes + headers * packets_received,
             ),
-            local_drops: self
-                .carried
-                .drops()
-                .map(|drops| drops.saturating_sub(self.drops.unwrap_or(0))),
+            local_drops: of_port.and_then(|figures| figures.drops),
             send_buffer: buffers.and_then(|buffers| buffers.send.try_into().ok()),
             recv_buffer: buffers.and_then(|buffers| buffers.receive.try_into().ok()),
             gso_segments: u32::try_from(gso).ok(),
@@ -103,7 +131,7 @@ impl Path for QuicPath {
             congestion_events: Some(now.path.congestion_events - then.path.congestion_events),
             window_blocked: Some(blocked(&now) - blocked(then)),
             send_calls: Some(sent.ios - then.udp_tx.ios),
-            recv_calls: self.carried.alone.then(|| port.receives() - self.receives),
+            recv_calls: of_port.map(|figures| figures.receives),
             acks_received: Some(now.frame_rx.acks - then.frame_rx.acks),
             probes_lost: Some(now.path.lost_plpmtud_probes - then.path.lost_plpmtud_probes),
             handshake: self.carried.handshake.get().copied(),
@@ -116,8 +144,8 @@ impl Path for QuicPath {
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
         let mut settings = self.carried.options.settings(tuning);
         if let Some(tos) = tuning.tos {
-            let granted = self.carried.options.tos.filter(|_| self.carried.alone);
-            let reason = if self.carried.alone {
+            let granted = self.carried.options.tos.filter(|_| self.carried.set_alone);
+            let reason = if self.carried.set_alone {
                 "it is set before the handshake, and was set otherwise"
             } else {
                 "the socket is shared with other connections"

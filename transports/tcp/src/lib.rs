@@ -42,7 +42,6 @@ use polyperf_transport::{
     AcceptError, Connection, Delivery, Error, Gate, Hello, Listener, Peer, Sockets, Stream,
     Transport, Tuning, async_trait, send_all,
 };
-use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::socket::Shared;
@@ -124,7 +123,17 @@ impl Listener for TcpAcceptor {
         // No reactor has to watch a connection before somebody waits for it.
         let accept = self.listener.async_io(Interest::READABLE, |listener| listener.accept());
         let (socket, peer) = accept.await.map_err(sort)?;
-        into_stream(socket.into(), peer).map_err(AcceptError::Peer)
+        let shared = Arc::new(Shared::new(socket.into()));
+        if cfg!(not(target_os = "linux")) {
+            // Elsewhere it is in the mode of its listener.
+            shared.set_blocking().map_err(AcceptError::Peer)?;
+        }
+        // Only a listener at every address does not know at which one it was found.
+        let local = match self.local.ip().is_unspecified() {
+            true => local_of(&shared).map_err(AcceptError::Peer)?,
+            false => self.local,
+        };
+        Ok(stream(shared, local, peer))
     }
 }
 
@@ -154,10 +163,16 @@ impl Connection for TcpConnection {
                     v6.set_flowinfo(label.get().to_be());
                 }
             }
-            let shared = Shared::connecting(socket, addr).await?;
-            let mut stream = stream(shared, self.peer.addr)?;
-            send_all(stream.send.as_mut(), hello.bytes()).await?;
-            Ok(stream)
+            let shared = Arc::new(Shared::connecting(socket, addr)?);
+            if hello.bytes().is_empty() || cfg!(not(target_os = "linux")) {
+                shared.connected().await?;
+            }
+            // Linux has who sends wait for the handshake, and tells what has become of it. What a
+            // reactor watches for that it does not watch any longer.
+            send_all(&mut half::pair(&shared).0, hello.bytes()).await?;
+            shared.set_blocking()?;
+            let local = local_of(&shared)?;
+            Ok(stream(shared, local, self.peer.addr))
         };
         connect.await.map_err(|source| Error::Connect { addr, source })
     }
@@ -165,16 +180,14 @@ impl Connection for TcpConnection {
     async fn close(&self) {}
 }
 
-fn into_stream(socket: Socket, peer: SocketAddr) -> io::Result<Stream> {
-    stream(Shared::new(socket)?, peer)
+fn local_of(shared: &Shared) -> io::Result<SocketAddr> {
+    let local = shared.socket().local_addr()?;
+    local.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-fn stream(shared: Shared, peer: SocketAddr) -> io::Result<Stream> {
-    let local = shared.socket().local_addr()?;
-    let local = local.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let shared = Arc::new(shared);
+fn stream(shared: Arc<Shared>, local: SocketAddr, peer: SocketAddr) -> Stream {
     let (send, recv) = half::pair(&shared);
-    Ok(Stream {
+    Stream {
         send: Box::new(send),
         recv: Box::new(recv),
         local: canonical(local),
@@ -182,7 +195,7 @@ fn stream(shared: Shared, peer: SocketAddr) -> io::Result<Stream> {
         path: Arc::new(path::TcpPath::new(shared)),
         home: None,
         early: false,
-    })
+    }
 }
 
 /// Sorts what `accept` may fail with by what the server does next.

@@ -12,7 +12,7 @@ use crate::copies::Copies;
 
 /// A connected socket that two halves and a path share.
 ///
-/// The socket itself is in blocking mode: a half that may not block says so call by call
+/// Once it is connected, the socket itself is in blocking mode: a half that may not block says so call by call
 /// (`MSG_DONTWAIT`). A reactor watches it only while a half waits for readiness; a watched socket
 /// would wake the reactor's thread for every segment that a blocking half takes.
 #[derive(Debug)]
@@ -41,33 +41,33 @@ impl AsFd for Fd {
 }
 
 impl Shared {
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        Self::of(Arc::new(socket))
-    }
-
-    fn of(socket: Arc<Socket>) -> io::Result<Self> {
-        set_blocking(&socket)?;
+    pub(crate) fn new(socket: Socket) -> Self {
         let (copies, watched) = (Copies::default(), Mutex::new(Weak::new()));
-        Ok(Self { socket, copies, watched })
+        Self { socket: Arc::new(socket), copies, watched }
     }
 
-    /// Connects a socket in non-blocking mode to `addr`.
+    /// Connects a socket in non-blocking mode to `addr`, as far as that goes at once.
     ///
-    /// On loopback the handshake is over by the time that the system asks for patience, so it is
-    /// asked a second time before a reactor has to watch the socket.
-    pub(crate) async fn connecting(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
-        let addr = addr.into();
-        let asked = socket.connect(&addr).or_else(|error| match is_under_way(&error) {
-            true => socket.connect(&addr),
-            false => Err(error),
-        });
-        let socket = Arc::new(socket);
-        match asked {
-            Err(error) if is_under_way(&error) => connected(&socket).await?,
-            Err(error) if error.raw_os_error() == Some(libc::EISCONN) => {}
+    /// On loopback the handshake is over by the time that the system asks for patience. Whoever then
+    /// sends need not be told so by a call of its own: [`connected`](Self::connected) is for those
+    /// who do not.
+    pub(crate) fn connecting(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
+        match socket.connect(&addr.into()) {
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             result => result?,
         }
-        Self::of(socket)
+        Ok(Self::new(socket))
+    }
+
+    /// Waits until the connection that is being made is there, or has failed.
+    pub(crate) async fn connected(&self) -> io::Result<()> {
+        drop(self.watch()?.writable().await?);
+        self.socket.take_error()?.map_or(Ok(()), Err)
+    }
+
+    /// Has calls block that do not say otherwise.
+    pub(crate) fn set_blocking(&self) -> io::Result<()> {
+        set_blocking(&self.socket)
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -104,18 +104,4 @@ fn set_blocking(socket: &Socket) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn set_blocking(socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(false)
-}
-
-/// Waits until a connection that is being made is there, or has failed.
-async fn connected(socket: &Arc<Socket>) -> io::Result<()> {
-    // SAFETY: `Fd` shares ownership of the socket, so its descriptor stays open, and stays the same,
-    // for as long as it is registered.
-    let watched = unsafe { AsyncFd::register(Fd(Arc::clone(socket)))? };
-    drop(watched.writable().await?);
-    socket.take_error()?.map_or(Ok(()), Err)
-}
-
-/// Returns whether a connection is being made, and neither there nor refused.
-fn is_under_way(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
 }

@@ -126,7 +126,9 @@ impl Arrival {
             security,
             handshake: Arc::default(),
             first_reply: OnceLock::new(),
+            set_alone: false,
             alone: false,
+            left: OnceLock::new(),
             linger: None,
         });
         let reached = connection.local_ip().map(|ip| ip.to_canonical());

@@ -10,6 +10,7 @@ mod ports;
 mod resumption;
 mod retry;
 mod settings;
+mod successive;
 mod support;
 mod windows;
 
