@@ -125,6 +125,9 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             info!(%peer, "client refused: it asked for a test before its handshake was over");
         }
         Opening::Native(Hello::Control(_)) => {
+            if let Err(failure) = shared.governor.knock(peer.ip()) {
+                return turn_away(&shared, stream, failure).await;
+            }
             ServerSession::new(shared, stream, pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
@@ -150,6 +153,9 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
                 .expected
                 .attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
             {
+                if let Err(failure) = shared.governor.knock(peer.ip()) {
+                    return turn_away_iperf3(&shared, *stream, &failure).await;
+                }
                 Iperf3Session::new(shared, *stream, cookie, pending).run().await;
             }
         }
@@ -217,20 +223,54 @@ fn is_cookie(hello: &[u8; HELLO_LEN]) -> bool {
     matches!(hello.split_last(), Some((0, text)) if text.iter().all(u8::is_ascii_alphanumeric))
 }
 
+/// Tells a client that it gets no session, before anything is kept for it.
+async fn turn_away(shared: &Shared, stream: Stream, failure: Failure) {
+    count_turned_away(shared, &stream, &failure);
+    say(stream, &Message::Fail(failure)).await;
+}
+
+/// The same in iperf3's terms: its client is told that the server is busy, or that it is not let in.
+async fn turn_away_iperf3(shared: &Shared, stream: Stream, failure: &Failure) {
+    count_turned_away(shared, &stream, failure);
+    let refusal: &[u8] = match failure.code {
+        FailureCode::Busy => &IPERF3_BUSY,
+        _ => &IPERF3_AUTH_FAILED,
+    };
+    refuse(stream, refusal).await;
+}
+
+fn count_turned_away(shared: &Shared, stream: &Stream, failure: &Failure) {
+    let reason = match failure.code {
+        FailureCode::Busy => Reject::Flood,
+        _ => Reject::Denied,
+    };
+    shared.census.rejected(reason);
+    debug!(peer = %stream.peer, reason = %failure, "client turned away");
+}
+
 async fn refuse_version(stream: Stream, version: char) {
     info!(peer = %stream.peer, %version, "client refused: it speaks another version");
     let text = format!("this server speaks version a of the control protocol, not {version}");
     let failure = Failure::new(FailureCode::Unsupported, text);
+    say(stream, &Message::Fail(failure)).await;
+}
+
+/// Says a last word.
+async fn say(stream: Stream, word: &Message) {
     let mut control = Control::new(Wire::new(stream));
-    if control.queue(&Message::Fail(failure)).is_ok() {
+    if control.queue(word).is_ok() {
         control.into_wire().close(super::FAREWELL).await;
     }
 }
 
 /// Tells a stranger off in iperf3's terms, which are as good as any.
-async fn refuse_stranger(mut stream: Stream) {
+async fn refuse_stranger(stream: Stream) {
     info!(peer = %stream.peer, "client refused: it does not speak this protocol");
-    let refusal = send_all(stream.send.as_mut(), &IPERF3_UNIMPLEMENTED);
+    refuse(stream, &IPERF3_UNIMPLEMENTED).await;
+}
+
+async fn refuse(mut stream: Stream, refusal: &[u8]) {
+    let refusal = send_all(stream.send.as_mut(), refusal);
     if let Ok(Ok(())) = tokio::time::timeout(super::FAREWELL, refusal).await {
         Wire::new(stream).close(super::FAREWELL).await;
     }
@@ -259,3 +299,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// iperf3's `SERVER_ERROR` with its code for "unimplemented feature", and no system error.
 const IPERF3_UNIMPLEMENTED: [u8; 9] = [0xfe, 0, 0, 0, 13, 0, 0, 0, 0];
+/// The same with its code for a login that is not accepted.
+const IPERF3_AUTH_FAILED: [u8; 9] = [0xfe, 0, 0, 0, 142, 0, 0, 0, 0];
+/// iperf3's `ACCESS_DENIED`.
+const IPERF3_BUSY: [u8; 1] = [0xff];

@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{error, warn};
 
+use super::governance::network;
 use crate::{
     auth::{PrivateKey, UsersFile, sha256},
     outcome::{Failure, FailureCode},
@@ -193,14 +194,6 @@ impl Drop for Place {
                 all.remove(&self.address);
             }
         }
-    }
-}
-
-/// Returns what a client can hardly have more than one of: an IPv4 address, or an IPv6 network.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
-        v4 => v4,
     }
 }
 

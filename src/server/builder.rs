@@ -2,7 +2,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_transport::{Error, Transport};
 
-use super::{Auth, Config, Server};
+use super::{Auth, Config, Policies, Server};
 use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// Sets up a [`Server`], step by step.
@@ -65,6 +65,12 @@ impl Builder {
     /// Permits no higher rate, in bits per second over all running tests.
     pub fn max_rate(mut self, bits_per_second: u64) -> Self {
         self.config.limits.max_rate = Some(bits_per_second);
+        self
+    }
+
+    /// Holds clients to these policies.
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.config.policies = policies;
         self
     }
 

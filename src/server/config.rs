@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use super::Auth;
+use super::{Auth, Policies};
 use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// What a server listens on, and what it permits.
@@ -12,6 +12,8 @@ pub struct Config {
     pub transports: Registry,
     /// What it permits, until that is changed while it runs.
     pub limits: Limits,
+    /// Who may do how much of that, until that is changed while it runs.
+    pub policies: Policies,
     /// Whether to stop after the first test that was served.
     pub one_off: bool,
     /// How long to serve without any test before stopping; `None` serves on for ever.
@@ -57,6 +59,7 @@ impl Default for Config {
             listen: Vec::new(),
             transports: Registry::standard(),
             limits: Limits::default(),
+            policies: Policies::default(),
             one_off: false,
             idle_timeout: None,
             auth: None,

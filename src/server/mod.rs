@@ -8,6 +8,7 @@ mod builder;
 mod census;
 mod churn;
 mod config;
+mod governance;
 mod guests;
 mod iperf3;
 pub(crate) mod policy;
@@ -27,6 +28,7 @@ pub use self::{
     builder::Builder,
     census::{Counts, Reject},
     config::{Config, Limits},
+    governance::{Arrivals, Policies, Policy, PolicyMistake, PolicyMistakes},
     roster::{SessionView, Stage},
 };
 use self::{
@@ -201,6 +203,17 @@ impl Handle {
     /// Permits something else from now on. Tests that run or wait already keep their places.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.admission.set_limits(limits);
+    }
+
+    /// Returns who may do what now.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        self.shared.governor.policies()
+    }
+
+    /// Has other policies hold from now on. Tests that run or wait already keep theirs.
+    pub fn set_policies(&self, policies: Policies) {
+        self.shared.governor.set_policies(policies);
     }
 
     /// Returns whether the server takes new tests.

@@ -12,6 +12,7 @@ use super::{
     auth::Unidentified,
     census::Reject,
     churn::{self, Churn},
+    governance::Permit,
     policy,
     roster::{Entry, Stage},
     shared::{PendingGuard, Shared, Urgency},
@@ -47,6 +48,8 @@ pub(super) struct ServerSession {
     /// What is proposed, while it is found out by whom.
     unidentified: Option<Unidentified<Propose>>,
     user: Option<String>,
+    /// What the client's policy permits, and counts.
+    permit: Option<Permit>,
     ticket: Option<Ticket>,
     last_position: u32,
     wanted: Option<Wanted>,
@@ -98,6 +101,7 @@ impl ServerSession {
             pending: Some(pending),
             unidentified: None,
             user: None,
+            permit: None,
             ticket: None,
             last_position: 0,
             wanted: None,
@@ -130,6 +134,7 @@ impl ServerSession {
                     self.identified(verdict, propose);
                 }
                 stream = arrival(&mut self.attach) => self.arrived(stream),
+                () = Permit::due(&mut self.permit) => self.charge(),
                 reason = told_to_stop(&mut urgency, &self.entry), if stop_by.is_none() => {
                     let ended = Ended::Stopped { by: Side::Server, reason };
                     self.machine.handle(Input::Stop(ended), self.session.now());
@@ -167,6 +172,7 @@ impl ServerSession {
             Action::Send(Message::Results(mut results)) => {
                 results.output = self.output();
                 // The test is over: who waits need not wait for this client's goodbye.
+                self.settle_account();
                 self.ticket = None;
                 self.send(Action::Send(Message::Results(results)));
             }
@@ -207,12 +213,19 @@ impl ServerSession {
     fn admit(&mut self, propose: Propose) {
         let Propose { host, spec, no_queue, .. } = propose;
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let ip = self.peer.ip();
+        let permit = match self.shared.governor.permit(ip, self.user.as_deref(), &spec) {
+            Ok(permit) => permit,
+            Err(breach) => return self.deny(breach.failure),
+        };
         let ticket = policy::check(&spec, &self.shared.config.transports, &self.shared.limits())
             .and_then(|()| policy::check_header(&spec, delivery))
             .and_then(|()| churn::check(&spec, delivery))
-            .and_then(|()| self.shared.admission.apply(&spec, !no_queue));
+            .and_then(|()| self.shared.admission.apply(&spec, permit.max_rate(), !no_queue));
         match ticket {
             Ok(ticket) => {
+                self.machine.permit(permit.longest(self.shared.longest()));
+                self.permit = Some(permit);
                 self.ticket = Some(ticket);
                 self.pending = None;
                 self.wanted = Some(Wanted { host, spec, changes: Vec::new() });
@@ -252,7 +265,10 @@ impl ServerSession {
         };
         let delivery = self.shared.delivery(&wanted.spec.transport).unwrap_or(Delivery::Bytes);
         self.entry.is(Stage::Preparing);
-        let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
+        let own = self.permit.as_ref().and_then(Permit::max_rate);
+        let rate = rate.into_iter().chain(own).min();
+        let (spec, mut changes) = policy::settle(wanted.spec.clone(), rate, delivery);
+        changes.extend(self.permit.as_ref().and_then(Permit::note));
         let token = Token::from_bits(rand::random());
         let expected = &self.shared.expected;
         let deadlines = &self.shared.config.deadlines;
@@ -345,6 +361,7 @@ impl ServerSession {
         }
         // Last of all: whoever is next must not start while this test still moves bytes.
         self.session.stop_flows().await;
+        self.settle_account();
         self.ticket = None;
         self.session.close(limit).await;
     }
@@ -366,8 +383,28 @@ impl ServerSession {
         Some(bounded(crate::report::text::render(&outcome)))
     }
 
+    /// Counts what has moved, and ends the test of a client that has had what it may have.
+    fn charge(&mut self) {
+        let moved = self.session.served();
+        let charged = self.permit.as_mut().map_or(Ok(()), |permit| permit.charge(moved));
+        if let Err(failure) = charged
+            && self.session.has_begun()
+        {
+            self.machine.handle(Input::Stop(Ended::Failed(failure)), self.session.now());
+        }
+    }
+
+    /// Counts what has moved to the last, and makes room for the client's next test.
+    fn settle_account(&mut self) {
+        if let Some(mut permit) = self.permit.take() {
+            // Whoever has had everything will hear of it with the next test.
+            let _ = permit.charge(self.session.served());
+        }
+    }
+
     fn too_fast(&self, received: u64) -> Option<Failure> {
-        self.shared.limits().max_rate?;
+        let own = self.permit.as_ref().and_then(Permit::max_rate);
+        self.shared.limits().max_rate.or(own)?;
         policy::too_fast(&self.wanted.as_ref()?.spec, received, self.session.test_time()?)
     }
 }

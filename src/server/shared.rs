@@ -12,8 +12,8 @@ use polyperf_transport::Delivery;
 use tokio::sync::watch;
 
 use super::{
-    Config, Limits, admission::Admission, auth::Verifier, census::Census, roster::Roster,
-    streams::Expected,
+    Config, Limits, admission::Admission, auth::Verifier, census::Census, governance::Governor,
+    roster::Roster, streams::Expected,
 };
 use crate::{event::Bus, outcome::HostInfo};
 
@@ -26,6 +26,7 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     pub(super) roster: Arc<Roster>,
     pub(super) census: Census,
+    pub(super) governor: Arc<Governor>,
     /// Finds out who clients are, where not everybody is let in.
     pub(super) verifier: Option<Arc<Verifier>>,
     /// Where each transport listens, for each address.
@@ -72,6 +73,7 @@ impl Shared {
             admission: Admission::new(config.limits.clone()),
             roster: Arc::default(),
             census: Census::default(),
+            governor: Governor::new(config.policies.clone()),
             verifier: config.auth.clone().map(Verifier::new),
             config,
             bus: Bus::new(),
