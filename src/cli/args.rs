@@ -88,6 +88,8 @@ pub struct ServerArgs {
     pub max_rate: Option<u64>,
     /// Whom to let in; `None` lets in everybody.
     pub access: Option<Access>,
+    /// Who may do how much.
+    pub governance: Governance,
     /// Where the server's identity is.
     pub identity: Place,
     /// How transports with an identity are set up.
@@ -384,4 +386,13 @@ impl LogLevel {
             Self::Trace => "trace",
         }
     }
+}
+
+/// Who may do what on a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Governance {
+    /// The file of policies; `None` sets no limits.
+    pub policies: Option<PathBuf>,
+    /// Whether anybody may use the server, within small limits.
+    pub public: bool,
 }

@@ -12,6 +12,7 @@ mod compare;
 mod diff;
 mod exchange;
 pub mod exit;
+mod governance;
 mod host;
 mod identity;
 mod iperf3;
@@ -35,9 +36,9 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, Local, Log,
-        LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls, Trust,
-        Unit,
+        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, Governance, Local,
+        Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls,
+        Trust, Unit,
     },
     exit::{Exit, Stream},
 };

@@ -7,6 +7,7 @@ use super::{
     diff::RawDiff,
     exchange::RawExchange,
     exit,
+    governance::RawGovernance,
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
     packets::RawPackets,
@@ -263,6 +264,8 @@ pub(super) struct RawServer {
     pub(super) limits: RawLimits,
     #[command(flatten)]
     pub(super) access: RawAccess,
+    #[command(flatten)]
+    pub(super) governance: RawGovernance,
     #[command(flatten)]
     pub(super) identity: RawPlace,
     #[command(flatten)]

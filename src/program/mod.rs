@@ -6,6 +6,7 @@ mod compare;
 mod config;
 mod descriptors;
 mod diff;
+mod governance;
 mod logging;
 mod login;
 mod memory;

@@ -5,7 +5,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tracing::{info, warn};
 
 use super::{
-    complain, config, descriptors, logging, login,
+    complain, config, descriptors, governance, logging, login,
     output::{Output, OutputError},
     security,
     signals::Signals,
@@ -36,6 +36,13 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
         }
     };
     let config = server::Config { auth, ..config::server(&args, security) };
+    let config = match governance::policies(&args.governance, &config.transports) {
+        Ok(policies) => server::Config { policies, ..config },
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let server = match Server::bind(config).await {
         Ok(server) => server,
         Err(error) => {

@@ -12,6 +12,7 @@ mod datagrams;
 mod ending;
 mod exchanges;
 mod figures;
+mod governance;
 mod hostile_churn;
 mod hostile_clients;
 mod hostile_iperf3;

@@ -19,7 +19,7 @@ async fn each_session_is_seen_from_its_beginning_to_its_end() {
     let mut server = world.serve(|s| s.max_sessions(1)).await;
     assert_eq!(server.handle.sessions(), []);
     let running = spawn(world.client(&server).time(3 * SECOND));
-    let info = server.event(connected).await;
+    let name = server.event(connected).await;
     let waiting = world.client(&server).time(SECOND).build().unwrap();
     let mut events = waiting.events();
     let waiting = tokio::spawn(async move { waiting.run().await });
@@ -27,10 +27,9 @@ async fn each_session_is_seen_from_its_beginning_to_its_end() {
     assert_eq!(server.handle.waiting(), 1);
     let sessions = server.handle.sessions();
     let of = |name: &str| sessions.iter().find(|view| view.session == name);
-    let first = of(&info.session).expect("it runs");
-    assert!(matches!(&first.stage, Stage::Running { info: seen } if seen.spec == info.spec));
-    assert_eq!(first.peer, info.peer);
-    let second = sessions.iter().find(|view| view.session != info.session).expect("it waits");
+    let first = of(&name).expect("it runs");
+    assert!(matches!(&first.stage, Stage::Running { info } if info.peer == first.peer));
+    let second = sessions.iter().find(|view| view.session != name).expect("it waits");
     assert!(matches!(&second.stage, Stage::Queued { position: 1, .. }), "{second:?}");
     assert!(soon(running).await.unwrap().is_ok());
     assert!(soon(waiting).await.unwrap().is_ok());
@@ -46,9 +45,9 @@ async fn a_session_that_is_cancelled_ends_alone_and_its_client_is_told_why() {
     let world = World::new();
     let mut server = world.serve(|s| s).await;
     let other = spawn(world.client(&server).time(2 * SECOND));
-    let kept = server.event(connected).await.session.clone();
-    let cancelled = spawn(world.client(&server).limit(Limit::Endless));
-    let name = server.event(connected).await.session.clone();
+    let kept = server.event(connected).await;
+    let cancelled = spawn(world.client(&server).spec(|spec| spec.limit = Limit::Endless));
+    let name = server.event(connected).await;
     assert_ne!(name, kept);
     assert!(server.handle.cancel(&name, "the operator needs the line"));
     assert!(!server.handle.cancel("nobody", "there is none"));
