@@ -24,6 +24,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Look after identities.
     Cert(CertArgs),
+    /// Look after pre-shared keys.
+    Psk(PskArgs),
 }
 
 /// The options of `polyperf client`.
@@ -46,6 +48,8 @@ pub struct ClientArgs {
     pub control: Option<String>,
     /// Who the client is, for servers that ask.
     pub login: Option<Login>,
+    /// How the client proves itself with a pre-shared key.
+    pub proof: Option<Proof>,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
     /// How such transports are set up at this end.
@@ -395,4 +399,34 @@ pub struct Governance {
     pub policies: Option<PathBuf>,
     /// Whether anybody may use the server, within small limits.
     pub public: bool,
+    /// The keys that clients can prove themselves with.
+    pub psks: Option<KeyFile>,
+}
+
+/// A pre-shared key to prove who a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Where it is.
+    pub file: KeyFile,
+    /// Whose it is; `None` is the only one that there is.
+    pub identity: Option<String>,
+}
+
+/// Where keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyFile {
+    /// In a file.
+    Path(PathBuf),
+    /// In the credential of this name that the service's manager has put in place.
+    Credential(String),
+}
+
+/// The options of `polyperf psk`, for each of its commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PskArgs {
+    /// Make a key.
+    Make {
+        /// Whom it is for.
+        identity: String,
+    },
 }

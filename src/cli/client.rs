@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     access,
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
+    governance,
     host::{self, Host},
     identity, packets, quic,
     raw::{RawClient, RawConnection, RawOutput},
@@ -58,6 +59,7 @@ pub(super) fn client(
         queue_timeout: queue_timeout.unwrap_or(DEFAULT_QUEUE_TIMEOUT),
         control,
         login,
+        proof: governance::proof(&raw.proof, mistakes),
         trust,
         tls,
         perf_alpn,

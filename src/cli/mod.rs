@@ -36,9 +36,9 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub use self::{
     args::{
-        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, Governance, Local,
-        Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Target, Tls,
-        Trust, Unit,
+        Access, CertArgs, ClientArgs, Command, CompareArgs, DiffArgs, Family, Governance, KeyFile,
+        Local, Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Proof, PskArgs, Report,
+        ServerArgs, Target, Tls, Trust, Unit,
     },
     exit::{Exit, Stream},
 };
@@ -105,6 +105,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Compare(raw) => Command::Compare(compare::compare(raw, transports, mistakes)),
         RawCommand::Diff(raw) => Command::Diff(diff::diff(raw, mistakes)?),
         RawCommand::Cert(raw) => Command::Cert(cert::cert(&raw.command, mistakes)?),
+        RawCommand::Psk(raw) => Command::Psk(governance::psk(&raw.command, mistakes)?),
     })
 }
 

@@ -7,7 +7,7 @@ use super::{
     diff::RawDiff,
     exchange::RawExchange,
     exit,
-    governance::RawGovernance,
+    governance::{RawGovernance, RawProof, RawPsk},
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
     packets::RawPackets,
@@ -44,6 +44,8 @@ pub(super) enum RawCommand {
     Diff(Box<RawDiff>),
     /// Look after a server's identity, and the servers that a client knows.
     Cert(Box<RawCert>),
+    /// Make pre-shared keys, with which clients and servers know each other.
+    Psk(Box<RawPsk>),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +76,8 @@ pub(super) struct RawClient {
     pub(super) connection: RawConnection,
     #[command(flatten)]
     pub(super) login: RawLogin,
+    #[command(flatten)]
+    pub(super) proof: RawProof,
     #[command(flatten)]
     pub(super) trust: RawTrust,
     #[command(flatten)]
@@ -413,6 +417,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf compare [HOST] [OPTIONS]
        polyperf diff A.json B.json [OPTIONS]
        polyperf cert COMMAND [OPTIONS]
+       polyperf psk make IDENTITY
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

@@ -211,9 +211,11 @@ impl<'c> Sorter<'c> {
         let required = positional.filter(|word| word.is_required_set());
         if let Some(word) = required.filter(|_| self.words.is_empty() && !self.doubtful) {
             let (word, mode) = (value_name(word), mode.name());
-            self.mistakes.add(format!(
-                "{word} is missing: name the server, as in polyperf {mode} 192.0.2.1"
-            ));
+            let remedy = match word {
+                "IDENTITY" => format!("name whom it is for, as in polyperf {mode} alice"),
+                _ => format!("name the server, as in polyperf {mode} 192.0.2.1"),
+            };
+            self.mistakes.add(format!("{word} is missing: {remedy}"));
         }
         let mut argv = vec!["polyperf".to_owned()];
         argv.extend(mode.words().map(str::to_owned));
@@ -236,8 +238,8 @@ impl<'c> Sorter<'c> {
                 let names: Vec<_> = group.get_subcommands().map(clap::Command::get_name).collect();
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
-            None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff or \
-                polyperf cert"
+            None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
+                polyperf cert or polyperf psk"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));

@@ -18,6 +18,9 @@ pub(super) enum Mode {
     CertExport,
     CertKnown,
     CertForget,
+    /// The group of those that follow.
+    Psk,
+    PskMake,
 }
 
 /// What an option means.
@@ -59,7 +62,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -70,6 +73,8 @@ impl Mode {
         Self::CertExport,
         Self::CertKnown,
         Self::CertForget,
+        Self::Psk,
+        Self::PskMake,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -85,6 +90,8 @@ impl Mode {
             Self::CertExport => "cert export",
             Self::CertKnown => "cert known",
             Self::CertForget => "cert forget",
+            Self::Psk => "psk",
+            Self::PskMake => "psk make",
         }
     }
 

@@ -4,7 +4,7 @@ use polyperf_transport::Transport;
 
 use super::{Client, Config};
 use crate::{
-    auth::Credentials,
+    auth::{Credentials, Psk},
     engine::Drive,
     protocol::native::Deadlines,
     registry::Registry,
@@ -42,6 +42,7 @@ struct Settings {
     control: Option<String>,
     perf: bool,
     auth: Option<Credentials>,
+    psk: Option<Psk>,
     affinity: Option<u16>,
     drive: Option<Drive>,
     deadlines: Option<Deadlines>,
@@ -162,6 +163,12 @@ impl Builder {
         self
     }
 
+    /// Proves with this key who the client is, and has the server prove that it knows the key.
+    pub fn psk(mut self, psk: Psk) -> Self {
+        self.settings.psk = Some(psk);
+        self
+    }
+
     /// Has the threads that move this end's bytes keep to a processor.
     ///
     /// One that carries the connections of a transport in this process keeps to it from then on,
@@ -200,6 +207,7 @@ impl Builder {
             control: settings.control,
             perf: settings.perf,
             auth: settings.auth,
+            psk: settings.psk,
             keep_alive: None,
             affinity: settings.affinity,
             file: None,

@@ -13,7 +13,7 @@ use crate::{
     engine::{Flow, Framing, Lane, Means, Work},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
-    protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
+    protocol::native::{Action, Agree, Client as Machine, Input, Nonce, Propose, Prover, Results},
     session::Session,
     trial::{Course, flow_infos, unix_time},
 };
@@ -60,8 +60,16 @@ impl<'a> NativeSession<'a> {
         let local_host = propose.host.clone();
         let protected = wire.is_protected();
         let session = Session::new(Control::new(wire));
-        let machine =
+        let mut machine =
             Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
+        if let Some(psk) = &config.psk {
+            machine = machine.proving(Prover {
+                identity: psk.identity().to_owned(),
+                key: psk.key().clone(),
+                nonce: Nonce::new(rand::random()),
+                channel: Vec::new(),
+            });
+        }
         Ok(Self {
             config,
             bus,

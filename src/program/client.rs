@@ -1,7 +1,7 @@
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    complain, config, logging, login,
+    complain, config, governance, logging, login,
     output::{Output, OutputError},
     progress::Progress,
     security,
@@ -49,7 +49,14 @@ pub(super) async fn run(args: ClientArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let config = client::Config { auth, ..config::client(&args, security) };
+    let psk = match governance::psk(args.proof.as_ref()) {
+        Ok(psk) => psk,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let config = client::Config { auth, psk, ..config::client(&args, security) };
     show(&args, config, output, signals).await
 }
 

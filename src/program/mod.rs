@@ -38,6 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Compare(args)) => on(&mut Builder::new_multi_thread(), compare::run(args)),
         Ok(Command::Diff(args)) => diff::run(&args),
         Ok(Command::Cert(args)) => cert::run(&args),
+        Ok(Command::Psk(args)) => governance::make(&args),
         Err(exit) => leave(&exit),
     }
 }

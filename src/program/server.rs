@@ -36,8 +36,10 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
         }
     };
     let config = server::Config { auth, ..config::server(&args, security) };
-    let config = match governance::policies(&args.governance, &config.transports) {
-        Ok(policies) => server::Config { policies, ..config },
+    let governed = governance::policies(&args.governance, &config.transports)
+        .and_then(|policies| Ok((policies, governance::psks(&args.governance)?)));
+    let config = match governed {
+        Ok((policies, psks)) => server::Config { policies, psks, ..config },
         Err(error) => {
             complain(&error);
             return exit::LOCAL_IO;

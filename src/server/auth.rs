@@ -203,6 +203,19 @@ fn denied(_: Denied) -> Failure {
     Failure::new(FailureCode::Denied, text)
 }
 
+/// Says what a client has to do that has not proved who it is. That the ways are known here tells
+/// nobody anything.
+pub(super) fn unproved() -> Failure {
+    let text = "this server lets in clients alone that prove who they are, with a pre-shared key that both know; see --psk-file";
+    Failure::new(FailureCode::Denied, text)
+}
+
+/// Says the same whatever is wrong with a proof.
+pub(super) fn disproved() -> Failure {
+    let text = "this server does not let this client in: it knows another key of that identity, or none; see --psk-file at both ends";
+    Failure::new(FailureCode::Denied, text)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use polyperf_transport::{Error, Transport};
 
 use super::{Auth, Config, Policies, Server};
-use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
+use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// Sets up a [`Server`], step by step.
 ///
@@ -77,6 +77,12 @@ impl Builder {
     /// Lets in these users alone, in either dialect.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.config.auth = Some(auth);
+        self
+    }
+
+    /// Lets in clients that prove themselves with one of these keys.
+    pub fn psks(mut self, psks: Psks) -> Self {
+        self.config.psks = Some(psks);
         self
     }
 

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use super::{Auth, Policies};
-use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
+use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// What a server listens on, and what it permits.
 #[derive(Debug, Clone)]
@@ -20,6 +20,9 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// Whom to let in; `None` lets in everybody.
     pub auth: Option<Auth>,
+    /// The keys with which clients can prove who they are. Where there are any, or `auth`, only those
+    /// that have proved it get a test, unless [`Policies::public`] says otherwise.
+    pub psks: Option<Psks>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -63,6 +66,7 @@ impl Default for Config {
             one_off: false,
             idle_timeout: None,
             auth: None,
+            psks: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: false,

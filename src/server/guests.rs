@@ -79,9 +79,11 @@ impl Gate for Porter {
     /// nothing of that is asked of anybody.
     fn receive(&self, guest: &Guest<'_>) -> Option<Box<dyn Visit>> {
         let shared = self.shared.get()?.upgrade()?;
-        if shared.verifier.is_some() {
-            return self
-                .turned_away(guest, "its protocol has no logins, and this server has users");
+        if shared.is_closed() {
+            return self.turned_away(
+                guest,
+                "its protocol has no logins, and this server lets in known clients alone",
+            );
         }
         if shared.limits().max_rate.is_some() {
             return self

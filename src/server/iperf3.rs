@@ -6,7 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
-    auth::Unidentified,
+    auth::{Unidentified, unproved},
     governance::{Breach, Forbidden, Permit},
     policy,
     roster::{Entry, Stage},
@@ -205,8 +205,16 @@ impl Iperf3Session {
 
     /// Finds out who the client is, where that matters, before it is looked at what it wants.
     fn identify(&mut self, mut params: Params) -> Result<(), Admission> {
-        let Some(verifier) = &self.shared.verifier else { return self.admit(params) };
         let token = params.extras.auth_token.take();
+        let verifier = match &self.shared.verifier {
+            // Its protocol knows no other way to prove anything.
+            _ if self.shared.is_closed() && self.shared.verifier.is_none() => {
+                let (code, failure) = (ErrorCode::AuthFailed, unproved());
+                return Err(Admission::Deny(Refusal { code, failure }));
+            }
+            Some(verifier) if self.shared.is_closed() || token.is_some() => verifier,
+            _ => return self.admit(params),
+        };
         let unidentified = verifier.identify(self.peer.ip(), token, params);
         self.unidentified = Some(unidentified.map_err(|_| Admission::Busy)?);
         Ok(())

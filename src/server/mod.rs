@@ -36,7 +36,7 @@ use self::{
     shared::{Offer, Shared, Urgency},
     streams::Expected,
 };
-use crate::event::Event;
+use crate::{auth::Psks, event::Event};
 
 /// A server that is bound to its addresses.
 #[derive(Debug)]
@@ -214,6 +214,11 @@ impl Handle {
     /// Has other policies hold from now on. Tests that run or wait already keep theirs.
     pub fn set_policies(&self, policies: Policies) {
         self.shared.governor.set_policies(policies);
+    }
+
+    /// Has clients prove themselves with these keys from now on; `None` takes none.
+    pub fn set_psks(&self, psks: Option<Psks>) {
+        self.shared.psks.store(psks.map(Arc::new));
     }
 
     /// Returns whether the server takes new tests.

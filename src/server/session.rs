@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
-    auth::Unidentified,
+    auth::{Unidentified, disproved, unproved},
     census::Reject,
     churn::{self, Churn},
     governance::Permit,
@@ -19,14 +19,15 @@ use super::{
     streams::{Arrival, AttachGuard, Key, MarkGuard},
 };
 use crate::{
+    auth::Psk,
     control::{Control, Wire},
     engine::{Flow, Framing, Means, Work},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{
-        Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine,
-        Token, TransportInfo, Welcome,
+        Action, Admission, Agree, Challenge, Input, Limits, Message, Nonce, Propose, Prove, PskKey,
+        Results, Server as Machine, Token, Transcript, TransportInfo, Welcome,
     },
     session::Session,
     spec::TestSpec,
@@ -48,6 +49,10 @@ pub(super) struct ServerSession {
     /// What is proposed, while it is found out by whom.
     unidentified: Option<Unidentified<Propose>>,
     user: Option<String>,
+    /// What makes a client's proof good for this connection alone.
+    nonce: Nonce,
+    /// This end's proof, once the client's is accepted.
+    proof: Option<String>,
     /// What the client's policy permits, and counts.
     permit: Option<Permit>,
     ticket: Option<Ticket>,
@@ -86,7 +91,8 @@ impl ServerSession {
         stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
         let session = Session::new(Control::new(Wire::new(stream)));
         let config = &shared.config;
-        let welcome = welcome(&shared, local);
+        let nonce = Nonce::new(rand::random());
+        let welcome = welcome(&shared, local, nonce);
         let deadlines = config.deadlines.clone();
         let machine = Machine::new(welcome, shared.longest(), deadlines, session.now());
         let name = shared.next_name();
@@ -101,6 +107,8 @@ impl ServerSession {
             pending: Some(pending),
             unidentified: None,
             user: None,
+            nonce,
+            proof: None,
             permit: None,
             ticket: None,
             last_position: 0,
@@ -167,6 +175,7 @@ impl ServerSession {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(propose) => self.identify(*propose),
+            Action::Prove(prove) => self.prove(&prove),
             Action::Begin => self.begin(),
             Action::Conclude(ended, results) => self.over = Some((ended, results)),
             Action::Send(Message::Results(mut results)) => {
@@ -188,10 +197,45 @@ impl ServerSession {
 
     /// Finds out who the client is, where that matters, before it is looked at what it proposes.
     fn identify(&mut self, mut propose: Propose) {
-        let Some(verifier) = &self.shared.verifier else { return self.admit(propose) };
+        let verifier = match &self.shared.verifier {
+            _ if self.shared.is_closed() && self.shared.verifier.is_none() => {
+                return self.deny(unproved());
+            }
+            Some(verifier) if self.shared.is_closed() || propose.auth.is_some() => verifier,
+            _ => return self.admit(propose),
+        };
         match verifier.identify(self.peer.ip(), propose.auth.take(), propose) {
             Ok(unidentified) => self.unidentified = Some(unidentified),
             Err(failure) => self.deny(failure),
+        }
+    }
+
+    /// Finds out who proves itself, before it is looked at what it proposes.
+    fn prove(&mut self, prove: &Prove) {
+        let Prove { identity, nonce: client, proof, propose } = prove;
+        let server = &self.nonce;
+        let transcript = Transcript { server, client, identity, propose, channel: &[] };
+        let psks = self.shared.psks.load();
+        let known = psks.as_ref().and_then(|psks| psks.of(identity));
+        // As much is done for an identity that is not known.
+        let stand_in = PskKey::new(&[]);
+        let key = known.map_or(&stand_in, Psk::key);
+        let proved = transcript.is_of_client(key, proof) & known.is_some();
+        if !proved {
+            return self.deny(disproved());
+        }
+        let own = transcript.of_server(key);
+        match serde_json::from_str(propose) {
+            Ok(propose) => {
+                self.proof = Some(own);
+                self.entry.belongs_to(identity);
+                self.user = Some(identity.clone());
+                self.admit(propose);
+            }
+            Err(error) => {
+                let text = format!("what the other end has proved is no proposal: {error}");
+                self.deny(Failure::new(FailureCode::Protocol, text));
+            }
         }
     }
 
@@ -281,7 +325,8 @@ impl ServerSession {
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);
         let (session, token) = (self.name.clone(), token.as_str().to_owned());
-        Admission::Grant(Box::new(Agree { session, token, port, spec, changes }))
+        let proof = self.proof.clone();
+        Admission::Grant(Box::new(Agree { session, token, port, spec, changes, proof }))
     }
 
     fn arrived(&mut self, stream: Option<Arrival>) {
@@ -409,14 +454,19 @@ impl ServerSession {
     }
 }
 
-fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
+fn welcome(shared: &Shared, local: SocketAddr, nonce: Nonce) -> Welcome {
     let offer = |name: &'static str| TransportInfo {
         name: name.to_owned(),
         port: shared.port(name, local),
         identity: shared.offer(name, local).and_then(|offer| offer.identity.clone()),
     };
     let limits = shared.limits();
+    let challenge = || {
+        let required = shared.is_closed() && shared.verifier.is_none();
+        Challenge { nonce, methods: vec!["psk".to_owned()], required }
+    };
     Welcome {
+        challenge: shared.psks.load().is_some().then(challenge),
         host: shared.host.clone(),
         transports: shared.config.transports.names().into_iter().map(offer).collect(),
         limits: Limits { max_duration: Some(limits.max_duration), max_rate: limits.max_rate },

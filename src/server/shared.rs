@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use polyperf_transport::Delivery;
 use tokio::sync::watch;
 
@@ -15,7 +16,7 @@ use super::{
     Config, Limits, admission::Admission, auth::Verifier, census::Census, governance::Governor,
     roster::Roster, streams::Expected,
 };
-use crate::{event::Bus, outcome::HostInfo};
+use crate::{auth::Psks, event::Bus, outcome::HostInfo};
 
 /// What all sessions of a server share.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) governor: Arc<Governor>,
     /// Finds out who clients are, where not everybody is let in.
     pub(super) verifier: Option<Arc<Verifier>>,
+    /// The keys that clients can prove themselves with.
+    pub(super) psks: ArcSwapOption<Psks>,
     /// Where each transport listens, for each address.
     offers: Vec<Offer>,
     pub(super) expected: Arc<Expected>,
@@ -75,6 +78,7 @@ impl Shared {
             census: Census::default(),
             governor: Governor::new(config.policies.clone()),
             verifier: config.auth.clone().map(Verifier::new),
+            psks: ArcSwapOption::from_pointee(config.psks.clone()),
             config,
             bus: Bus::new(),
             host: crate::engine::host_info(),
@@ -108,6 +112,12 @@ impl Shared {
     /// Returns what is permitted now.
     pub(super) fn limits(&self) -> Limits {
         self.admission.limits()
+    }
+
+    /// Returns whether only those get a test that have proved who they are.
+    pub(super) fn is_closed(&self) -> bool {
+        let knows_some = self.verifier.is_some() || self.psks.load().is_some();
+        knows_some && !self.governor.policies().is_public()
     }
 
     /// Returns the longest that anything may run.

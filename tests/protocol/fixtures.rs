@@ -26,7 +26,7 @@ pub(crate) fn timed(direction: Direction) -> TestSpec {
 
 pub(crate) fn welcome() -> Welcome {
     let transports = vec![TransportInfo { name: "tcp".to_owned(), port: 5201, identity: None }];
-    Welcome { host: HostInfo::default(), transports, limits: Limits::default() }
+    Welcome { host: HostInfo::default(), transports, limits: Limits::default(), challenge: None }
 }
 
 pub(crate) fn propose(spec: &TestSpec) -> Propose {
@@ -40,6 +40,7 @@ pub(crate) fn agree(spec: &TestSpec) -> Agree {
         port: 5201,
         spec: spec.clone(),
         changes: Vec::new(),
+        proof: None,
     }
 }
 

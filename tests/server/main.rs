@@ -21,6 +21,7 @@ mod iperf3_breaking;
 mod iperf3_servers;
 mod kcp;
 mod over_tcp;
+mod psk;
 mod quic;
 mod raw;
 mod rudp;

@@ -165,6 +165,10 @@ impl Server {
                 self.state = State::Waiting;
                 self.core.push(Action::Admit(propose));
             }
+            (State::Greeted { .. }, Message::Prove(prove)) => {
+                self.state = State::Waiting;
+                self.core.push(Action::Prove(prove));
+            }
             (_, Message::Ping { .. }) => {}
             (_, Message::Fail(failure)) => self.core.conclude(Ended::Failed(failure), None),
             (_, other) => {
