@@ -50,6 +50,8 @@ pub struct ClientArgs {
     pub login: Option<Login>,
     /// How the client proves itself with a pre-shared key.
     pub proof: Option<Proof>,
+    /// Whether the control connection is to be inside TLS.
+    pub control_tls: bool,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
     /// How such transports are set up at this end.

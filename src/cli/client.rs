@@ -60,6 +60,7 @@ pub(super) fn client(
         control,
         login,
         proof: governance::proof(&raw.proof, mistakes),
+        control_tls: raw.proof.tls,
         trust,
         tls,
         perf_alpn,

@@ -34,6 +34,10 @@ pub(super) struct RawProof {
     /// The identity whose key it is, where the file has more than one.
     #[arg(long, value_name = "NAME")]
     psk_identity: Option<String>,
+    /// Run the control connection inside TLS, and know the server as over quic; streams of tcp stay
+    /// as they are.
+    #[arg(long)]
+    pub(super) tls: bool,
 }
 
 #[derive(Debug, Args)]
@@ -76,7 +80,7 @@ pub(super) fn governance(raw: &RawGovernance, mistakes: &mut Mistakes) -> Govern
 
 /// Checks how a client proves who it is.
 pub(super) fn proof(raw: &RawProof, mistakes: &mut Mistakes) -> Option<Proof> {
-    let RawProof { psk_file, psk_identity } = raw;
+    let RawProof { psk_file, psk_identity, .. } = raw;
     if psk_identity.is_some() && psk_file.is_none() {
         mistakes.add("--psk-identity needs --psk-file as well: give both, or neither");
     }

@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use polyperf_transport::Transport;
 
-use super::{Client, Config};
+use super::{Client, Config, ControlTls};
 use crate::{
     auth::{Credentials, Psk},
     engine::Drive,
@@ -43,6 +43,7 @@ struct Settings {
     perf: bool,
     auth: Option<Credentials>,
     psk: Option<Psk>,
+    tls: Option<ControlTls>,
     affinity: Option<u16>,
     drive: Option<Drive>,
     deadlines: Option<Deadlines>,
@@ -169,6 +170,12 @@ impl Builder {
         self
     }
 
+    /// Runs the control connection inside TLS, where its transport does not protect it already.
+    pub fn tls(mut self, tls: ControlTls) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
     /// Has the threads that move this end's bytes keep to a processor.
     ///
     /// One that carries the connections of a transport in this process keeps to it from then on,
@@ -208,6 +215,7 @@ impl Builder {
             perf: settings.perf,
             auth: settings.auth,
             psk: settings.psk,
+            tls: settings.tls,
             keep_alive: None,
             affinity: settings.affinity,
             file: None,

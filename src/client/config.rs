@@ -2,6 +2,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_transport::KeepAlive;
 
+use super::ControlTls;
 use crate::{
     auth::{Credentials, Psk},
     engine::Drive,
@@ -43,6 +44,8 @@ pub struct Config {
     pub auth: Option<Credentials>,
     /// The key that the client proves itself with, and the server, too.
     pub psk: Option<Psk>,
+    /// Runs the control connection inside TLS, where its transport does not protect it already.
+    pub tls: Option<ControlTls>,
     /// When a silent server's control connection is asked whether it is there.
     pub keep_alive: Option<KeepAlive>,
     /// The processor that the data threads keep to.
@@ -84,6 +87,7 @@ impl Config {
             perf: false,
             auth: None,
             psk: None,
+            tls: None,
             keep_alive: None,
             affinity: None,
             file: None,

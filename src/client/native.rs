@@ -58,7 +58,7 @@ impl<'a> NativeSession<'a> {
             auth: config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?,
         };
         let local_host = propose.host.clone();
-        let protected = wire.is_protected();
+        let (protected, channel) = (wire.is_protected(), wire.channel.clone());
         let session = Session::new(Control::new(wire));
         let mut machine =
             Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
@@ -67,7 +67,7 @@ impl<'a> NativeSession<'a> {
                 identity: psk.identity().to_owned(),
                 key: psk.key().clone(),
                 nonce: Nonce::new(rand::random()),
-                channel: Vec::new(),
+                channel,
             });
         }
         Ok(Self {

@@ -56,7 +56,10 @@ pub(super) async fn run(args: ClientArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let config = client::Config { auth, psk, ..config::client(&args, security) };
+    let tls = args
+        .control_tls
+        .then(|| client::ControlTls { trust: security.trust.clone(), provider: security.provider });
+    let config = client::Config { auth, psk, tls, ..config::client(&args, security) };
     show(&args, config, output, signals).await
 }
 

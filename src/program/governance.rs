@@ -13,8 +13,8 @@ use super::{complain, print};
 use crate::{
     auth::{Psk, Psks, psk_line},
     cli::{Governance, KeyFile, Proof, PskArgs, exit},
-    registry::Registry,
-    server::Policies,
+    registry::{IdentitySource, Registry, Security},
+    server::{ControlTls, Policies},
 };
 
 /// Reads who may do what on a server that offers these transports.
@@ -36,6 +36,13 @@ pub(super) fn psk(proof: Option<&Proof>) -> Result<Option<Psk>, String> {
     let Some(Proof { file, identity }) = proof else { return Ok(None) };
     let (psks, path) = open(file)?;
     psks.only(identity.as_deref(), &path).map(Some).map_err(|error| error.to_string())
+}
+
+/// Returns how a server with this identity takes control connections inside TLS.
+pub(super) fn tls(security: &Security) -> Result<Option<ControlTls>, String> {
+    let IdentitySource::Loaded(identity) = &security.identity else { return Ok(None) };
+    let tls = ControlTls::new(identity, security.provider);
+    tls.map(Some).map_err(|error| format!("cannot take control connections inside TLS: {error}"))
 }
 
 /// Makes a key, and prints it.

@@ -35,7 +35,14 @@ pub(super) async fn run(args: ServerArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let config = server::Config { auth, ..config::server(&args, security) };
+    let tls = match governance::tls(&security) {
+        Ok(tls) => tls,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let config = server::Config { auth, tls, ..config::server(&args, security) };
     let governed = governance::policies(&args.governance, &config.transports)
         .and_then(|policies| Ok((policies, governance::psks(&args.governance)?)));
     let config = match governed {

@@ -1,5 +1,6 @@
 use std::{
     future::{Future, poll_fn},
+    io,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -16,9 +17,10 @@ use super::{
     session::ServerSession,
     shared::{PendingGuard, Shared, Urgency},
     streams::{Arrival, Key},
+    tls::ControlTls,
 };
 use crate::{
-    control::{Control, Wire, read_hello},
+    control::{Channel, Control, Wire, accept_tls, is_tls, read_hello},
     engine::Answering,
     measure::FlowId,
     outcome::{Failure, FailureCode},
@@ -118,6 +120,9 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             return info!(%peer, ?limit, "connection dropped: its hello did not come in time");
         }
     };
+    if let Some(tls) = shared.config.tls.clone().filter(|_| is_tls(&hello)) {
+        return greet_tls(shared, stream, &hello, tls, pending).await;
+    }
     match Opening::parse(&hello) {
         Opening::Native(Hello::Control(_)) if early => {
             // Whoever has recorded it could ask for the test again.
@@ -128,7 +133,7 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             if let Err(failure) = shared.governor.knock(peer.ip()) {
                 return turn_away(&shared, stream, failure).await;
             }
-            ServerSession::new(shared, stream, pending).run().await
+            ServerSession::new(shared, stream, Channel::new(), pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
             if let Some(answering) = shared.expected.answering(&token) {
@@ -158,6 +163,53 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
                 }
                 Iperf3Session::new(shared, *stream, cookie, pending).run().await;
             }
+        }
+    }
+}
+
+/// Shakes hands with a client whose control connection is to be inside TLS, and serves it there.
+async fn greet_tls(
+    shared: Arc<Shared>,
+    stream: Stream,
+    ahead: &[u8],
+    tls: ControlTls,
+    pending: PendingGuard,
+) {
+    let peer = stream.peer;
+    // It costs arithmetic, which is not for whoever else is to be let in meanwhile.
+    tokio::task::yield_now().await;
+    if let Err(failure) = shared.governor.knock(peer.ip()) {
+        // To say so would take the handshake that is not to be done.
+        return count_turned_away(&shared, &stream, &failure);
+    }
+    let limit = shared.config.deadlines.answer;
+    let inside = async {
+        let (mut stream, channel) = accept_tls(stream, ahead, tls.config()).await?;
+        let hello = read_hello(stream.recv.as_mut()).await.map_err(io::Error::other)?;
+        io::Result::Ok((stream, channel, hello))
+    };
+    let (stream, channel, hello) = match tokio::time::timeout(limit, inside).await {
+        Ok(Ok(inside)) => inside,
+        Ok(Err(error)) => {
+            shared.census.rejected(Reject::NoHello);
+            return debug!(%peer, %error, "connection dropped: no TLS handshake");
+        }
+        Err(_) => {
+            shared.census.rejected(Reject::NoHello);
+            return info!(%peer, ?limit, "connection dropped: no TLS handshake in time");
+        }
+    };
+    match Opening::parse(&hello) {
+        Opening::Native(Hello::Control(_)) => {
+            ServerSession::new(shared, stream, channel, pending).run().await;
+        }
+        Opening::OtherVersion(version) => {
+            shared.census.rejected(Reject::Unsupported);
+            refuse_version(stream, version).await;
+        }
+        Opening::Native(Hello::Attach(..)) | Opening::Foreign => {
+            shared.census.rejected(Reject::Stranger);
+            refuse_stranger(stream).await;
         }
     }
 }

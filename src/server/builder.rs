@@ -2,7 +2,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_transport::{Error, Transport};
 
-use super::{Auth, Config, Policies, Server};
+use super::{Auth, Config, ControlTls, Policies, Server};
 use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// Sets up a [`Server`], step by step.
@@ -83,6 +83,12 @@ impl Builder {
     /// Lets in clients that prove themselves with one of these keys.
     pub fn psks(mut self, psks: Psks) -> Self {
         self.config.psks = Some(psks);
+        self
+    }
+
+    /// Takes control connections inside TLS, too.
+    pub fn tls(mut self, tls: ControlTls) -> Self {
+        self.config.tls = Some(tls);
         self
     }
 

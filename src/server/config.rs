@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use super::{Auth, Policies};
+use super::{Auth, ControlTls, Policies};
 use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// What a server listens on, and what it permits.
@@ -23,6 +23,8 @@ pub struct Config {
     /// The keys with which clients can prove who they are. Where there are any, or `auth`, only those
     /// that have proved it get a test, unless [`Policies::public`] says otherwise.
     pub psks: Option<Psks>,
+    /// How control connections inside TLS are taken, beside the others; `None` takes none.
+    pub tls: Option<ControlTls>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -67,6 +69,7 @@ impl Default for Config {
             idle_timeout: None,
             auth: None,
             psks: None,
+            tls: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: false,

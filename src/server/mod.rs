@@ -16,6 +16,7 @@ mod roster;
 mod session;
 mod shared;
 mod streams;
+mod tls;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use polyperf_transport::{Error, Gate, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
+pub(crate) use self::tls::ALPN;
 pub use self::{
     auth::Auth,
     builder::Builder,
@@ -30,6 +32,7 @@ pub use self::{
     config::{Config, Limits},
     governance::{Arrivals, Policies, Policy, PolicyMistake, PolicyMistakes},
     roster::{SessionView, Stage},
+    tls::{ControlTls, ControlTlsError},
 };
 use self::{
     guests::Porter,

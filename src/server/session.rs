@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::Psk,
-    control::{Control, Wire},
+    control::{Channel, Control, Wire},
     engine::{Flow, Framing, Means, Work},
     event::{Event, FailedEvent},
     measure::FlowId,
@@ -51,6 +51,8 @@ pub(super) struct ServerSession {
     user: Option<String>,
     /// What makes a client's proof good for this connection alone.
     nonce: Nonce,
+    /// What is known of TLS that protects the connection; empty where that does not.
+    channel: Channel,
     /// This end's proof, once the client's is accepted.
     proof: Option<String>,
     /// What the client's policy permits, and counts.
@@ -84,7 +86,13 @@ struct Attach {
 }
 
 impl ServerSession {
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, pending: PendingGuard) -> Self {
+    /// Returns the session of a client that has said hello, inside of TLS if there is a channel.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        channel: Channel,
+        pending: PendingGuard,
+    ) -> Self {
         let (local, peer) = (stream.local, stream.peer);
         // Messages are small and often go out in pairs: the second must not wait until the first is
         // acknowledged. A transport that has no such wait says so, which is as good.
@@ -108,6 +116,7 @@ impl ServerSession {
             unidentified: None,
             user: None,
             nonce,
+            channel,
             proof: None,
             permit: None,
             ticket: None,
@@ -213,8 +222,8 @@ impl ServerSession {
     /// Finds out who proves itself, before it is looked at what it proposes.
     fn prove(&mut self, prove: &Prove) {
         let Prove { identity, nonce: client, proof, propose } = prove;
-        let server = &self.nonce;
-        let transcript = Transcript { server, client, identity, propose, channel: &[] };
+        let (server, channel) = (&self.nonce, self.channel.as_slice());
+        let transcript = Transcript { server, client, identity, propose, channel };
         let psks = self.shared.psks.load();
         let known = psks.as_ref().and_then(|psks| psks.of(identity));
         // As much is done for an identity that is not known.

@@ -28,4 +28,5 @@ mod rudp;
 mod spoofed;
 mod stock;
 mod support;
+mod tls;
 mod watched;
