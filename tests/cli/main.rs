@@ -6,6 +6,7 @@ mod access;
 mod cert;
 mod diff;
 mod endings;
+mod governance;
 mod identity;
 mod local;
 mod output;
