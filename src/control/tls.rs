@@ -209,3 +209,87 @@ impl Path for Protected {
 
 /// Whoever passes a proof on to another connection has another channel there.
 const LABEL: &[u8] = b"EXPORTER-polyperf-a";
+
+#[cfg(test)]
+mod tests {
+    use polyperf_certs::{Identity, Provider, Trust, provider};
+    use polyperf_memory::{Memory, Network, link::LinkConfig};
+    use polyperf_transport::{Gate, Hello, Opening, Peer, Transport, Verdict, send_all};
+
+    use super::*;
+    use crate::control::read_hello;
+
+    #[derive(Debug)]
+    struct Open;
+
+    impl Gate for Open {
+        fn admit(&self, _: &Opening<'_>) -> Verdict {
+            Verdict::Accept
+        }
+
+        fn announced(&self, _: &polyperf_transport::Mark) -> Option<Tuning> {
+            None
+        }
+
+        fn receive(
+            &self,
+            _: &polyperf_transport::Guest<'_>,
+        ) -> Option<Box<dyn polyperf_transport::Visit>> {
+            None
+        }
+    }
+
+    /// Shakes hands, of whose first bytes some were read ahead, and returns both ends.
+    async fn pair() -> [(Stream, Channel); 2] {
+        let memory = Memory::bytes(&Network::new(LinkConfig::perfect()));
+        let at = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut listener = memory.listen(at, Arc::new(Open)).await.unwrap();
+        let connection = memory.connect(&Peer::at(listener.local_addr())).await.unwrap();
+        let (ours, theirs) = tokio::join!(connection.open(Hello::Own(b"")), listener.accept());
+        let ring = || provider(Provider::Ring).unwrap();
+        let identity = Identity::generate(&[]).unwrap();
+        let server = identity.server_config(ring(), &[b"x"], false).unwrap();
+        let verifier = Trust::Insecure.verifier(ring(), "localhost", 1, None).unwrap();
+        let client = verifier.client_config(&[b"x"], false, None).unwrap();
+        let accepting = async {
+            let mut stream = theirs.unwrap();
+            let ahead = read_hello(stream.recv.as_mut()).await.unwrap();
+            assert!(is_tls(&ahead));
+            accept(stream, &ahead, Arc::new(server)).await.unwrap()
+        };
+        let name = verifier.server_name().clone();
+        let connecting = connect(ours.unwrap(), name, Arc::new(client));
+        let (client, server) = tokio::join!(connecting, accepting);
+        [client.unwrap(), server]
+    }
+
+    #[tokio::test]
+    async fn both_ends_see_the_same_channel_and_no_other_connection_does() {
+        let [(_, client), (_, server)] = pair().await;
+        assert_eq!((&client, client.len()), (&server, 32));
+        let [(_, other), _] = pair().await;
+        assert_ne!(client, other);
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_arrives_whole_and_is_known_to_be_protected() {
+        let [(mut client, _), (mut server, _)] = pair().await;
+        assert!(client.path.stats().security.is_some());
+        let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+        let sending = async {
+            send_all(client.send.as_mut(), &bytes).await.unwrap();
+            std::future::poll_fn(|cx| client.send.poll_finish(cx)).await.unwrap();
+        };
+        let receiving = async {
+            let (mut all, mut buffer) = (Vec::new(), vec![0; 5000]);
+            while let Some(received) =
+                std::future::poll_fn(|cx| server.recv.poll_recv(cx, &mut buffer)).await.unwrap()
+            {
+                all.extend_from_slice(&buffer[..received.len]);
+            }
+            all
+        };
+        let ((), arrived) = tokio::join!(sending, receiving);
+        assert!(arrived == bytes);
+    }
+}

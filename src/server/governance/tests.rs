@@ -143,6 +143,16 @@ directions = []
 }
 
 #[test]
+fn the_example_in_the_documentation_is_read() {
+    let page = include_str!("../../../docs/governance.md");
+    let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let transports = crate::registry::Registry::standard().names();
+    let policies = Policies::parse(example, &transports).unwrap();
+    assert_eq!(name(&policies, "192.0.2.1", None), "lab");
+    assert_eq!(name(&policies, "192.0.2.1", Some("bob")), "operators");
+}
+
+#[test]
 fn garbage_of_any_kind_is_read_or_refused() {
     use rand::{RngExt as _, SeedableRng as _};
     let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(7);
