@@ -113,6 +113,14 @@ impl Registry {
         }
     }
 
+    /// Returns the name of the transport whose guests speak this protocol.
+    pub(crate) fn of_guests(protocol: &str) -> &str {
+        match protocol {
+            "perf" => "quic",
+            other => other,
+        }
+    }
+
     /// Returns every transport.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Transport>> {
         self.transports.iter()

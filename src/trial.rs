@@ -116,6 +116,21 @@ impl Trial {
         self.test.as_ref().map_or(0, |test| test.moved(role))
     }
 
+    /// Returns how many bytes a server has moved in the test so far, in both directions.
+    pub(crate) fn served(&self) -> u64 {
+        let requests = self.moved(Role::Receiver);
+        let exchange = self.info().and_then(|info| info.spec.workload.exchange());
+        // A server counts requests alone, each of which it has answered, or is about to.
+        let responses = exchange.map_or(0, |exchange| {
+            (requests / u64::from(exchange.request.max(1)))
+                .saturating_mul(u64::from(exchange.response))
+        });
+        let probes = self.moved(Role::Probed).saturating_mul(2);
+        [requests, responses, probes, self.moved(Role::Sender)]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.record.is_some()
     }

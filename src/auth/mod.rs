@@ -7,6 +7,7 @@
 mod credentials;
 mod file;
 mod key;
+mod psk;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -16,6 +17,7 @@ use aws_lc_rs::digest;
 pub use self::{
     credentials::{BadCredentials, Credentials},
     key::{KeyError, KeyProblem, Padding, PrivateKey, PublicKey},
+    psk::{Psk, PskError, Psks, psk_line},
     users::{UsersError, UsersFile, line},
 };
 use crate::protocol::auth::Digest;

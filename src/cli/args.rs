@@ -36,6 +36,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Look at the tests that were kept.
     History(HistoryArgs),
+    /// Look after pre-shared keys.
+    Psk(PskArgs),
     /// Make the hash of a password for the web interface.
     WebPassword,
 }
@@ -80,6 +82,10 @@ pub struct ClientArgs {
     pub control: Option<String>,
     /// Who the client is, for servers that ask.
     pub login: Option<Login>,
+    /// How the client proves itself with a pre-shared key.
+    pub proof: Option<Proof>,
+    /// Whether the control connection is to be inside TLS.
+    pub control_tls: bool,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
     /// How such transports are set up at this end.
@@ -124,6 +130,8 @@ pub struct ServerArgs {
     pub max_rate: Option<u64>,
     /// Whom to let in; `None` lets in everybody.
     pub access: Option<Access>,
+    /// Who may do how much.
+    pub governance: Governance,
     /// Where the server's identity is.
     pub identity: Place,
     /// How transports with an identity are set up.
@@ -539,4 +547,43 @@ impl LogLevel {
             Self::Trace => "trace",
         }
     }
+}
+
+/// Who may do what on a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Governance {
+    /// The file of policies; `None` sets no limits.
+    pub policies: Option<PathBuf>,
+    /// Whether anybody may use the server, within small limits.
+    pub public: bool,
+    /// The keys that clients can prove themselves with.
+    pub psks: Option<KeyFile>,
+}
+
+/// A pre-shared key to prove who a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Where it is.
+    pub file: KeyFile,
+    /// Whose it is; `None` is the only one that there is.
+    pub identity: Option<String>,
+}
+
+/// Where keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyFile {
+    /// In a file.
+    Path(PathBuf),
+    /// In the credential of this name that the service's manager has put in place.
+    Credential(String),
+}
+
+/// The options of `polyperf psk`, for each of its commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PskArgs {
+    /// Make a key.
+    Make {
+        /// Whom it is for.
+        identity: String,
+    },
 }

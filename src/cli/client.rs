@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     access,
     args::{ClientArgs, LogLevel, Output, Prefix, Report, Target, Unit},
-    config, history,
+    config, governance, history,
     host::{self, Host},
     identity, packets, quic,
     raw::{RawClient, RawConnection, RawOutput},
@@ -61,6 +61,8 @@ pub(super) fn client(
         queue_timeout: queue_timeout.unwrap_or(DEFAULT_QUEUE_TIMEOUT),
         control,
         login,
+        proof: governance::proof(&raw.proof, mistakes),
+        control_tls: raw.proof.tls,
         trust,
         tls,
         perf_alpn,

@@ -99,6 +99,13 @@ pub(super) fn section_of_doctor() -> String {
     listed(&MEANINGS_OF_DOCTOR)
 }
 
+/// Returns the same for `polyperf psk`, which runs no test either.
+pub(super) fn section_of_psk() -> String {
+    let can_be = |code: u8| [SUCCESS, USAGE, LOCAL_IO].contains(&code);
+    let meanings: Vec<_> = MEANINGS.into_iter().filter(|(code, _)| can_be(*code)).collect();
+    listed(&meanings)
+}
+
 /// Returns the same for `polyperf diff`, which runs no test either.
 pub(super) fn section_of_diff() -> String {
     listed(&MEANINGS_OF_DIFF)

@@ -15,6 +15,7 @@ mod diff;
 mod exchange;
 pub mod exit;
 mod explain;
+mod governance;
 mod history;
 mod host;
 mod identity;
@@ -43,9 +44,9 @@ use clap::{CommandFactory, FromArgMatches};
 pub use self::{
     args::{
         Access, CertArgs, ClientArgs, Command, CompareArgs, ConfigArgs, DiffArgs, DoctorArgs,
-        Family, HistoryArgs, HistoryAt, HistoryFilter, HistoryKept, Local, Log, LogFormat,
-        LogLevel, Login, Output, Place, Prefix, Report, ServerArgs, Shells, Target, Tls, Trust,
-        Unit, When,
+        Family, Governance, HistoryArgs, HistoryAt, HistoryFilter, HistoryKept, KeyFile, Local,
+        Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Proof, PskArgs, Report, ServerArgs,
+        Shells, Target, Tls, Trust, Unit, When,
     },
     exit::{Exit, Stream},
     tools::{completion_script, manual},
@@ -171,6 +172,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Completions(raw) => tools::completions(raw, mistakes)?,
         RawCommand::Man(raw) => tools::man(raw, mistakes),
         RawCommand::History(raw) => Command::History(history::history(&raw.command, mistakes)?),
+        RawCommand::Psk(raw) => Command::Psk(governance::psk(&raw.command, mistakes)?),
     })
 }
 

@@ -8,6 +8,7 @@ use super::{
     diff::RawDiff,
     exchange::RawExchange,
     exit,
+    governance::{RawGovernance, RawProof, RawPsk},
     history::{RawHistory, RawKept, RawSaved},
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
@@ -59,6 +60,8 @@ pub(super) enum RawCommand {
     WebPassword(RawWebPassword),
     /// Look at the tests that were kept.
     History(Box<RawHistory>),
+    /// Make pre-shared keys, with which clients and servers know each other.
+    Psk(Box<RawPsk>),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +99,8 @@ pub(super) struct RawClient {
     pub(super) connection: RawConnection,
     #[command(flatten)]
     pub(super) login: RawLogin,
+    #[command(flatten)]
+    pub(super) proof: RawProof,
     #[command(flatten)]
     pub(super) trust: RawTrust,
     #[command(flatten)]
@@ -294,6 +299,8 @@ pub(super) struct RawServer {
     #[command(flatten)]
     pub(super) access: RawAccess,
     #[command(flatten)]
+    pub(super) governance: RawGovernance,
+    #[command(flatten)]
     pub(super) identity: RawPlace,
     #[command(flatten)]
     pub(super) tls: RawTls,
@@ -455,6 +462,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf man [DIR]
        polyperf web-password
        polyperf history COMMAND [OPTIONS]
+       polyperf psk make IDENTITY
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R

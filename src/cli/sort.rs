@@ -233,9 +233,11 @@ impl<'c> Sorter<'c> {
         let required = positional.filter(|word| word.is_required_set());
         if let Some(word) = required.filter(|_| self.words.is_empty() && !self.doubtful) {
             let (word, mode) = (value_name(word), mode.name());
-            self.mistakes.add(format!(
-                "{word} is missing: name the server, as in polyperf {mode} 192.0.2.1"
-            ));
+            let remedy = match word {
+                "IDENTITY" => format!("name whom it is for, as in polyperf {mode} alice"),
+                _ => format!("name the server, as in polyperf {mode} 192.0.2.1"),
+            };
+            self.mistakes.add(format!("{word} is missing: {remedy}"));
         }
         self.sorted(Some(mode), true)
     }
@@ -252,8 +254,8 @@ impl<'c> Sorter<'c> {
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
             None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
-                polyperf cert, polyperf history, polyperf config, polyperf doctor, polyperf completions, \
-                polyperf man or polyperf web-password"
+                polyperf cert, polyperf psk, polyperf history, polyperf config, polyperf doctor, \
+                polyperf completions, polyperf man or polyperf web-password"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));

@@ -32,6 +32,8 @@ pub(super) enum Mode {
     HistoryDiff,
     HistoryExport,
     HistoryPrune,
+    Psk,
+    PskMake,
 }
 
 /// What an option means.
@@ -73,7 +75,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -97,6 +99,8 @@ impl Mode {
         Self::HistoryDiff,
         Self::HistoryExport,
         Self::HistoryPrune,
+        Self::Psk,
+        Self::PskMake,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -125,6 +129,8 @@ impl Mode {
             Self::HistoryDiff => "history diff",
             Self::HistoryExport => "history export",
             Self::HistoryPrune => "history prune",
+            Self::Psk => "psk",
+            Self::PskMake => "psk make",
         }
     }
 

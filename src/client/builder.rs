@@ -2,9 +2,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use polyperf_transport::Transport;
 
-use super::{Client, Config};
+use super::{Client, Config, ControlTls};
 use crate::{
-    auth::Credentials,
+    auth::{Credentials, Psk},
     engine::Drive,
     protocol::native::Deadlines,
     registry::Registry,
@@ -42,6 +42,8 @@ struct Settings {
     control: Option<String>,
     perf: bool,
     auth: Option<Credentials>,
+    psk: Option<Psk>,
+    tls: Option<ControlTls>,
     affinity: Option<u16>,
     drive: Option<Drive>,
     deadlines: Option<Deadlines>,
@@ -162,6 +164,18 @@ impl Builder {
         self
     }
 
+    /// Proves with this key who the client is, and has the server prove that it knows the key.
+    pub fn psk(mut self, psk: Psk) -> Self {
+        self.settings.psk = Some(psk);
+        self
+    }
+
+    /// Runs the control connection inside TLS, where its transport does not protect it already.
+    pub fn tls(mut self, tls: ControlTls) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
     /// Has the threads that move this end's bytes keep to a processor.
     ///
     /// One that carries the connections of a transport in this process keeps to it from then on,
@@ -200,6 +214,8 @@ impl Builder {
             control: settings.control,
             perf: settings.perf,
             auth: settings.auth,
+            psk: settings.psk,
+            tls: settings.tls,
             keep_alive: None,
             affinity: settings.affinity,
             file: None,

@@ -2,8 +2,12 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_transport::KeepAlive;
 
+use super::ControlTls;
 use crate::{
-    auth::Credentials, engine::Drive, protocol::native::Deadlines, registry::Registry,
+    auth::{Credentials, Psk},
+    engine::Drive,
+    protocol::native::Deadlines,
+    registry::Registry,
     spec::TestSpec,
 };
 
@@ -38,6 +42,10 @@ pub struct Config {
     pub perf: bool,
     /// Who the client is, for servers that ask.
     pub auth: Option<Credentials>,
+    /// The key that the client proves itself with, and the server, too.
+    pub psk: Option<Psk>,
+    /// Runs the control connection inside TLS, where its transport does not protect it already.
+    pub tls: Option<ControlTls>,
     /// When a silent server's control connection is asked whether it is there.
     pub keep_alive: Option<KeepAlive>,
     /// The processor that the data threads keep to.
@@ -78,6 +86,8 @@ impl Config {
             control: None,
             perf: false,
             auth: None,
+            psk: None,
+            tls: None,
             keep_alive: None,
             affinity: None,
             file: None,

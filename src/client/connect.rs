@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Config, Family};
 use crate::{
-    control::Wire,
+    control::{Channel, Wire},
     outcome::{Failure, FailureCode},
     protocol::{
         iperf3::Cookie,
@@ -102,14 +102,23 @@ async fn open_control(
             ..Peer::at(addr)
         };
         let hello = Hello::Control(Token::from_bits(rand::random())).encode();
-        let connection = transport.connect(&peer).await?;
-        let stream = connection.open(polyperf_transport::Hello::Own(&hello)).await?;
+        let connection = transport.connect(&peer).await.map_err(|error| reason(&error))?;
+        let first = |hello| polyperf_transport::Hello::Own(hello);
+        let (stream, channel) = match &config.tls {
+            None => (connection.open(first(&hello)).await.map_err(|e| reason(&e))?, Channel::new()),
+            Some(tls) => {
+                let stream = connection.open(first(&[])).await.map_err(|e| reason(&e))?;
+                let protected = tls.protect(config, stream).await;
+                let (stream, channel) = protected.map_err(|error| format!("{addr}: {error}"))?;
+                (stream.begin_with(first(&hello)).await.map_err(|e| reason(&e))?, channel)
+            }
+        };
         // Asked of the open stream, where a transport that has no such delay may say so.
         let keep_alive = config.keep_alive;
         stream.path.tune(&Tuning { no_delay: true, keep_alive, ..Tuning::default() });
-        Ok((Wire::new(stream).over(connection), Cookie::from_bytes(hello)))
+        Ok((Wire::new(stream).over(connection).inside(channel), Cookie::from_bytes(hello)))
     };
-    open.await.map_err(|error| reason(&error))
+    open.await
 }
 
 /// Returns why an address could not be reached. It stands before the reason, which would say it

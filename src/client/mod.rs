@@ -10,6 +10,7 @@ mod native;
 mod perf;
 mod session;
 mod streams;
+mod tls;
 
 use std::{future::Future, sync::Arc};
 
@@ -18,6 +19,7 @@ use tokio::sync::broadcast;
 pub use self::{
     builder::Builder,
     config::{Config, DEFAULT_PORT, Family},
+    tls::ControlTls,
 };
 use crate::{
     event::{Bus, Event, FailedEvent},

@@ -13,7 +13,7 @@ use crate::{
     engine::{Flow, Framing, Lane, Means, Work},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
-    protocol::native::{Action, Agree, Client as Machine, Input, Propose, Results},
+    protocol::native::{Action, Agree, Client as Machine, Input, Nonce, Propose, Prover, Results},
     session::Session,
     trial::{Course, flow_infos, unix_time},
 };
@@ -58,10 +58,18 @@ impl<'a> NativeSession<'a> {
             auth: config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?,
         };
         let local_host = propose.host.clone();
-        let protected = wire.is_protected();
+        let (protected, channel) = (wire.is_protected(), wire.channel.clone());
         let session = Session::new(Control::new(wire));
-        let machine =
+        let mut machine =
             Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
+        if let Some(psk) = &config.psk {
+            machine = machine.proving(Prover {
+                identity: psk.identity().to_owned(),
+                key: psk.key().clone(),
+                nonce: Nonce::new(rand::random()),
+                channel,
+            });
+        }
         Ok(Self {
             config,
             bus,

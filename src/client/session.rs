@@ -132,6 +132,13 @@ fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure
 /// Checks that nothing is asked for which polyperf's own servers alone can do.
 pub(super) fn check_stock(config: &Config, server: &str) -> Result<(), Failure> {
     let spec = &config.spec;
+    if config.psk.is_some() {
+        let text = format!(
+            "{} speaks {server}, which knows no pre-shared keys; leave out --psk-file",
+            server_at(config)
+        );
+        return Err(Failure::new(FailureCode::Unsupported, text));
+    }
     let what = match spec.workload {
         Workload::Bulk if spec.probe.is_none() => return Ok(()),
         Workload::Bulk => "--probe",

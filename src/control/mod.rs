@@ -3,6 +3,7 @@
 
 mod iperf3;
 mod native;
+mod tls;
 
 use std::{
     future::poll_fn,
@@ -15,7 +16,11 @@ use std::{
 
 use polyperf_transport::{Chunk, Connection, Path, RecvHalf, SendHalf, Stream};
 
-pub(crate) use self::{iperf3::Iperf3Control, native::Control};
+pub(crate) use self::{
+    iperf3::Iperf3Control,
+    native::Control,
+    tls::{Channel, accept as accept_tls, connect as connect_tls, is_tls},
+};
 use crate::protocol::native::HELLO_LEN;
 
 /// What came of a control connection.
@@ -50,6 +55,8 @@ pub(crate) struct Wire {
     path: Arc<dyn Path>,
     /// What the stream belongs to, at the end that has opened it.
     connection: Option<Box<dyn Connection>>,
+    /// What is known of TLS that protects it; empty where that does not.
+    pub(crate) channel: Channel,
     /// What was read ahead to tell the dialects apart.
     ahead: Option<u8>,
     out: Vec<u8>,
@@ -66,6 +73,7 @@ impl Wire {
             peer: stream.peer,
             path: stream.path,
             connection: None,
+            channel: Channel::new(),
             ahead: None,
             out: Vec::new(),
             written: 0,
@@ -76,6 +84,12 @@ impl Wire {
     /// Keeps what the stream belongs to, and closes it with the stream.
     pub(crate) fn over(mut self, connection: Box<dyn Connection>) -> Self {
         self.connection = Some(connection);
+        self
+    }
+
+    /// Takes note of the TLS connection that the stream is inside of.
+    pub(crate) fn inside(mut self, channel: Channel) -> Self {
+        self.channel = channel;
         self
     }
 

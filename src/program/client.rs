@@ -1,7 +1,7 @@
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    complain, config, history, logging, login,
+    complain, config, governance, history, logging, login,
     output::{Output, OutputError},
     progress::Progress,
     screen, security,
@@ -53,7 +53,18 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let client = Client::new(client::Config { auth, ..config::client(&args, security) });
+    let psk = match governance::psk(args.proof.as_ref()) {
+        Ok(psk) => psk,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let tls = args
+        .control_tls
+        .then(|| client::ControlTls { trust: security.trust.clone(), provider: security.provider });
+    let config = client::Config { auth, psk, tls, ..config::client(&args, security) };
+    let client = Client::new(config);
     let history = match keep(&args, &client).await {
         Ok(history) => history,
         Err(error) => {

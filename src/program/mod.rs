@@ -7,6 +7,7 @@ mod config;
 mod descriptors;
 mod diff;
 mod doctor;
+mod governance;
 mod history;
 mod logging;
 mod login;
@@ -56,6 +57,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Compare(args) => on(&mut Builder::new_multi_thread(), compare::run(args)),
         Command::Diff(args) => diff::run(&args),
         Command::Cert(args) => cert::run(&args),
+        Command::Psk(args) => governance::make(&args),
         Command::History(args) => on(&mut Builder::new_current_thread(), history::run(args)),
         Command::Config(args) => settings::run(&args),
         Command::Doctor(args) => doctor::run(args),

@@ -4,13 +4,13 @@ use std::{ffi::OsString, path::Path};
 
 use tracing::{error, info, warn};
 
-use super::{config, logging::Level, sources};
+use super::{config, governance, logging::Level, sources};
 use crate::{
-    auth::UsersFile,
+    auth::{Psks, UsersFile},
     cli::{self, Command, Invocation, ServerArgs},
     config::{Setting, Settings},
     registry::Registry,
-    server::Handle,
+    server::{Handle, Policies},
 };
 
 /// Takes over new settings, as far as that can be done while a server runs.
@@ -24,6 +24,14 @@ pub(super) struct Reloader {
     knows_users: bool,
     handle: Handle,
     level: Level,
+}
+
+/// What was read of files that settings name.
+#[derive(Debug)]
+struct Files {
+    policies: Policies,
+    psks: Option<Psks>,
+    users: Option<UsersFile>,
 }
 
 impl Reloader {
@@ -42,9 +50,11 @@ impl Reloader {
     pub(super) fn reload(&mut self) -> String {
         match self.read() {
             Ok((args, settings)) => {
-                if let Err(mistake) = self.take_users(&args) {
-                    return kept(&[mistake]);
-                }
+                let files = match self.files(&args) {
+                    Ok(files) => files,
+                    Err(mistake) => return kept(&[mistake]),
+                };
+                self.take(files);
                 self.handle.set_limits(config::limits(&args));
                 self.level.set(args.log.level);
                 self.tell(settings)
@@ -80,11 +90,21 @@ impl Reloader {
         }
     }
 
-    fn take_users(&self, args: &ServerArgs) -> Result<(), String> {
-        let Some(access) = args.access.as_ref().filter(|_| self.knows_users) else { return Ok(()) };
-        let users = UsersFile::open(&access.users).map_err(|error| error.to_string())?;
-        self.handle.set_users(users);
-        Ok(())
+    /// Reads what settings name as files.
+    fn files(&self, args: &ServerArgs) -> Result<Files, String> {
+        let policies = governance::policies(&args.governance, &Registry::standard())?;
+        let psks = governance::psks(&args.governance)?;
+        let access = args.access.as_ref().filter(|_| self.knows_users);
+        let users = access.map(|access| UsersFile::open(&access.users)).transpose();
+        Ok(Files { policies, psks, users: users.map_err(|error| error.to_string())? })
+    }
+
+    fn take(&self, Files { policies, psks, users }: Files) {
+        self.handle.set_policies(policies);
+        self.handle.set_psks(psks);
+        if let Some(users) = users {
+            self.handle.set_users(users);
+        }
     }
 
     /// Says what has changed, and what would after a restart.
@@ -131,5 +151,14 @@ fn kept(mistakes: &[String]) -> String {
 }
 
 /// The settings that hold for the next test as soon as they are read.
-const AT_ONCE: [&str; 6] =
-    ["max-sessions", "max-queue", "max-duration", "max-rate", "log-level", "debug"];
+const AT_ONCE: [&str; 9] = [
+    "max-sessions",
+    "max-queue",
+    "max-duration",
+    "max-rate",
+    "log-level",
+    "debug",
+    "policies",
+    "public",
+    "psk-file",
+];

@@ -8,7 +8,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    complain, config, descriptors, history, logging, login, notify,
+    complain, config, descriptors, governance, history, logging, login, notify,
     output::{Output, OutputError},
     reload::Reloader,
     screen, security,
@@ -56,7 +56,23 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
             return exit::LOCAL_IO;
         }
     };
-    let config = server::Config { auth, ..config::server(&args, security) };
+    let tls = match governance::tls(&security) {
+        Ok(tls) => tls,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let config = server::Config { auth, tls, ..config::server(&args, security) };
+    let governed = governance::policies(&args.governance, &config.transports)
+        .and_then(|policies| Ok((policies, governance::psks(&args.governance)?)));
+    let config = match governed {
+        Ok((policies, psks)) => server::Config { policies, psks, ..config },
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
     let server = match Server::bind(config).await {
         Ok(server) => server,
         Err(error) => {

@@ -1,5 +1,6 @@
 use std::{
     future::{Future, poll_fn},
+    io,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -16,9 +17,10 @@ use super::{
     session::ServerSession,
     shared::{PendingGuard, Shared, Urgency},
     streams::{Arrival, Key},
+    tls::ControlTls,
 };
 use crate::{
-    control::{Control, Wire, read_hello},
+    control::{Channel, Control, Wire, accept_tls, is_tls, read_hello},
     engine::Answering,
     measure::FlowId,
     outcome::{Failure, FailureCode},
@@ -118,6 +120,9 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             return info!(%peer, ?limit, "connection dropped: its hello did not come in time");
         }
     };
+    if let Some(tls) = shared.config.tls.clone().filter(|_| is_tls(&hello)) {
+        return greet_tls(shared, stream, &hello, tls, pending).await;
+    }
     match Opening::parse(&hello) {
         Opening::Native(Hello::Control(_)) if early => {
             // Whoever has recorded it could ask for the test again.
@@ -125,7 +130,10 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
             info!(%peer, "client refused: it asked for a test before its handshake was over");
         }
         Opening::Native(Hello::Control(_)) => {
-            ServerSession::new(shared, stream, pending).run().await
+            if let Err(failure) = shared.governor.knock(peer.ip()) {
+                return turn_away(&shared, stream, failure).await;
+            }
+            ServerSession::new(shared, stream, Channel::new(), pending).run().await
         }
         Opening::Native(Hello::Attach(token, flow)) => {
             if let Some(answering) = shared.expected.answering(&token) {
@@ -150,8 +158,58 @@ async fn greet(shared: Arc<Shared>, mut stream: Stream, accepted: u64, pending: 
                 .expected
                 .attach(Key::Cookie(cookie), Arrival { flow: None, accepted, stream })
             {
+                if let Err(failure) = shared.governor.knock(peer.ip()) {
+                    return turn_away_iperf3(&shared, *stream, &failure).await;
+                }
                 Iperf3Session::new(shared, *stream, cookie, pending).run().await;
             }
+        }
+    }
+}
+
+/// Shakes hands with a client whose control connection is to be inside TLS, and serves it there.
+async fn greet_tls(
+    shared: Arc<Shared>,
+    stream: Stream,
+    ahead: &[u8],
+    tls: ControlTls,
+    pending: PendingGuard,
+) {
+    let peer = stream.peer;
+    // It costs arithmetic, which is not for whoever else is to be let in meanwhile.
+    tokio::task::yield_now().await;
+    if let Err(failure) = shared.governor.knock(peer.ip()) {
+        // To say so would take the handshake that is not to be done.
+        return count_turned_away(&shared, &stream, &failure);
+    }
+    let limit = shared.config.deadlines.answer;
+    let inside = async {
+        let (mut stream, channel) = accept_tls(stream, ahead, tls.config()).await?;
+        let hello = read_hello(stream.recv.as_mut()).await.map_err(io::Error::other)?;
+        io::Result::Ok((stream, channel, hello))
+    };
+    let (stream, channel, hello) = match tokio::time::timeout(limit, inside).await {
+        Ok(Ok(inside)) => inside,
+        Ok(Err(error)) => {
+            shared.census.rejected(Reject::NoHello);
+            return debug!(%peer, %error, "connection dropped: no TLS handshake");
+        }
+        Err(_) => {
+            shared.census.rejected(Reject::NoHello);
+            return info!(%peer, ?limit, "connection dropped: no TLS handshake in time");
+        }
+    };
+    match Opening::parse(&hello) {
+        Opening::Native(Hello::Control(_)) => {
+            ServerSession::new(shared, stream, channel, pending).run().await;
+        }
+        Opening::OtherVersion(version) => {
+            shared.census.rejected(Reject::Unsupported);
+            refuse_version(stream, version).await;
+        }
+        Opening::Native(Hello::Attach(..)) | Opening::Foreign => {
+            shared.census.rejected(Reject::Stranger);
+            refuse_stranger(stream).await;
         }
     }
 }
@@ -217,20 +275,54 @@ fn is_cookie(hello: &[u8; HELLO_LEN]) -> bool {
     matches!(hello.split_last(), Some((0, text)) if text.iter().all(u8::is_ascii_alphanumeric))
 }
 
+/// Tells a client that it gets no session, before anything is kept for it.
+async fn turn_away(shared: &Shared, stream: Stream, failure: Failure) {
+    count_turned_away(shared, &stream, &failure);
+    say(stream, &Message::Fail(failure)).await;
+}
+
+/// The same in iperf3's terms: its client is told that the server is busy, or that it is not let in.
+async fn turn_away_iperf3(shared: &Shared, stream: Stream, failure: &Failure) {
+    count_turned_away(shared, &stream, failure);
+    let refusal: &[u8] = match failure.code {
+        FailureCode::Busy => &IPERF3_BUSY,
+        _ => &IPERF3_AUTH_FAILED,
+    };
+    refuse(stream, refusal).await;
+}
+
+fn count_turned_away(shared: &Shared, stream: &Stream, failure: &Failure) {
+    let reason = match failure.code {
+        FailureCode::Busy => Reject::Flood,
+        _ => Reject::Denied,
+    };
+    shared.census.rejected(reason);
+    debug!(peer = %stream.peer, reason = %failure, "client turned away");
+}
+
 async fn refuse_version(stream: Stream, version: char) {
     info!(peer = %stream.peer, %version, "client refused: it speaks another version");
     let text = format!("this server speaks version a of the control protocol, not {version}");
     let failure = Failure::new(FailureCode::Unsupported, text);
+    say(stream, &Message::Fail(failure)).await;
+}
+
+/// Says a last word.
+async fn say(stream: Stream, word: &Message) {
     let mut control = Control::new(Wire::new(stream));
-    if control.queue(&Message::Fail(failure)).is_ok() {
+    if control.queue(word).is_ok() {
         control.into_wire().close(super::FAREWELL).await;
     }
 }
 
 /// Tells a stranger off in iperf3's terms, which are as good as any.
-async fn refuse_stranger(mut stream: Stream) {
+async fn refuse_stranger(stream: Stream) {
     info!(peer = %stream.peer, "client refused: it does not speak this protocol");
-    let refusal = send_all(stream.send.as_mut(), &IPERF3_UNIMPLEMENTED);
+    refuse(stream, &IPERF3_UNIMPLEMENTED).await;
+}
+
+async fn refuse(mut stream: Stream, refusal: &[u8]) {
+    let refusal = send_all(stream.send.as_mut(), refusal);
     if let Ok(Ok(())) = tokio::time::timeout(super::FAREWELL, refusal).await {
         Wire::new(stream).close(super::FAREWELL).await;
     }
@@ -259,3 +351,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// iperf3's `SERVER_ERROR` with its code for "unimplemented feature", and no system error.
 const IPERF3_UNIMPLEMENTED: [u8; 9] = [0xfe, 0, 0, 0, 13, 0, 0, 0, 0];
+/// The same with its code for a login that is not accepted.
+const IPERF3_AUTH_FAILED: [u8; 9] = [0xfe, 0, 0, 0, 142, 0, 0, 0, 0];
+/// iperf3's `ACCESS_DENIED`.
+const IPERF3_BUSY: [u8; 1] = [0xff];

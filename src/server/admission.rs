@@ -42,6 +42,8 @@ struct Waiting {
     ticket: u64,
     /// The rate that it needs; `None` takes what there is.
     rate: Option<u64>,
+    /// The most that it may have.
+    at_most: Option<u64>,
     duration: Option<Duration>,
 }
 
@@ -84,10 +86,12 @@ impl Admission {
         self.changed.send_replace(());
     }
 
-    /// Gives a test its place, or says why it has none.
+    /// Gives a test its place, or says why it has none. One that asks for no rate gets what there is,
+    /// and no more than `at_most` bits per second.
     pub(crate) fn apply(
         self: &Arc<Self>,
         spec: &TestSpec,
+        at_most: Option<u64>,
         may_wait: bool,
     ) -> Result<Ticket, Failure> {
         let mut state = self.state();
@@ -100,6 +104,7 @@ impl Admission {
         state.queue.push_back(Waiting {
             ticket: number,
             rate: spec.total_rate(),
+            at_most,
             duration: spec.duration(),
         });
         state.promote();
@@ -190,7 +195,7 @@ impl State {
     fn promote(&mut self) {
         while self.running.len() < self.limits.max_sessions.get()
             && let Some(next) = self.queue.front()
-            && let Some(rate) = self.grant(next.rate)
+            && let Some(rate) = self.grant(next.rate, next.at_most)
             && let Some(next) = self.queue.pop_front()
         {
             let expected_end = next.duration.map(|duration| Instant::now() + duration);
@@ -199,11 +204,11 @@ impl State {
     }
 
     /// Returns the rate that a test gets, if there is any left for it; 0 where rates are free.
-    fn grant(&self, asked: Option<u64>) -> Option<u64> {
+    fn grant(&self, asked: Option<u64>, at_most: Option<u64>) -> Option<u64> {
         let Some(max) = self.limits.max_rate else { return Some(0) };
         let taken: u64 = self.running.iter().map(|slot| slot.rate).sum();
         let free = max.saturating_sub(taken);
-        let granted = asked.unwrap_or(free);
+        let granted = asked.unwrap_or_else(|| at_most.map_or(free, |most| most.min(free)));
         (granted > 0 && granted <= free).then_some(granted)
     }
 
@@ -272,7 +277,7 @@ mod tests {
     async fn the_queue_moves_up_in_order() {
         let admission = Admission::new(limits(1, 8, None));
         let mut tickets: Vec<_> =
-            (0..3).map(|_| admission.apply(&spec(None), true).unwrap()).collect();
+            (0..3).map(|_| admission.apply(&spec(None), None, true).unwrap()).collect();
         assert_eq!(tickets.iter_mut().map(position).collect::<Vec<_>>(), [0, 1, 2]);
         tickets.remove(0);
         assert_eq!(tickets.iter_mut().map(position).collect::<Vec<_>>(), [0, 1]);
@@ -283,49 +288,64 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_and_says_when_to_come_back() {
         let admission = Admission::new(limits(1, 1, None));
-        let _running = admission.apply(&spec(None), true).unwrap();
-        let refused = admission.apply(&spec(None), false).unwrap_err();
+        let _running = admission.apply(&spec(None), None, true).unwrap();
+        let refused = admission.apply(&spec(None), None, false).unwrap_err();
         assert_eq!(refused.code, FailureCode::Busy);
         assert!(refused.retry_after.is_some());
-        let _waiting = admission.apply(&spec(None), true).unwrap();
-        assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Busy);
+        let _waiting = admission.apply(&spec(None), None, true).unwrap();
+        assert_eq!(admission.apply(&spec(None), None, true).unwrap_err().code, FailureCode::Busy);
         assert_eq!(admission.busy_count(), 2);
     }
 
     #[tokio::test]
     async fn rates_add_up_to_no_more_than_the_servers() {
         let admission = Admission::new(limits(8, 8, Some(100)));
-        assert_eq!(admission.apply(&spec(Some(101)), true).unwrap_err().code, FailureCode::Denied);
-        let mut first = admission.apply(&spec(Some(70)), true).unwrap();
+        assert_eq!(
+            admission.apply(&spec(Some(101)), None, true).unwrap_err().code,
+            FailureCode::Denied
+        );
+        let mut first = admission.apply(&spec(Some(70)), None, true).unwrap();
         assert_eq!(first.place(), Place::Running(Some(70)));
-        let mut rest = admission.apply(&spec(None), true).unwrap();
+        let mut rest = admission.apply(&spec(None), None, true).unwrap();
         assert_eq!(rest.place(), Place::Running(Some(30)), "who asks for all gets what is left");
-        let mut third = admission.apply(&spec(Some(50)), true).unwrap();
+        let mut third = admission.apply(&spec(Some(50)), None, true).unwrap();
         assert_eq!(position(&mut third), 1);
         drop(first);
         assert_eq!(third.place(), Place::Running(Some(50)));
     }
 
     #[tokio::test]
+    async fn a_test_that_may_have_little_leaves_the_rest_to_others() {
+        let admission = Admission::new(limits(8, 8, Some(100)));
+        let mut first = admission.apply(&spec(None), Some(20), true).unwrap();
+        assert_eq!(first.place(), Place::Running(Some(20)));
+        let mut rest = admission.apply(&spec(None), Some(90), true).unwrap();
+        assert_eq!(rest.place(), Place::Running(Some(80)));
+    }
+
+    #[tokio::test]
     async fn a_drain_sends_away_who_waits_and_keeps_who_runs() {
         let admission = Admission::new(limits(1, 8, None));
-        let mut running = admission.apply(&spec(None), true).unwrap();
-        let mut waiting = admission.apply(&spec(None), true).unwrap();
+        let mut running = admission.apply(&spec(None), None, true).unwrap();
+        let mut waiting = admission.apply(&spec(None), None, true).unwrap();
         admission.drain();
         assert_eq!(running.place(), Place::Running(None));
         assert_eq!(waiting.place(), Place::Draining);
-        assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Draining);
+        assert_eq!(
+            admission.apply(&spec(None), None, true).unwrap_err().code,
+            FailureCode::Draining
+        );
     }
 
     #[tokio::test]
     async fn limits_that_are_changed_hold_at_once_for_who_waits() {
         let admission = Admission::new(limits(1, 8, None));
-        let _running = admission.apply(&spec(None), true).unwrap();
-        let mut waiting = admission.apply(&spec(None), true).unwrap();
+        let _running = admission.apply(&spec(None), None, true).unwrap();
+        let mut waiting = admission.apply(&spec(None), None, true).unwrap();
         assert_eq!(position(&mut waiting), 1);
         admission.set_limits(limits(2, 0, None));
         assert_eq!(waiting.place(), Place::Running(None));
-        assert_eq!(admission.apply(&spec(None), true).unwrap_err().code, FailureCode::Busy);
+        assert_eq!(admission.apply(&spec(None), None, true).unwrap_err().code, FailureCode::Busy);
         admission.set_limits(limits(1, 0, None));
         assert_eq!(waiting.place(), Place::Running(None), "whoever runs already goes on");
         assert_eq!(admission.running(), 2);

@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{error, warn};
 
+use super::governance::network;
 use crate::{
     auth::{PrivateKey, UsersFile, sha256},
     outcome::{Failure, FailureCode},
@@ -203,17 +204,22 @@ impl Drop for Place {
     }
 }
 
-/// Returns what a client can hardly have more than one of: an IPv4 address, or an IPv6 network.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
-        v4 => v4,
-    }
-}
-
 /// Says the same whatever the reason.
 fn denied(_: Denied) -> Failure {
     let text = "this server does not let this client in: it needs a user that it knows with the right password, its public key, and clocks that agree; see --username and --rsa-public-key-path";
+    Failure::new(FailureCode::Denied, text)
+}
+
+/// Says what a client has to do that has not proved who it is. That the ways are known here tells
+/// nobody anything.
+pub(super) fn unproved() -> Failure {
+    let text = "this server lets in clients alone that prove who they are, with a pre-shared key that both know; see --psk-file";
+    Failure::new(FailureCode::Denied, text)
+}
+
+/// Says the same whatever is wrong with a proof.
+pub(super) fn disproved() -> Failure {
+    let text = "this server does not let this client in: it knows another key of that identity, or none; see --psk-file at both ends";
     Failure::new(FailureCode::Denied, text)
 }
 

@@ -2,8 +2,8 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_transport::{Error, Transport};
 
-use super::{Auth, Config, Server};
-use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
+use super::{Auth, Config, ControlTls, Policies, Server};
+use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// Sets up a [`Server`], step by step.
 ///
@@ -68,9 +68,27 @@ impl Builder {
         self
     }
 
+    /// Holds clients to these policies.
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.config.policies = policies;
+        self
+    }
+
     /// Lets in these users alone, in either dialect.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.config.auth = Some(auth);
+        self
+    }
+
+    /// Lets in clients that prove themselves with one of these keys.
+    pub fn psks(mut self, psks: Psks) -> Self {
+        self.config.psks = Some(psks);
+        self
+    }
+
+    /// Takes control connections inside TLS, too.
+    pub fn tls(mut self, tls: ControlTls) -> Self {
+        self.config.tls = Some(tls);
         self
     }
 

@@ -17,7 +17,7 @@ pub struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reject {
-    /// Too many connections that ask for nothing.
+    /// Too many connections that ask for nothing, or sessions of one address in a short time.
     Flood,
     /// Its hello did not come in time, or its connection broke before.
     NoHello,

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use super::Auth;
-use crate::{engine::Drive, protocol::native::Deadlines, registry::Registry};
+use super::{Auth, ControlTls, Policies};
+use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
 
 /// What a server listens on, and what it permits.
 #[derive(Debug, Clone)]
@@ -12,12 +12,19 @@ pub struct Config {
     pub transports: Registry,
     /// What it permits, until that is changed while it runs.
     pub limits: Limits,
+    /// Who may do how much of that, until that is changed while it runs.
+    pub policies: Policies,
     /// Whether to stop after the first test that was served.
     pub one_off: bool,
     /// How long to serve without any test before stopping; `None` serves on for ever.
     pub idle_timeout: Option<Duration>,
     /// Whom to let in; `None` lets in everybody.
     pub auth: Option<Auth>,
+    /// The keys with which clients can prove who they are. Where there are any, or `auth`, only those
+    /// that have proved it get a test, unless [`Policies::public`] says otherwise.
+    pub psks: Option<Psks>,
+    /// How control connections inside TLS are taken, beside the others; `None` takes none.
+    pub tls: Option<ControlTls>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -57,9 +64,12 @@ impl Default for Config {
             listen: Vec::new(),
             transports: Registry::standard(),
             limits: Limits::default(),
+            policies: Policies::default(),
             one_off: false,
             idle_timeout: None,
             auth: None,
+            psks: None,
+            tls: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: false,

@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -15,12 +15,14 @@ use tracing::info;
 use super::{
     admission::{Place, Ticket},
     census::Reject,
+    governance::{LOOK, Permit},
     roster::{Entry, Stage},
-    shared::{Shared, Urgency},
+    shared::{Shared, Urgency, lock},
     streams::Expected,
 };
 use crate::{
-    outcome::Dialect,
+    outcome::{Dialect, Failure},
+    registry::Registry,
     spec::{Limit, SpecFields, TestSpec},
 };
 
@@ -39,6 +41,8 @@ struct Stay {
     shared: Arc<Shared>,
     name: String,
     entry: Entry,
+    permit: Mutex<Permit>,
+    longest: Duration,
     _ticket: Ticket,
     since: Instant,
     received: AtomicU64,
@@ -75,9 +79,11 @@ impl Gate for Porter {
     /// nothing of that is asked of anybody.
     fn receive(&self, guest: &Guest<'_>) -> Option<Box<dyn Visit>> {
         let shared = self.shared.get()?.upgrade()?;
-        if shared.verifier.is_some() {
-            return self
-                .turned_away(guest, "its protocol has no logins, and this server has users");
+        if shared.is_closed() {
+            return self.turned_away(
+                guest,
+                "its protocol has no logins, and this server lets in known clients alone",
+            );
         }
         if shared.limits().max_rate.is_some() {
             return self
@@ -85,8 +91,13 @@ impl Gate for Porter {
         }
         let spec = SpecFields { limit: Limit::Endless, ..SpecFields::default() };
         let spec = TestSpec::try_from(spec).ok()?;
-        let mut ticket = match shared.admission.apply(&spec, false) {
-            Ok(ticket) => ticket,
+        let (ip, transport) = (guest.peer.ip(), Registry::of_guests(guest.protocol));
+        let places = shared.governor.knock(ip).and_then(|()| {
+            let permit = shared.governor.permit_guest(ip, transport, &spec)?;
+            Ok((permit, shared.admission.apply(&spec, None, false)?))
+        });
+        let (permit, mut ticket) = match places {
+            Ok(places) => places,
             Err(failure) => {
                 if let Some(reason) = Reject::of(failure.code) {
                     shared.census.rejected(reason);
@@ -101,6 +112,8 @@ impl Gate for Porter {
         info!(session = %name, peer = %guest.peer, protocol = guest.protocol, "guest let in");
         Some(Box::new(Stay {
             entry: shared.roster.enter(&name, guest.peer, Dialect::Perf, Stage::Visiting),
+            longest: permit.longest(shared.longest()),
+            permit: Mutex::new(permit),
             shared,
             name,
             _ticket: ticket,
@@ -114,7 +127,7 @@ impl Gate for Porter {
 #[async_trait]
 impl Visit for Stay {
     async fn over(&self) -> String {
-        let longest = self.shared.longest();
+        let longest = self.longest;
         let mut urgency = self.shared.urgency();
         tokio::select! {
             () = tokio::time::sleep_until(self.since + longest) => {
@@ -124,6 +137,7 @@ impl Visit for Stay {
                 "the server was told to stop".to_owned()
             }
             reason = self.entry.stopped() => reason,
+            reason = self.spent() => reason,
         }
     }
 
@@ -133,11 +147,33 @@ impl Visit for Stay {
     }
 }
 
+impl Stay {
+    /// Counts what moves until the guest has had what it may have, and says so.
+    async fn spent(&self) -> String {
+        if !lock(&self.permit).is_metered() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Err(failure) = self.charge() {
+                return failure.message;
+            }
+        }
+    }
+
+    fn charge(&self) -> Result<(), Failure> {
+        let moved = self.received.load(Relaxed).saturating_add(self.sent.load(Relaxed));
+        lock(&self.permit).charge(moved)
+    }
+}
+
 impl Drop for Stay {
     fn drop(&mut self) {
         let (received, sent) = (self.received.load(Relaxed), self.sent.load(Relaxed));
         let stayed: Duration = self.since.elapsed();
         info!(session = %self.name, ?stayed, received, sent, "guest has left");
+        // Whoever has had everything will hear of it with the next test.
+        let _ = self.charge();
         self.shared.finished();
     }
 }

@@ -6,7 +6,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
-    auth::Unidentified,
+    auth::{Unidentified, unproved},
+    governance::{Breach, Forbidden, Permit},
     policy,
     roster::{Entry, Stage},
     session::{log_outcome, report_failed, told_to_stop},
@@ -47,6 +48,8 @@ pub(super) struct Iperf3Session {
     /// What is wanted, while it is found out by whom.
     unidentified: Option<Unidentified<Params>>,
     user: Option<String>,
+    /// What the client's policy permits, and counts.
+    permit: Option<Permit>,
     ticket: Option<Ticket>,
     wanted: Option<Wanted>,
     /// While another test of the same address opens streams that nothing else tells from ours.
@@ -100,6 +103,7 @@ impl Iperf3Session {
             pending: Some(pending),
             unidentified: None,
             user: None,
+            permit: None,
             ticket: None,
             wanted: None,
             waiting: JoinSet::new(),
@@ -130,6 +134,7 @@ impl Iperf3Session {
                     None
                 }
                 stream = arrival(&mut self.streams) => self.arrived(stream),
+                () = Permit::due(&mut self.permit) => self.charge(),
                 Some(turn) = self.waiting.join_next() => {
                     self.grant(Key::Address(self.peer.ip().to_canonical()), turn.ok());
                     None
@@ -161,8 +166,16 @@ impl Iperf3Session {
         self.machine.handle(input, now);
     }
 
+    /// Counts what has moved, and ends the test of a client that has had what it may have.
+    fn charge(&mut self) -> Option<Input> {
+        let moved = self.session.trial.served();
+        let failure = self.permit.as_mut()?.charge(moved).err()?;
+        self.session.trial.has_begun().then_some(Input::GiveUp(failure))
+    }
+
     fn too_fast(&self, received: u64) -> Option<Failure> {
-        self.shared.limits().max_rate?;
+        let own = self.permit.as_ref().and_then(Permit::max_rate);
+        self.shared.limits().max_rate.or(own)?;
         let ran = self.session.trial.test_time()?;
         policy::too_fast(&self.wanted.as_ref()?.spec, received, ran)
     }
@@ -192,8 +205,16 @@ impl Iperf3Session {
 
     /// Finds out who the client is, where that matters, before it is looked at what it wants.
     fn identify(&mut self, mut params: Params) -> Result<(), Admission> {
-        let Some(verifier) = &self.shared.verifier else { return self.admit(params) };
         let token = params.extras.auth_token.take();
+        let verifier = match &self.shared.verifier {
+            // Its protocol knows no other way to prove anything.
+            _ if self.shared.is_closed() && self.shared.verifier.is_none() => {
+                let (code, failure) = (ErrorCode::AuthFailed, unproved());
+                return Err(Admission::Deny(Refusal { code, failure }));
+            }
+            Some(verifier) if self.shared.is_closed() || token.is_some() => verifier,
+            _ => return self.admit(params),
+        };
         let unidentified = verifier.identify(self.peer.ip(), token, params);
         self.unidentified = Some(unidentified.map_err(|_| Admission::Busy)?);
         Ok(())
@@ -224,7 +245,13 @@ impl Iperf3Session {
         {
             return Err(Admission::Deny(refusal(failure, ErrorCode::MaxDuration)));
         }
-        let mut ticket = match self.shared.admission.apply(&spec, false) {
+        let permit = self.shared.governor.permit(self.peer.ip(), self.user.as_deref(), &spec);
+        let permit = permit.map_err(|breach| {
+            debug!(session = %self.name, peer = %self.peer, reason = %breach.failure, "breach");
+            against(breach)
+        })?;
+        let own = permit.max_rate();
+        let mut ticket = match self.shared.admission.apply(&spec, own, false) {
             Ok(ticket) => ticket,
             Err(failure) if failure.code == FailureCode::Busy => return Err(Admission::Busy),
             Err(failure) => return Err(Admission::Deny(refusal(failure, ErrorCode::TotalRate))),
@@ -234,8 +261,11 @@ impl Iperf3Session {
             Place::Queued(_) | Place::Draining => return Err(Admission::Busy),
         };
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let rate = rate.into_iter().chain(own).min();
         let (spec, mut changes) = policy::settle(spec, rate, delivery);
-        changes.extend(warnings);
+        changes.extend(warnings.into_iter().chain(permit.note()));
+        self.machine.permit(permit.longest(self.shared.longest()));
+        self.permit = Some(permit);
         self.ticket = Some(ticket);
         self.pending = None;
         self.wanted = Some(Wanted { version: extras.client_version, spec, changes });
@@ -331,6 +361,10 @@ impl Iperf3Session {
     async fn conclude(mut self, ended: Ended, results: Option<Box<Results>>) {
         self.streams = None;
         self.session.trial.stop_flows().await;
+        if let Some(mut permit) = self.permit.take() {
+            // Whoever has had everything will hear of it with the next test.
+            let _ = permit.charge(self.session.trial.served());
+        }
         match self.session.finish(ended.clone(), results) {
             Some(outcome) => {
                 log_outcome(&outcome);
@@ -351,6 +385,21 @@ fn refusal(failure: Failure, denied: ErrorCode) -> Refusal {
         FailureCode::Denied => Refusal { code: denied, failure },
         _ => failure.into(),
     }
+}
+
+/// Returns what an iperf3 client is told where its policy forbids the test, as far as its protocol has
+/// words for that.
+fn against(breach: Breach) -> Admission {
+    let code = match breach.what {
+        // There is no word for a time to come again, but one for coming again.
+        Forbidden::Crowd | Forbidden::Bytes => return Admission::Busy,
+        Forbidden::Entry => ErrorCode::AuthFailed,
+        Forbidden::Kind => ErrorCode::Unimplemented,
+        Forbidden::Streams => ErrorCode::Streams,
+        Forbidden::Rate => ErrorCode::TotalRate,
+        Forbidden::Duration => ErrorCode::MaxDuration,
+    };
+    Admission::Deny(Refusal { code, failure: breach.failure })
 }
 
 async fn arrival(streams: &mut Option<Streams>) -> Option<Arrival> {

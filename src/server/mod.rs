@@ -8,6 +8,7 @@ mod builder;
 mod census;
 mod churn;
 mod config;
+mod governance;
 mod guests;
 mod iperf3;
 pub(crate) mod policy;
@@ -15,6 +16,7 @@ mod roster;
 mod session;
 mod shared;
 mod streams;
+mod tls;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -23,19 +25,25 @@ use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
 pub(crate) use self::shared::lock;
+pub(crate) use self::tls::ALPN;
 pub use self::{
     auth::Auth,
     builder::Builder,
     census::{Counts, Reject},
     config::{Config, Limits},
+    governance::{Arrivals, Policies, Policy, PolicyMistake, PolicyMistakes},
     roster::{SessionView, Stage},
+    tls::{ControlTls, ControlTlsError},
 };
 use self::{
     guests::Porter,
     shared::{Offer, Shared, Urgency},
     streams::Expected,
 };
-use crate::{auth::UsersFile, event::Event};
+use crate::{
+    auth::{Psks, UsersFile},
+    event::Event,
+};
 
 /// A server that is bound to its addresses.
 #[derive(Debug)]
@@ -215,6 +223,22 @@ impl Handle {
     pub fn set_users(&self, users: UsersFile) -> bool {
         let verifier = self.shared.verifier.as_ref();
         verifier.map(|verifier| verifier.set_users(users)).is_some()
+    }
+
+    /// Returns who may do what now.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        self.shared.governor.policies()
+    }
+
+    /// Has other policies hold from now on. Tests that run or wait already keep theirs.
+    pub fn set_policies(&self, policies: Policies) {
+        self.shared.governor.set_policies(policies);
+    }
+
+    /// Has clients prove themselves with these keys from now on; `None` takes none.
+    pub fn set_psks(&self, psks: Option<Psks>) {
+        self.shared.psks.store(psks.map(Arc::new));
     }
 
     /// Returns whether the server takes new tests.

@@ -9,23 +9,25 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
-    auth::Unidentified,
+    auth::{Unidentified, disproved, unproved},
     census::Reject,
     churn::{self, Churn},
+    governance::Permit,
     policy,
     roster::{Entry, Stage},
     shared::{PendingGuard, Shared, Urgency},
     streams::{Arrival, AttachGuard, Key, MarkGuard},
 };
 use crate::{
-    control::{Control, Wire},
+    auth::Psk,
+    control::{Channel, Control, Wire},
     engine::{Flow, Framing, Means, Work},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{
-        Action, Admission, Agree, Input, Limits, Message, Propose, Results, Server as Machine,
-        Token, TransportInfo, Welcome,
+        Action, Admission, Agree, Challenge, Input, Limits, Message, Nonce, Propose, Prove, PskKey,
+        Results, Server as Machine, Token, Transcript, TransportInfo, Welcome,
     },
     session::Session,
     spec::TestSpec,
@@ -47,6 +49,14 @@ pub(super) struct ServerSession {
     /// What is proposed, while it is found out by whom.
     unidentified: Option<Unidentified<Propose>>,
     user: Option<String>,
+    /// What makes a client's proof good for this connection alone.
+    nonce: Nonce,
+    /// What is known of TLS that protects the connection; empty where that does not.
+    channel: Channel,
+    /// This end's proof, once the client's is accepted.
+    proof: Option<String>,
+    /// What the client's policy permits, and counts.
+    permit: Option<Permit>,
     ticket: Option<Ticket>,
     last_position: u32,
     wanted: Option<Wanted>,
@@ -76,14 +86,21 @@ struct Attach {
 }
 
 impl ServerSession {
-    pub(super) fn new(shared: Arc<Shared>, stream: Stream, pending: PendingGuard) -> Self {
+    /// Returns the session of a client that has said hello, inside of TLS if there is a channel.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        channel: Channel,
+        pending: PendingGuard,
+    ) -> Self {
         let (local, peer) = (stream.local, stream.peer);
         // Messages are small and often go out in pairs: the second must not wait until the first is
         // acknowledged. A transport that has no such wait says so, which is as good.
         stream.path.tune(&Tuning { no_delay: true, ..Tuning::default() });
         let session = Session::new(Control::new(Wire::new(stream)));
         let config = &shared.config;
-        let welcome = welcome(&shared, local);
+        let nonce = Nonce::new(rand::random());
+        let welcome = welcome(&shared, local, nonce);
         let deadlines = config.deadlines.clone();
         let machine = Machine::new(welcome, shared.longest(), deadlines, session.now());
         let name = shared.next_name();
@@ -98,6 +115,10 @@ impl ServerSession {
             pending: Some(pending),
             unidentified: None,
             user: None,
+            nonce,
+            channel,
+            proof: None,
+            permit: None,
             ticket: None,
             last_position: 0,
             wanted: None,
@@ -130,6 +151,7 @@ impl ServerSession {
                     self.identified(verdict, propose);
                 }
                 stream = arrival(&mut self.attach) => self.arrived(stream),
+                () = Permit::due(&mut self.permit) => self.charge(),
                 reason = told_to_stop(&mut urgency, &self.entry), if stop_by.is_none() => {
                     let ended = Ended::Stopped { by: Side::Server, reason };
                     self.machine.handle(Input::Stop(ended), self.session.now());
@@ -162,11 +184,13 @@ impl ServerSession {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Admit(propose) => self.identify(*propose),
+            Action::Prove(prove) => self.prove(&prove),
             Action::Begin => self.begin(),
             Action::Conclude(ended, results) => self.over = Some((ended, results)),
             Action::Send(Message::Results(mut results)) => {
                 results.output = self.output();
                 // The test is over: who waits need not wait for this client's goodbye.
+                self.settle_account();
                 self.ticket = None;
                 self.send(Action::Send(Message::Results(results)));
             }
@@ -182,10 +206,45 @@ impl ServerSession {
 
     /// Finds out who the client is, where that matters, before it is looked at what it proposes.
     fn identify(&mut self, mut propose: Propose) {
-        let Some(verifier) = &self.shared.verifier else { return self.admit(propose) };
+        let verifier = match &self.shared.verifier {
+            _ if self.shared.is_closed() && self.shared.verifier.is_none() => {
+                return self.deny(unproved());
+            }
+            Some(verifier) if self.shared.is_closed() || propose.auth.is_some() => verifier,
+            _ => return self.admit(propose),
+        };
         match verifier.identify(self.peer.ip(), propose.auth.take(), propose) {
             Ok(unidentified) => self.unidentified = Some(unidentified),
             Err(failure) => self.deny(failure),
+        }
+    }
+
+    /// Finds out who proves itself, before it is looked at what it proposes.
+    fn prove(&mut self, prove: &Prove) {
+        let Prove { identity, nonce: client, proof, propose } = prove;
+        let (server, channel) = (&self.nonce, self.channel.as_slice());
+        let transcript = Transcript { server, client, identity, propose, channel };
+        let psks = self.shared.psks.load();
+        let known = psks.as_ref().and_then(|psks| psks.of(identity));
+        // As much is done for an identity that is not known.
+        let stand_in = PskKey::new(&[]);
+        let key = known.map_or(&stand_in, Psk::key);
+        let proved = transcript.is_of_client(key, proof) & known.is_some();
+        if !proved {
+            return self.deny(disproved());
+        }
+        let own = transcript.of_server(key);
+        match serde_json::from_str(propose) {
+            Ok(propose) => {
+                self.proof = Some(own);
+                self.entry.belongs_to(identity);
+                self.user = Some(identity.clone());
+                self.admit(propose);
+            }
+            Err(error) => {
+                let text = format!("what the other end has proved is no proposal: {error}");
+                self.deny(Failure::new(FailureCode::Protocol, text));
+            }
         }
     }
 
@@ -207,12 +266,19 @@ impl ServerSession {
     fn admit(&mut self, propose: Propose) {
         let Propose { host, spec, no_queue, .. } = propose;
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
+        let ip = self.peer.ip();
+        let permit = match self.shared.governor.permit(ip, self.user.as_deref(), &spec) {
+            Ok(permit) => permit,
+            Err(breach) => return self.deny(breach.failure),
+        };
         let ticket = policy::check(&spec, &self.shared.config.transports, &self.shared.limits())
             .and_then(|()| policy::check_header(&spec, delivery))
             .and_then(|()| churn::check(&spec, delivery))
-            .and_then(|()| self.shared.admission.apply(&spec, !no_queue));
+            .and_then(|()| self.shared.admission.apply(&spec, permit.max_rate(), !no_queue));
         match ticket {
             Ok(ticket) => {
+                self.machine.permit(permit.longest(self.shared.longest()));
+                self.permit = Some(permit);
                 self.ticket = Some(ticket);
                 self.pending = None;
                 self.wanted = Some(Wanted { host, spec, changes: Vec::new() });
@@ -252,7 +318,10 @@ impl ServerSession {
         };
         let delivery = self.shared.delivery(&wanted.spec.transport).unwrap_or(Delivery::Bytes);
         self.entry.is(Stage::Preparing);
-        let (spec, changes) = policy::settle(wanted.spec.clone(), rate, delivery);
+        let own = self.permit.as_ref().and_then(Permit::max_rate);
+        let rate = rate.into_iter().chain(own).min();
+        let (spec, mut changes) = policy::settle(wanted.spec.clone(), rate, delivery);
+        changes.extend(self.permit.as_ref().and_then(Permit::note));
         let token = Token::from_bits(rand::random());
         let expected = &self.shared.expected;
         let deadlines = &self.shared.config.deadlines;
@@ -265,7 +334,8 @@ impl ServerSession {
         (wanted.spec, wanted.changes) = (spec.clone(), changes.clone());
         let port = self.shared.port(&spec.transport, self.local);
         let (session, token) = (self.name.clone(), token.as_str().to_owned());
-        Admission::Grant(Box::new(Agree { session, token, port, spec, changes }))
+        let proof = self.proof.clone();
+        Admission::Grant(Box::new(Agree { session, token, port, spec, changes, proof }))
     }
 
     fn arrived(&mut self, stream: Option<Arrival>) {
@@ -345,6 +415,7 @@ impl ServerSession {
         }
         // Last of all: whoever is next must not start while this test still moves bytes.
         self.session.stop_flows().await;
+        self.settle_account();
         self.ticket = None;
         self.session.close(limit).await;
     }
@@ -366,20 +437,45 @@ impl ServerSession {
         Some(bounded(crate::report::text::render(&outcome)))
     }
 
+    /// Counts what has moved, and ends the test of a client that has had what it may have.
+    fn charge(&mut self) {
+        let moved = self.session.served();
+        let charged = self.permit.as_mut().map_or(Ok(()), |permit| permit.charge(moved));
+        if let Err(failure) = charged
+            && self.session.has_begun()
+        {
+            self.machine.handle(Input::Stop(Ended::Failed(failure)), self.session.now());
+        }
+    }
+
+    /// Counts what has moved to the last, and makes room for the client's next test.
+    fn settle_account(&mut self) {
+        if let Some(mut permit) = self.permit.take() {
+            // Whoever has had everything will hear of it with the next test.
+            let _ = permit.charge(self.session.served());
+        }
+    }
+
     fn too_fast(&self, received: u64) -> Option<Failure> {
-        self.shared.limits().max_rate?;
+        let own = self.permit.as_ref().and_then(Permit::max_rate);
+        self.shared.limits().max_rate.or(own)?;
         policy::too_fast(&self.wanted.as_ref()?.spec, received, self.session.test_time()?)
     }
 }
 
-fn welcome(shared: &Shared, local: SocketAddr) -> Welcome {
+fn welcome(shared: &Shared, local: SocketAddr, nonce: Nonce) -> Welcome {
     let offer = |name: &'static str| TransportInfo {
         name: name.to_owned(),
         port: shared.port(name, local),
         identity: shared.offer(name, local).and_then(|offer| offer.identity.clone()),
     };
     let limits = shared.limits();
+    let challenge = || {
+        let required = shared.is_closed() && shared.verifier.is_none();
+        Challenge { nonce, methods: vec!["psk".to_owned()], required }
+    };
     Welcome {
+        challenge: shared.psks.load().is_some().then(challenge),
         host: shared.host.clone(),
         transports: shared.config.transports.names().into_iter().map(offer).collect(),
         limits: Limits { max_duration: Some(limits.max_duration), max_rate: limits.max_rate },

@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use polyperf_transport::Delivery;
 use tokio::sync::watch;
 
 use super::{
-    Config, Limits, admission::Admission, auth::Verifier, census::Census, roster::Roster,
-    streams::Expected,
+    Config, Limits, admission::Admission, auth::Verifier, census::Census, governance::Governor,
+    roster::Roster, streams::Expected,
 };
-use crate::{event::Bus, outcome::HostInfo};
+use crate::{auth::Psks, event::Bus, outcome::HostInfo};
 
 /// What all sessions of a server share.
 #[derive(Debug)]
@@ -26,8 +27,11 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     pub(super) roster: Arc<Roster>,
     pub(super) census: Census,
+    pub(super) governor: Arc<Governor>,
     /// Finds out who clients are, where not everybody is let in.
     pub(super) verifier: Option<Arc<Verifier>>,
+    /// The keys that clients can prove themselves with.
+    pub(super) psks: ArcSwapOption<Psks>,
     /// Where each transport listens, for each address.
     offers: Vec<Offer>,
     pub(super) expected: Arc<Expected>,
@@ -72,7 +76,9 @@ impl Shared {
             admission: Admission::new(config.limits.clone()),
             roster: Arc::default(),
             census: Census::default(),
+            governor: Governor::new(config.policies.clone()),
             verifier: config.auth.clone().map(Verifier::new),
+            psks: ArcSwapOption::from_pointee(config.psks.clone()),
             config,
             bus: Bus::new(),
             host: crate::engine::host_info(),
@@ -111,6 +117,12 @@ impl Shared {
     /// Returns what is permitted now.
     pub(super) fn limits(&self) -> Limits {
         self.admission.limits()
+    }
+
+    /// Returns whether only those get a test that have proved who they are.
+    pub(super) fn is_closed(&self) -> bool {
+        let knows_some = self.verifier.is_some() || self.psks.load().is_some();
+        knows_some && !self.governor.policies().is_public()
     }
 
     /// Returns the longest that anything may run.

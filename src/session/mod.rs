@@ -42,6 +42,11 @@ impl Session {
         self.trial.test_time()
     }
 
+    /// Returns how many bytes a server has moved in the test so far, in both directions.
+    pub(crate) fn served(&self) -> u64 {
+        self.trial.served()
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.trial.has_begun()
     }

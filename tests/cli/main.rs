@@ -7,6 +7,7 @@ mod cert;
 mod config;
 mod diff;
 mod endings;
+mod governance;
 mod history;
 mod identity;
 mod local;

@@ -130,7 +130,7 @@ fn server_states() -> Vec<(Vec<Input>, &'static str, &'static str)> {
     let theirs = told(Message::Results(results([])));
     let all = "ping progress sent stop results fail";
     vec![
-        (vec![], "its proposal was due", "propose ping fail"),
+        (vec![], "its proposal was due", "propose prove ping fail"),
         (to(&[]), "streams were being opened", "ping fail"),
         (to(slice::from_ref(&open)), running, all),
         (to(&[open.clone(), stop(Side::Server)]), stopping, all),

@@ -6,8 +6,8 @@ use polyperf::{
     measure::{FlowId, FlowSample, FlowSummary, Role, Sample, SideSummary},
     outcome::{Ended, Failure, FailureCode, HostInfo, Side},
     protocol::native::{
-        Agree, Busy, Deadlines, Limits, Message, Propose, Results, Sent, Token, TransportInfo,
-        Welcome,
+        Agree, Busy, Challenge, Deadlines, Limits, Message, Nonce, Propose, Prove, Prover, PskKey,
+        Results, Sent, Token, TransportInfo, Welcome,
     },
     spec::{Direction, Limit, SpecFields, TestSpec},
 };
@@ -26,11 +26,23 @@ pub(crate) fn timed(direction: Direction) -> TestSpec {
 
 pub(crate) fn welcome() -> Welcome {
     let transports = vec![TransportInfo { name: "tcp".to_owned(), port: 5201, identity: None }];
-    Welcome { host: HostInfo::default(), transports, limits: Limits::default() }
+    Welcome { host: HostInfo::default(), transports, limits: Limits::default(), challenge: None }
 }
 
 pub(crate) fn propose(spec: &TestSpec) -> Propose {
     Propose { host: HostInfo::default(), spec: spec.clone(), no_queue: false, auth: None }
+}
+
+pub(crate) fn prove(spec: &TestSpec) -> Prove {
+    let challenge =
+        Challenge { nonce: Nonce::new([1; 32]), methods: vec!["psk".to_owned()], required: true };
+    let prover = Prover {
+        identity: "mario".to_owned(),
+        key: PskKey::new(b"sixteen bytes it"),
+        nonce: Nonce::new([2; 32]),
+        channel: Vec::new(),
+    };
+    prover.prove(&challenge, serde_json::to_string(&propose(spec)).unwrap())
 }
 
 pub(crate) fn agree(spec: &TestSpec) -> Agree {
@@ -40,6 +52,7 @@ pub(crate) fn agree(spec: &TestSpec) -> Agree {
         port: 5201,
         spec: spec.clone(),
         changes: Vec::new(),
+        proof: None,
     }
 }
 
@@ -96,6 +109,7 @@ pub(crate) fn one_of_each(spec: &TestSpec, by: Side) -> Vec<Message> {
         Message::Results(results([(flow, Role::Sender, 5)])),
         Message::Bye,
         Message::Fail(failure(FailureCode::Internal)),
+        Message::Prove(Box::new(prove(spec))),
     ]
 }
 

@@ -253,6 +253,7 @@ impl Pair {
             }
             Action::Queued(busy) => end.driver.queued.push(busy),
             Action::Admit(_) => self.admit(),
+            Action::Prove(_) => panic!("nobody was asked for a proof"),
             Action::Open(_) => self.open(),
             Action::Begin => end.driver.begin(&mut self.paths[path], now),
             Action::Progress(sample) => end.driver.progress.push(sample),

@@ -123,7 +123,7 @@ fn odd(dice: &mut Dice, side: Side, spec: &TestSpec) -> Input {
                 Sent { flow: polyperf::measure::FlowId(1), bytes: u64::MAX, datagrams: None };
             Input::Message(Message::Sent(vec![sent; dice.roll(2000)]))
         }
-        _ if dice.roll(20) == 0 => Input::Message(messages.swap_remove(dice.roll(12))),
+        _ if dice.roll(20) == 0 => Input::Message(messages.swap_remove(dice.roll(messages.len()))),
         _ => Input::Message(Message::Ping { received: 0 }),
     }
 }

@@ -48,7 +48,7 @@ impl Fake {
     fn welcome(&self) -> Message {
         let tcp = TransportInfo { name: "tcp".to_owned(), port: self.port(), identity: None };
         let (host, limits) = (HostInfo::default(), Limits::default());
-        Message::Welcome(Welcome { host, transports: vec![tcp], limits })
+        Message::Welcome(Welcome { host, transports: vec![tcp], limits, challenge: None })
     }
 
     /// A server that a proposal was made to.
@@ -65,7 +65,7 @@ impl Fake {
     fn agree(&self, spec: TestSpec) -> Box<Agree> {
         let token = Token::from_bits(5).as_str().to_owned();
         let (session, changes) = ("x-1".to_owned(), Vec::new());
-        Box::new(Agree { session, token, port: self.port(), spec, changes })
+        Box::new(Agree { session, token, port: self.port(), spec, changes, proof: None })
     }
 
     async fn started(set: impl FnOnce(client::Builder) -> client::Builder) -> (Self, TcpStream) {
@@ -181,6 +181,7 @@ async fn servers_that_stall_or_vanish_are_given_up() {
 async fn a_running_test_that_breaks_has_something_to_show() {
     let lies = [
         Message::Welcome(Welcome {
+            challenge: None,
             host: HostInfo::default(),
             transports: Vec::new(),
             limits: Limits::default(),

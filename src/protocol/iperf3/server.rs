@@ -105,6 +105,11 @@ impl Server {
         }
     }
 
+    /// Has the test run no longer than this, which begins later.
+    pub fn permit(&mut self, max_duration: Duration) {
+        self.max_duration = max_duration;
+    }
+
     /// Takes note of what became of the parameters.
     pub fn admission(&mut self, admission: Admission, now: Duration) {
         if self.core.is_over() || !matches!(self.phase, Phase::Admitting { .. }) {

@@ -1,7 +1,8 @@
 use std::{mem, time::Duration};
 
 use super::{
-    Action, Agree, Busy, Deadlines, Input, Message, Propose, Token, Welcome, live::Core, run::Run,
+    Action, Agree, Busy, Deadlines, Input, Message, Propose, Prover, Token, Welcome, live::Core,
+    proof::PSK, run::Run,
 };
 use crate::{
     outcome::{Ended, Failure, FailureCode, Side},
@@ -18,6 +19,9 @@ pub struct Client {
     propose: Propose,
     queue: Duration,
     welcome: Option<Welcome>,
+    prover: Option<Prover>,
+    /// The proposal as it was proved.
+    proved: Option<String>,
 }
 
 #[derive(Debug)]
@@ -52,7 +56,15 @@ impl Client {
     #[must_use]
     pub fn new(propose: Propose, queue: Duration, deadlines: Deadlines, now: Duration) -> Self {
         let state = State::Greeting { by: now + deadlines.answer };
-        Self { core: Core::new(deadlines, now), state, propose, queue, welcome: None }
+        let core = Core::new(deadlines, now);
+        Self { core, state, propose, queue, welcome: None, prover: None, proved: None }
+    }
+
+    /// Has the client prove who it is, and the server that it knows the same key.
+    #[must_use]
+    pub fn proving(mut self, prover: Prover) -> Self {
+        self.prover = Some(prover);
+        self
     }
 
     /// Takes note of something that happened at `now`.
@@ -172,9 +184,41 @@ impl Client {
                 format!("the server does not offer {wanted}; it offers {}", names.join(", "));
             return self.core.give_up(Failure::new(FailureCode::Unsupported, text), now);
         }
+        match self.proposal(&welcome) {
+            Ok(message) => self.core.send(message, now),
+            Err(failure) => return self.core.give_up(failure, now),
+        }
         self.welcome = Some(welcome);
-        self.core.send(Message::Propose(Box::new(self.propose.clone())), now);
         self.state = State::Proposing { by: now + self.core.deadlines.answer };
+    }
+
+    /// Returns the proposal, with a proof of who makes it where that is wanted.
+    fn proposal(&mut self, welcome: &Welcome) -> Result<Message, Failure> {
+        let challenge = welcome.challenge.as_ref();
+        let Some(prover) = &self.prover else {
+            return Ok(Message::Propose(Box::new(self.propose.clone())));
+        };
+        let challenge = challenge.filter(|challenge| challenge.has(PSK)).ok_or_else(|| {
+            let text = "the server takes no pre-shared keys: it has none, or is older than they are; leave out --psk-file, or start it with its own";
+            Failure::new(FailureCode::Denied, text)
+        })?;
+        let propose = serde_json::to_string(&self.propose).map_err(|error| {
+            Failure::new(FailureCode::Internal, format!("a proposal that is no JSON: {error}"))
+        })?;
+        self.proved = Some(propose.clone());
+        Ok(Message::Prove(Box::new(prover.prove(challenge, propose))))
+    }
+
+    /// Returns whether the server knows the key that this client has proved itself with, if it has.
+    fn is_convinced(&self, agree: &Agree) -> bool {
+        let challenge = self.welcome.as_ref().and_then(|welcome| welcome.challenge.as_ref());
+        match (&self.prover, challenge, &self.proved) {
+            (None, ..) => true,
+            (Some(prover), Some(challenge), Some(propose)) => {
+                prover.convinced(challenge, propose, agree.proof.as_deref())
+            }
+            (Some(_), ..) => false,
+        }
     }
 
     fn queued(&mut self, busy: Busy, now: Duration) {
@@ -189,6 +233,10 @@ impl Client {
     }
 
     fn agreed(&mut self, agree: Box<Agree>, now: Duration) {
+        if !self.is_convinced(&agree) {
+            let text = "the server did not prove that it knows the pre-shared key: somebody may be in its place";
+            return self.core.give_up(Failure::new(FailureCode::Denied, text), now);
+        }
         let token = Token::parse(agree.token.as_bytes()).ok_or("a token that is none");
         if let Err(text) = token.map_err(str::to_owned).and_then(|_| self.acceptable(&agree.spec)) {
             let text = format!("the other end sent `agree` with {text}");

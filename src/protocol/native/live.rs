@@ -102,6 +102,7 @@ impl Message {
         match self {
             Self::Welcome(_) => "welcome",
             Self::Propose(_) => "propose",
+            Self::Prove(_) => "prove",
             Self::Busy(_) => "busy",
             Self::Agree(_) => "agree",
             Self::Start => "start",

@@ -7,6 +7,7 @@ use crate::{
     micros,
     outcome::{Ended, Failure, HostInfo},
     protocol::auth::SealedToken,
+    protocol::native::{Challenge, Prove},
     spec::TestSpec,
 };
 
@@ -18,6 +19,8 @@ pub enum Message {
     Welcome(Welcome),
     /// Client: the test that I want.
     Propose(Box<Propose>),
+    /// Client: the same, and who I am.
+    Prove(Box<Prove>),
     /// Server: you are in the queue.
     Busy(Busy),
     /// Server: the test, as it will be run. Open its streams.
@@ -52,6 +55,9 @@ pub struct Welcome {
     pub transports: Vec<TransportInfo>,
     /// What it permits.
     pub limits: Limits,
+    /// What it asks of clients that can prove who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Challenge>,
 }
 
 /// A transport that a server offers.
@@ -126,6 +132,9 @@ pub struct Agree {
     /// What the server changed, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// The server's proof that it knows the key with which the client has proved itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 /// What was sent on a flow in all, with what the totals omit.

@@ -10,6 +10,7 @@ mod deadlines;
 mod hello;
 mod live;
 mod message;
+mod proof;
 mod run;
 mod server;
 
@@ -19,6 +20,7 @@ pub use self::{
     deadlines::Deadlines,
     hello::{HELLO_LEN, Hello, Opening, Token},
     message::{Agree, Busy, Limits, Message, Propose, Results, Sent, TransportInfo, Welcome},
+    proof::{Challenge, Nonce, Prove, Prover, PskKey, Transcript},
     server::{Admission, Server},
 };
 
@@ -59,6 +61,8 @@ pub enum Action {
     Queued(Busy),
     /// Find out whether and how this test may run (server).
     Admit(Box<Propose>),
+    /// Find out who proves itself with this, and whether and how its test may run (server).
+    Prove(Box<Prove>),
     /// Open the streams of this test (client).
     Open(Box<Agree>),
     /// Start to send and to receive.

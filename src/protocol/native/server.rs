@@ -93,6 +93,11 @@ impl Server {
         }
     }
 
+    /// Has the test run no longer than this, which begins later.
+    pub fn permit(&mut self, max_duration: Duration) {
+        self.max_duration = max_duration;
+    }
+
     /// Takes note of what became of the proposal.
     pub fn admission(&mut self, admission: Admission, now: Duration) {
         if self.core.is_over() || !matches!(self.state, State::Waiting) {
@@ -159,6 +164,10 @@ impl Server {
             (State::Greeted { .. }, Message::Propose(propose)) => {
                 self.state = State::Waiting;
                 self.core.push(Action::Admit(propose));
+            }
+            (State::Greeted { .. }, Message::Prove(prove)) => {
+                self.state = State::Waiting;
+                self.core.push(Action::Prove(prove));
             }
             (_, Message::Ping { .. }) => {}
             (_, Message::Fail(failure)) => self.core.conclude(Ended::Failed(failure), None),

@@ -1,0 +1,90 @@
+//! Policies and keys, from where the user keeps them.
+
+use std::{
+    env,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::{complain, print};
+use crate::{
+    auth::{Psk, Psks, psk_line},
+    cli::{Governance, KeyFile, Proof, PskArgs, exit},
+    registry::{IdentitySource, Registry, Security},
+    server::{ControlTls, Policies},
+};
+
+/// Reads who may do what on a server that offers these transports.
+pub(super) fn policies(args: &Governance, transports: &Registry) -> Result<Policies, String> {
+    let policies = match &args.policies {
+        Some(file) => of_file(file, &transports.names())?,
+        None => Policies::default(),
+    };
+    Ok(if args.public { policies.public() } else { policies })
+}
+
+/// Reads the keys of a server.
+pub(super) fn psks(args: &Governance) -> Result<Option<Psks>, String> {
+    args.psks.as_ref().map(|file| open(file).map(|(psks, _)| psks)).transpose()
+}
+
+/// Reads the key of a client.
+pub(super) fn psk(proof: Option<&Proof>) -> Result<Option<Psk>, String> {
+    let Some(Proof { file, identity }) = proof else { return Ok(None) };
+    let (psks, path) = open(file)?;
+    psks.only(identity.as_deref(), &path).map(Some).map_err(|error| error.to_string())
+}
+
+/// Returns how a server with this identity takes control connections inside TLS.
+pub(super) fn tls(security: &Security) -> Result<Option<ControlTls>, String> {
+    let IdentitySource::Loaded(identity) = &security.identity else { return Ok(None) };
+    let tls = ControlTls::new(identity, security.provider);
+    tls.map(Some).map_err(|error| format!("cannot take control connections inside TLS: {error}"))
+}
+
+/// Makes a key, and prints it.
+pub(super) fn make(args: &PskArgs) -> u8 {
+    let PskArgs::Make { identity } = args;
+    match psk_line(identity, &Zeroizing::new(rand::random())) {
+        Some(line) => print(&Zeroizing::new(format!("{}\n", line.as_str())), exit::SUCCESS),
+        None => {
+            complain(&format!("{identity:?} is no identity: a name without blanks and colons"));
+            exit::USAGE
+        }
+    }
+}
+
+fn open(file: &KeyFile) -> Result<(Psks, PathBuf), String> {
+    let (path, is_credential) = match file {
+        KeyFile::Path(path) => (path.clone(), false),
+        KeyFile::Credential(name) => {
+            let folder = env::var_os(CREDENTIALS).ok_or_else(|| {
+                format!("there is no credential {name}: {CREDENTIALS} is not set; start this as a service with LoadCredential={name}:FILE, or name a file")
+            })?;
+            (PathBuf::from(folder).join(name), true)
+        }
+    };
+    let psks = Psks::open(&path, is_credential).map_err(|error| error.to_string())?;
+    Ok((psks, path))
+}
+
+fn of_file(path: &Path, transports: &[&str]) -> Result<Policies, String> {
+    let shown = path.display();
+    let failed = |error| format!("cannot read the policies {shown}: {error}");
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+    Policies::parse(&text, transports).map_err(|mistakes| {
+        let lines: Vec<_> =
+            mistakes.iter().map(|m| format!("{shown}:{}: {}", m.line, m.problem)).collect();
+        lines.join("\npolyperf: ")
+    })
+}
+
+/// Where a service's manager puts what it keeps for it.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// Some ten thousand policies.
+const MAX_FILE: u64 = 4 << 20;

@@ -1,0 +1,106 @@
+//! Policies and pre-shared keys, as the program takes them.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use crate::program::{Server, run};
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> String {
+        let path: PathBuf = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn psk(identity: &str) -> String {
+    let made = run(&["psk", "make", identity]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    assert!(made.out.starts_with(&format!("{identity}:")) && made.out.ends_with('\n'));
+    made.out
+}
+
+#[test]
+fn keys_that_are_made_let_clients_in_and_nobody_else() {
+    let (files, line) = (Files::new(), psk("alice"));
+    assert_ne!(line, psk("alice"), "each key is new");
+    let keys = files.write("keys", &format!("{line}{}", psk("bob")), 0o600);
+    let server = Server::start(&["--psk-file", &keys]);
+    let client = |further: &[&str]| server.client(&[&["-n", "64K"], further].concat());
+    let ended = client(&["--psk-file", &keys, "--psk-identity", "alice"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(server.wait_for("test started")["user"], "alice");
+    let ended = client(&["--psk-file", &keys, "--psk-identity", "alice", "--tls"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let other = files.write("other", &psk("alice"), 0o600);
+    for (arguments, code, word) in [
+        (&[][..], 4, "--psk-file"),
+        (&["--psk-file", &other], 4, "another key"),
+        (&["--psk-file", &keys], 6, "--psk-identity"),
+        (&["--psk-file", "credential:polyperf.psk"], 6, "CREDENTIALS_DIRECTORY"),
+        (&["--psk-identity", "alice"], 2, "--psk-file"),
+    ] {
+        let ended = client(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(word), "{arguments:?}: {}", ended.err);
+    }
+    let open = files.write("open", &line, 0o644);
+    let ended = client(&["--psk-file", &open]);
+    assert_eq!(ended.code, Some(6));
+    assert!(ended.err.contains("chmod 600"), "{}", ended.err);
+}
+
+#[test]
+fn a_credential_of_the_service_is_a_key_as_well() {
+    let files = Files::new();
+    let keys = files.write("polyperf.psk", &psk("alice"), 0o440);
+    let server = Server::start(&[
+        "--psk-file",
+        &files.write("same", &fs::read_to_string(&keys).unwrap(), 0o600),
+    ]);
+    let mut client = server.command(&["-n", "64K", "--psk-file", "credential:polyperf.psk"]);
+    client.env("CREDENTIALS_DIRECTORY", files.0.path());
+    let ended = client.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn a_file_of_policies_is_read_and_every_mistake_in_it_is_told_with_its_line() {
+    let files = Files::new();
+    let text = "[[policy]]\nname = \"all\"\nmax_streams = 2\n";
+    let server = Server::start(&["--policies", &files.write("good", text, 0o644)]);
+    let ended = server.client(&["-n", "64K", "-P", "3"]);
+    assert_eq!(ended.code, Some(4));
+    assert!(ended.err.contains("2 streams, not 3"), "{}", ended.err);
+    let bad = files.write("bad", "publik = true\n[[policy]]\nmax_streams = 0\n", 0o644);
+    let ended = run(&["server", "-p", "0", "--policies", &bad]);
+    assert_eq!(ended.code, Some(6));
+    for word in ["bad:1: \"publik\"", "bad:2: a policy has no name", "bad:3: max_streams"] {
+        assert!(ended.err.contains(word), "{}", ended.err);
+    }
+    let ended = run(&["server", "-p", "0", "--policies", "/nowhere"]);
+    assert_eq!(ended.code, Some(6));
+    let server = Server::start(&["--public"]);
+    let ended = server.client(&["-t", "31"]);
+    assert!(ended.err.contains("\"public\" permits 30 s"), "{}", ended.err);
+}
+
+#[test]
+fn whoever_names_no_identity_is_told_what_to_write() {
+    for (arguments, word) in [
+        (&["psk", "make"][..], "name whom it is for"),
+        (&["psk", "make", "a b"], "no identity"),
+        (&["psk", "make", "a:b"], "no identity"),
+        (&["psk"], "polyperf psk make"),
+    ] {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.err.contains(word), "{}", ended.err);
+    }
+}
