@@ -48,13 +48,21 @@ pub struct Clocks {
 pub struct Tie {
     base: i64,
     line: Line,
-    /// How fast it gains, in parts of 1; `None`: the test was too short, or too little undisturbed,
-    /// to tell.
-    pub drift: Option<f64>,
+    /// How fast it gains; `None`: the test was too short, or too little undisturbed, to tell.
+    pub drift: Option<Drift>,
     /// How far ahead it was at the exchange that took the least, in nanoseconds.
     pub offset: i64,
     /// How far that can be off at any time of the test, in nanoseconds.
     pub uncertainty: u64,
+}
+
+/// How much faster a clock runs than another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drift {
+    /// What it gains, as a part of the time.
+    pub rate: f64,
+    /// The standard error of that.
+    pub error: f64,
 }
 
 impl RoundTrip {

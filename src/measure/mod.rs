@@ -20,7 +20,7 @@ mod stamp;
 mod summary;
 
 pub use self::{
-    clocks::{Clocks, RoundTrip, Tie},
+    clocks::{Clocks, Drift, RoundTrip, Tie},
     datagram::DatagramHeader,
     exchanges::ExchangeSummary,
     jitter::Delays,

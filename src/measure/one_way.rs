@@ -37,6 +37,9 @@ pub struct OneWaySummary {
     /// too busy, to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_ppb: Option<i64>,
+    /// The standard error of the drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_error_ppb: Option<i64>,
     /// How much longer than told each way may have taken, and the other shorter, in nanoseconds: at
     /// any time of the test, however unequal the ways are.
     pub uncertainty_ns: u64,
@@ -140,7 +143,8 @@ impl OneWay {
             idle_backward,
             exchanges: self.counted.seen,
             offset_ns: tie.offset,
-            drift_ppb: tie.drift.map(billionths),
+            drift_ppb: tie.drift.map(|drift| billionths(drift.rate)),
+            drift_error_ppb: tie.drift.map(|drift| billionths(drift.error)),
             uncertainty_ns: tie.uncertainty,
             tied_by: match tie.drift {
                 Some(_) => TiedBy::SmallestRoundTrips,

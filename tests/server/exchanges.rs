@@ -87,13 +87,12 @@ async fn each_way_has_its_delays_over_every_transport() {
             let [forward, backward] =
                 [&ways.forward, &ways.backward].map(|way| way.as_ref().unwrap());
             assert_eq!((forward.count, backward.count), (latency.count, latency.count));
-            // Both ways, and what the server held it for, are the whole.
-            assert!(
-                forward.mean_ns + backward.mean_ns <= latency.mean_ns * 1003 / 1000 + 1000,
-                "{ways:?}"
-            );
-            // None goes back in time, so that half of the shortest is the most that is open.
-            assert!(ways.uncertainty_ns > 0 && ways.uncertainty_ns <= latency.max_ns, "{ways:?}");
+            // Both ways, and what the server held it for, are the whole; what came out below zero
+            // counts as zero.
+            let whole = latency.mean_ns * 1003 / 1000 + ways.uncertainty_ns;
+            assert!(forward.mean_ns + backward.mean_ns <= whole, "{ways:?}");
+            // However short a round trip, its half is open.
+            assert!(ways.uncertainty_ns > 0, "{ways:?}");
             let told = theirs.remote.as_ref().unwrap().flows[0].exchanges.as_ref().unwrap();
             assert_eq!(told.one_way, exchanges.one_way);
         }

@@ -1,6 +1,6 @@
 //! The line of how far a clock is ahead, through what the exchanges leave open.
 
-use super::RoundTrip;
+use super::{Drift, RoundTrip};
 
 /// What one exchange says of how far the other clock is ahead, in nanoseconds from the base.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +27,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) struct Fit {
     pub(super) line: Line,
-    pub(super) drift: Option<f64>,
+    pub(super) drift: Option<Drift>,
     pub(super) uncertainty: f64,
 }
 
@@ -68,8 +68,9 @@ pub(super) fn fit(bars: &[Bar], best: &Bar, span: (u64, u64)) -> Fit {
     let longer = |bar: &Bar| Bar { low: bar.low - slack, high: bar.high + slack, ..*bar };
     let bars: Vec<Bar> = bars.iter().map(longer).collect();
     let (least, most) = slopes(&bars, steadiest);
-    let drift = drift(&bars, best).map(|slope| slope.clamp(least, most));
-    let slope = drift.unwrap_or(0.0).clamp(least, most);
+    let drift =
+        drift(&bars, best).map(|drift| Drift { rate: drift.rate.clamp(least, most), ..drift });
+    let slope = drift.map_or(0.0, |drift| drift.rate).clamp(least, most);
     let (at, middle) = (best.at, best.middle());
     let value = middle.max(floor(&bars, slope, at)).min(ceiling(&bars, slope, at));
     let line = Line { at, value, slope };
@@ -88,7 +89,7 @@ pub(super) fn fit(bars: &[Bar], best: &Bar, span: (u64, u64)) -> Fit {
 ///
 /// What a bar is longer than the shortest was waited for in queues, on one way or the other: its
 /// middle is off by half of that at most, and it counts by its inverse square.
-fn drift(bars: &[Bar], best: &Bar) -> Option<f64> {
+fn drift(bars: &[Bar], best: &Bar) -> Option<Drift> {
     let shortest = float(best.on_the_way);
     let weight = |bar: &Bar| 1.0 / ((float(bar.on_the_way) - shortest) / 2.0 + NOISE).powi(2);
     let sum = |value: &dyn Fn(&Bar) -> f64| bars.iter().map(|bar| weight(bar) * value(bar)).sum();
@@ -96,11 +97,12 @@ fn drift(bars: &[Bar], best: &Bar) -> Option<f64> {
     let mean_at = sum(&|bar| bar.at) / all;
     let mean = sum(&|bar| bar.middle()) / all;
     let spread: f64 = sum(&|bar| (bar.at - mean_at).powi(2));
-    let slope = sum(&|bar| (bar.at - mean_at) * (bar.middle() - mean)) / spread;
-    let left: f64 = sum(&|bar| (bar.middle() - mean - slope * (bar.at - mean_at)).powi(2));
+    let rate = sum(&|bar| (bar.at - mean_at) * (bar.middle() - mean)) / spread;
+    let left: f64 = sum(&|bar| (bar.middle() - mean - rate * (bar.at - mean_at)).powi(2));
     let free = bars.len().checked_sub(2).filter(|free| *free > 0)?;
     let scatter = (left / float(u64::try_from(free).ok()?)).max(1.0);
-    ((scatter / spread).sqrt() <= TOLERABLE).then_some(slope)
+    let error = (scatter / spread).sqrt();
+    (error <= TOLERABLE).then_some(Drift { rate, error })
 }
 
 /// Returns between which slopes there are lines that cross all bars. A line has `some` slope that
