@@ -3,7 +3,9 @@
 use std::{fs, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, FromRow, PgPool, Row as _, SqlitePool,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Database, FromRow, PgPool, Row as _,
+    SqlitePool,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -99,18 +101,18 @@ impl Pool {
     ) -> Result<Option<i64>, sqlx::Error> {
         let Sql { text, values } = first;
         with!(self, pool => {
-            let mut transaction = pool.begin().await?;
+            let mut writing = Writing::new(pool.acquire().await?);
+            let mut transaction = writing.connection.begin().await?;
             let query = bound!(sqlx::query(AssertSqlSafe(text)), values);
-            let Some(row) = query.fetch_optional(&mut *transaction).await? else {
-                return Ok(None);
-            };
-            let id: i64 = row.try_get(0)?;
-            for Sql { text, values } in further(id) {
+            let row = query.fetch_optional(&mut *transaction).await?;
+            let id: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+            for Sql { text, values } in id.map(further).into_iter().flatten() {
                 let query = bound!(sqlx::query(AssertSqlSafe(text)), values);
                 query.execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
-            Ok(Some(id))
+            writing.done = true;
+            Ok(id)
         })
     }
 
@@ -134,6 +136,30 @@ impl Pool {
 
     pub(super) async fn close(&self) {
         with!(self, pool => pool.close().await);
+    }
+}
+
+/// A connection on which a transaction is under way.
+///
+/// One whose transaction did not end well is closed, and never used again. SQLite may have ended the
+/// transaction by itself, because the disk is full; then a rollback fails, sqlx takes the connection
+/// for one with a transaction still open, and what is called committed on it afterwards may not be.
+struct Writing<DB: Database> {
+    connection: PoolConnection<DB>,
+    done: bool,
+}
+
+impl<DB: Database> Writing<DB> {
+    fn new(connection: PoolConnection<DB>) -> Self {
+        Self { connection, done: false }
+    }
+}
+
+impl<DB: Database> Drop for Writing<DB> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.connection.close_on_drop();
+        }
     }
 }
 

@@ -69,10 +69,22 @@ async fn fill(folder: &Path) {
     let counts = stats.wait_for(|counts| counts.in_memory == 2).await;
     assert_eq!((counts.written, counts.spooled, counts.dropped), (1, 1, 0), "{counts:?}");
 
+    // However often it is tried, and however far an attempt gets.
+    for further in 0..40 {
+        let errors = stats.counts().errors;
+        limit(wal + further * 1024);
+        writer.retry();
+        if stats.wait_for(|counts| counts.errors > errors || counts.written > 1).await.written > 1 {
+            break;
+        }
+    }
+
     // There is room again.
     limit(u64::from(u32::MAX));
     writer.retry();
     stats.wait_for(|counts| counts.written == 4).await;
+    let others = Store::open_existing(&location).await.unwrap();
+    assert_eq!(others.size().await.unwrap().0, 4, "others see what is called written");
     test().await;
     let counts = writer.finish().await;
     assert_eq!((counts.written, counts.in_memory, counts.dropped), (5, 0, 0), "{counts:?}");

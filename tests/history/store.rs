@@ -26,6 +26,7 @@ on_both! {
     an_export_has_everything_and_no_formula,
     a_list_goes_by_an_index,
     a_history_of_a_newer_program_is_left_alone,
+    those_who_make_it_at_once_all_have_it,
 }
 
 async fn keep(store: &Store, entry: &Entry) -> i64 {
@@ -310,6 +311,25 @@ async fn a_list_goes_by_an_index(place: Place) {
     if place.server.is_none() {
         assert!(host.contains("INDEX"), "{host}");
     }
+}
+
+async fn those_who_make_it_at_once_all_have_it(place: Place) {
+    let openers: Vec<_> = (0..8)
+        .map(|second| {
+            let location = place.location.clone();
+            // Threads of their own, as processes would be.
+            std::thread::spawn(move || {
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                let runtime = builder.enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let store = Store::open(&location).await.unwrap();
+                    keep(&store, &finished(outcome(at(second), 8_000))).await;
+                });
+            })
+        })
+        .collect();
+    openers.into_iter().for_each(|opener| opener.join().unwrap());
+    assert_eq!(place.open().await.size().await.unwrap().0, 8);
 }
 
 async fn a_history_of_a_newer_program_is_left_alone(place: Place) {
