@@ -206,13 +206,14 @@ impl Iperf3Session {
     /// Finds out who the client is, where that matters, before it is looked at what it wants.
     fn identify(&mut self, mut params: Params) -> Result<(), Admission> {
         let token = params.extras.auth_token.take();
+        let closed = self.shared.is_closed();
         let verifier = match &self.shared.verifier {
+            Some(verifier) if closed || token.is_some() => verifier,
             // Its protocol knows no other way to prove anything.
-            _ if self.shared.is_closed() && self.shared.verifier.is_none() => {
+            None if closed => {
                 let (code, failure) = (ErrorCode::AuthFailed, unproved());
                 return Err(Admission::Deny(Refusal { code, failure }));
             }
-            Some(verifier) if self.shared.is_closed() || token.is_some() => verifier,
             _ => return self.admit(params),
         };
         let unidentified = verifier.identify(self.peer.ip(), token, params);

@@ -1,3 +1,5 @@
+mod client;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use polyperf_transport::{Delivery, Stream, Tuning};
@@ -9,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Place, Ticket},
-    auth::{Unidentified, disproved, unproved},
+    auth::Unidentified,
     census::Reject,
     churn::{self, Churn},
     governance::Permit,
@@ -19,15 +21,14 @@ use super::{
     streams::{Arrival, AttachGuard, Key, MarkGuard},
 };
 use crate::{
-    auth::Psk,
     control::{Channel, Control, Wire},
     engine::{Flow, Framing, Means, Work},
     event::{Event, FailedEvent},
     measure::FlowId,
     outcome::{Dialect, Ended, Failure, FailureCode, HostInfo, Outcome, Side, TestInfo},
     protocol::native::{
-        Action, Admission, Agree, Challenge, Input, Limits, Message, Nonce, Propose, Prove, PskKey,
-        Results, Server as Machine, Token, Transcript, TransportInfo, Welcome,
+        Action, Admission, Agree, Challenge, Input, Limits, Message, Nonce, Propose, Results,
+        Server as Machine, Token, TransportInfo, Welcome,
     },
     session::Session,
     spec::TestSpec,
@@ -201,61 +202,6 @@ impl ServerSession {
     fn send(&mut self, action: Action) {
         if let Some(input) = self.session.perform(action) {
             self.machine.handle(input, self.session.now());
-        }
-    }
-
-    /// Finds out who the client is, where that matters, before it is looked at what it proposes.
-    fn identify(&mut self, mut propose: Propose) {
-        let verifier = match &self.shared.verifier {
-            _ if self.shared.is_closed() && self.shared.verifier.is_none() => {
-                return self.deny(unproved());
-            }
-            Some(verifier) if self.shared.is_closed() || propose.auth.is_some() => verifier,
-            _ => return self.admit(propose),
-        };
-        match verifier.identify(self.peer.ip(), propose.auth.take(), propose) {
-            Ok(unidentified) => self.unidentified = Some(unidentified),
-            Err(failure) => self.deny(failure),
-        }
-    }
-
-    /// Finds out who proves itself, before it is looked at what it proposes.
-    fn prove(&mut self, prove: &Prove) {
-        let Prove { identity, nonce: client, proof, propose } = prove;
-        let (server, channel) = (&self.nonce, self.channel.as_slice());
-        let transcript = Transcript { server, client, identity, propose, channel };
-        let psks = self.shared.psks.load();
-        let known = psks.as_ref().and_then(|psks| psks.of(identity));
-        // As much is done for an identity that is not known.
-        let stand_in = PskKey::new(&[]);
-        let key = known.map_or(&stand_in, Psk::key);
-        let proved = transcript.is_of_client(key, proof) & known.is_some();
-        if !proved {
-            return self.deny(disproved());
-        }
-        let own = transcript.of_server(key);
-        match serde_json::from_str(propose) {
-            Ok(propose) => {
-                self.proof = Some(own);
-                self.entry.belongs_to(identity);
-                self.user = Some(identity.clone());
-                self.admit(propose);
-            }
-            Err(error) => {
-                let text = format!("what the other end has proved is no proposal: {error}");
-                self.deny(Failure::new(FailureCode::Protocol, text));
-            }
-        }
-    }
-
-    fn identified(&mut self, verdict: Result<String, Failure>, propose: Propose) {
-        match verdict {
-            Ok(user) => {
-                self.entry.belongs_to(&user);
-                self.user = Some(user);
-                self.admit(propose);
-            }
-            Err(failure) => self.deny(failure),
         }
     }
 
@@ -435,25 +381,6 @@ impl ServerSession {
         }
         let outcome = self.session.outcome(Ended::Complete, self.theirs.take())?;
         Some(bounded(crate::report::text::render(&outcome)))
-    }
-
-    /// Counts what has moved, and ends the test of a client that has had what it may have.
-    fn charge(&mut self) {
-        let moved = self.session.served();
-        let charged = self.permit.as_mut().map_or(Ok(()), |permit| permit.charge(moved));
-        if let Err(failure) = charged
-            && self.session.has_begun()
-        {
-            self.machine.handle(Input::Stop(Ended::Failed(failure)), self.session.now());
-        }
-    }
-
-    /// Counts what has moved to the last, and makes room for the client's next test.
-    fn settle_account(&mut self) {
-        if let Some(mut permit) = self.permit.take() {
-            // Whoever has had everything will hear of it with the next test.
-            let _ = permit.charge(self.session.served());
-        }
     }
 
     fn too_fast(&self, received: u64) -> Option<Failure> {
