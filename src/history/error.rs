@@ -27,6 +27,8 @@ pub enum Error {
         remedy: &'static str,
         /// Whether it may be there in a while, though nobody changes anything.
         passing: bool,
+        /// Whether others are in the way who open it at the same time.
+        of_others: bool,
     },
     /// It is of a newer program, or of another one.
     #[error(
@@ -81,6 +83,11 @@ impl Error {
         matches!(self, Self::Open { passing: true, .. } | Self::Database { .. })
     }
 
+    /// Returns whether others are in the way who open the same history.
+    pub(super) fn is_of_others(&self) -> bool {
+        matches!(self, Self::Open { of_others: true, .. })
+    }
+
     pub(super) fn database(
         doing: &'static str,
         place: &Location,
@@ -110,6 +117,7 @@ impl Error {
             problem: said(error),
             remedy,
             passing: is_passing(place, error),
+            of_others: is_of_others(error),
         }
     }
 
@@ -147,6 +155,16 @@ fn is_lasting(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Two that make tables at once: SQLite's codes of one that is there already, of a file that is busy,
+/// of a table that is locked, and of a form that has changed meanwhile.
+fn is_of_others(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    let code = error.code().unwrap_or_default();
+    let number = code.parse::<u32>().map(|code| code & 0xff);
+    // Keys of the table of migrations are unique: who comes second breaks that.
+    code.len() < 5 && matches!(number, Ok(1 | 5 | 6 | 17 | 19))
 }
 
 /// What may change by itself: a server that starts, is full, or cannot be reached.

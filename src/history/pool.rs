@@ -1,6 +1,6 @@
 //! Connections to either database, and what is done over them.
 
-use std::{fs, path::Path, str::FromStr as _, time::Duration};
+use std::{fs, io, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Database, FromRow, PgPool, Row as _,
@@ -71,6 +71,13 @@ impl Pool {
                     return Err(Error::Missing { place: place.clone() });
                 }
                 prepare(path).map_err(|error| Error::opening(place, &error.into()))?;
+                // Nothing in SQLite keeps several from making the same tables at once.
+                for pause in PAUSES_MS.map(Duration::from_millis) {
+                    match sqlite(place, path).await {
+                        Err(error) if error.is_of_others() => tokio::time::sleep(pause).await,
+                        opened => return opened,
+                    }
+                }
                 sqlite(place, path).await
             }
             Location::Postgres(url) => postgres(place, url.secret()).await,
@@ -164,16 +171,17 @@ impl<DB: Database> Drop for Writing<DB> {
 }
 
 /// Makes the file and its folder, for their owner alone: it tells who has tested what with whom.
-fn prepare(path: &Path) -> std::io::Result<()> {
+fn prepare(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    if !path.exists() {
-        fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    // One that is there is not even opened: closing it would let go of locks that this process has.
+    match fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 async fn sqlite(place: &Location, path: &Path) -> Result<Pool, Error> {
@@ -215,6 +223,8 @@ async fn postgres(place: &Location, url: &str) -> Result<Pool, Error> {
     Ok(Pool::Postgres(pool))
 }
 
+/// How long to wait for others who open the same file, each time that they are in the way.
+const PAUSES_MS: [u64; 8] = [5, 10, 20, 40, 80, 160, 160, 160];
 /// One writes, others read.
 const CONNECTIONS: u32 = 4;
 /// How long to wait for a connection, or for whoever else writes.
