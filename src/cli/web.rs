@@ -47,7 +47,7 @@ pub(super) struct RawWeb {
     /// A server that Prometheus may have tested at /probe; more than once for more of them.
     #[arg(long, value_name = "HOST[:PORT]")]
     probe_target: Vec<String>,
-    /// Seconds for which the result of such a test is shown again [default: 60].
+    /// Seconds for which the result of such a test is shown again; 60 if not given.
     #[arg(long, value_name = "SECS")]
     probe_keep: Option<String>,
 }

@@ -14,11 +14,13 @@ use crate::{
     history::{Counts, Writer},
     outcome::{Ended, Failure, Outcome, Side},
     report::Options,
+    tui::Stage,
 };
 
 /// Runs one test, and shows it.
 pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
-    logging::start(&args.log);
+    let stage = Stage::default();
+    logging::start(&args.log, &stage);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -46,7 +48,7 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
         Ok(output) => output,
         Err(error) => return refused(&error),
     };
-    let signals = match Signals::listen() {
+    let signals = match Signals::listen(stage.clone()) {
         Ok(signals) => signals,
         Err(error) => {
             complain(&format!("cannot listen for signals: {error}"));
@@ -93,7 +95,7 @@ async fn keep(args: &ClientArgs, client: &Client) -> Result<Option<Writer>, Stri
 async fn show(args: &ClientArgs, client: Client, mut output: Output, mut signals: Signals) -> u8 {
     let mut events = client.events();
     let title = format!("polyperf client {}", args.target.host);
-    let mut screen = screen::open(args.output.tui, title, client.events(), None);
+    let mut screen = screen::open(signals.stage(), args.output.tui, title, client.events(), None);
     let mut progress = Progress::new(args.output.progress && screen.is_none());
     // What happens while the screen covers the terminal is reported once it is gone.
     let mut later = Vec::new();

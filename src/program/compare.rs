@@ -13,6 +13,7 @@ use crate::{
     outcome::{Ended, FailureCode},
     registry::{Registry, Security},
     spec::SpecErrors,
+    tui::Stage,
 };
 
 /// Runs every transport in turns, and shows what came of each.
@@ -36,7 +37,7 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let mut signals = match Signals::listen() {
+    let mut signals = match Signals::listen(Stage::default()) {
         Ok(signals) => signals,
         Err(error) => {
             complain(&format!("cannot listen for signals: {error}"));

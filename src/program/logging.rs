@@ -2,18 +2,22 @@ use std::{fmt, io, io::IsTerminal as _, sync::Arc};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Log, LogFormat, LogLevel};
+use crate::{
+    cli::{Log, LogFormat, LogLevel},
+    tui::Stage,
+};
 
 /// Changes the level of the log while the program runs.
 #[derive(Clone)]
 pub(super) struct Level(Arc<dyn Fn(LogLevel) + Send + Sync>);
 
-/// Sends log lines to standard error: standard output holds results alone.
-pub(super) fn start(log: &Log) -> Level {
+/// Sends log lines to standard error, or onto the screen that covers it: standard output holds results
+/// alone.
+pub(super) fn start(log: &Log, stage: &Stage) -> Level {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(log.level))
-        .with_writer(crate::tui::log)
+        .with_writer(stage.clone())
         .with_target(false)
         .with_ansi(io::stderr().is_terminal() && !plain);
     // Whoever has set up logging before, in a test say, keeps it.

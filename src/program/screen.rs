@@ -4,12 +4,13 @@ use super::complain;
 use crate::{
     event::Event,
     server::Handle,
-    tui::{self, Screen, Source},
+    tui::{self, Screen, Source, Stage},
 };
 
 /// Takes the terminal for charts, if they are wanted and there is one that can show them. Without, what
 /// is shown is what is shown without the option.
 pub(super) fn open(
+    stage: &Stage,
     wanted: bool,
     title: String,
     events: Receiver<Event>,
@@ -22,7 +23,7 @@ pub(super) fn open(
         complain(&format!("no charts are shown, but lines: {unfit}"));
         return None;
     }
-    match Screen::open(Source { title, events, server }) {
+    match Screen::open(stage, Source { title, events, server }) {
         Ok(screen) => Some(screen),
         Err(error) => {
             complain(&format!(

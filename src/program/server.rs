@@ -22,11 +22,13 @@ use crate::{
     history::Writer,
     report::Options,
     server::{self, Handle, Server, Stopped},
+    tui::Stage,
 };
 
 /// Serves until it is told to stop.
 pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString>) -> u8 {
-    let level = logging::start(&args.log);
+    let stage = Stage::default();
+    let level = logging::start(&args.log, &stage);
     if let Some(file) = &settings.file {
         info!(file = %file.display(), "settings are read from a file");
     }
@@ -80,7 +82,7 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
             return exit::LOCAL_IO;
         }
     };
-    let signals = match Signals::listen() {
+    let signals = match Signals::listen(stage.clone()) {
         Ok(signals) => signals,
         Err(error) => {
             complain(&format!("cannot listen for signals: {error}"));
@@ -109,7 +111,7 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
     tokio::spawn(notify::watchdog());
     let reporting = report(&args, &handle);
     let title = format!("polyperf server {}", places(&server));
-    let screen = screen::open(args.tui, title, handle.events(), Some(handle.clone()));
+    let screen = screen::open(&stage, args.tui, title, handle.events(), Some(handle.clone()));
     let site = site.map(web::serve);
     let stopped = server.run(told_to_drain(signals, handle)).await;
     drop(screen);

@@ -2,13 +2,14 @@ use std::{io, process};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::exit;
+use crate::{cli::exit, tui::Stage};
 
 /// What a terminal or a service manager sends to have a program stop.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    stage: Stage,
 }
 
 /// Returns what a service manager sends to have a program read its configuration again.
@@ -17,11 +18,18 @@ pub(super) fn hangups() -> io::Result<Signal> {
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+    /// Listens, for a program with this terminal.
+    pub(super) fn listen(stage: Stage) -> io::Result<Self> {
         Ok(Self {
+            stage,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
+    }
+
+    /// Returns the terminal that is given back before the program leaves.
+    pub(super) fn stage(&self) -> &Stage {
+        &self.stage
     }
 
     /// Waits for the next one, and returns its name.
@@ -36,7 +44,7 @@ impl Signals {
     pub(super) fn then_leave(mut self) {
         tokio::spawn(async move {
             self.next().await;
-            crate::tui::restore();
+            self.stage.restore();
             process::exit(exit::INTERRUPTED.into());
         });
     }

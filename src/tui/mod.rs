@@ -3,9 +3,9 @@
 //! It is drawn by a thread of its own from the events that anybody can subscribe to, and leaves the
 //! terminal as it was, however the program ends.
 
-mod journal;
 mod keys;
 mod model;
+mod stage;
 mod terminal;
 mod view;
 
@@ -21,9 +21,11 @@ use std::{
 
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
-pub(crate) use self::journal::log;
-pub use self::terminal::{Unfit, fits, restore};
 use self::{keys::Key, model::Model, terminal::Guard, view::Palette};
+pub use self::{
+    stage::{Paper, Stage},
+    terminal::{Unfit, fits},
+};
 use crate::{event::Event, server::Handle};
 
 /// What a screen shows.
@@ -50,11 +52,12 @@ impl Screen {
     /// # Errors
     ///
     /// Where the terminal cannot be switched; it is as it was then.
-    pub fn open(source: Source) -> io::Result<Self> {
-        let guard = Guard::take()?;
+    pub fn open(stage: &Stage, source: Source) -> io::Result<Self> {
+        let guard = Guard::take(stage.clone())?;
         let over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&over);
-        let show = move || show(source, guard, &told);
+        let stage = stage.clone();
+        let show = move || show(source, guard, &stage, &told);
         let thread = thread::Builder::new().name("tui".to_owned()).spawn(show)?;
         Ok(Self { over, thread: Some(thread) })
     }
@@ -70,13 +73,13 @@ impl Drop for Screen {
     }
 }
 
-fn show(mut source: Source, mut guard: Guard, over: &AtomicBool) {
+fn show(mut source: Source, mut guard: Guard, stage: &Stage, over: &AtomicBool) {
     let palette = Palette::of_environment();
     let mut model = Model::new(source.title.clone());
     let mut drawn = Instant::now();
     let mut stale = true;
     while !over.load(Relaxed) {
-        stale |= take(&mut source, &mut model);
+        stale |= take(&mut source, stage, &mut model);
         if stale && guard.draw(|frame| view::draw(frame, &model, palette)).is_ok() {
             (drawn, stale) = (Instant::now(), false);
         }
@@ -96,7 +99,7 @@ fn show(mut source: Source, mut guard: Guard, over: &AtomicBool) {
 }
 
 /// Takes note of what has happened, and returns whether anything has.
-fn take(source: &mut Source, model: &mut Model) -> bool {
+fn take(source: &mut Source, stage: &Stage, model: &mut Model) -> bool {
     let mut news = false;
     loop {
         match source.events.try_recv() {
@@ -108,7 +111,7 @@ fn take(source: &mut Source, model: &mut Model) -> bool {
         }
         news = true;
     }
-    for line in journal::drain() {
+    for line in stage.logged() {
         model.note(line);
         news = true;
     }

@@ -1,27 +1,19 @@
 use std::{
     env,
-    io::{self, IsTerminal as _, Stdout},
-    panic,
-    sync::{
-        Once,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    io::{self, IsTerminal as _, Stdout, Write as _},
 };
 
 use ratatui::{
     Frame, Terminal,
     backend::CrosstermBackend,
     crossterm::{
-        cursor::Show,
         execute,
-        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+        terminal::{EnterAlternateScreen, enable_raw_mode},
     },
 };
+use tracing_subscriber::fmt::MakeWriter as _;
 
-use super::journal;
-
-/// Whether the terminal is ours, and has to be given back.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+use super::Stage;
 
 /// Why there is no screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,37 +41,26 @@ pub fn fits() -> Result<(), Unfit> {
     }
 }
 
-/// Gives the terminal back as it was, if a screen has it: for whoever ends the program at once.
-pub fn restore() {
-    if !TAKEN.swap(false, SeqCst) {
-        return;
-    }
-    journal::show(false);
-    // What cannot be restored cannot be told either.
-    let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
-    let _ = disable_raw_mode();
-}
-
 /// The terminal, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Guard {
+    stage: Stage,
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
 
 impl Guard {
-    pub(super) fn take() -> io::Result<Self> {
-        restore_before_panics();
-        TAKEN.store(true, SeqCst);
+    pub(super) fn take(stage: Stage) -> io::Result<Self> {
+        stage.take();
         let taken = enable_raw_mode()
             .and_then(|()| execute!(io::stdout(), EnterAlternateScreen))
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match taken {
             Ok(terminal) => {
-                journal::show(io::stderr().is_terminal());
-                Ok(Self { terminal })
+                stage.show_log();
+                Ok(Self { stage, terminal })
             }
             Err(error) => {
-                restore();
+                stage.restore();
                 Err(error)
             }
         }
@@ -87,7 +68,7 @@ impl Guard {
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         // Whoever ends the program has the terminal already.
-        if !TAKEN.load(SeqCst) {
+        if !self.stage.is_taken() {
             return Ok(());
         }
         self.terminal.draw(draw).map(drop)
@@ -96,27 +77,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        restore();
+        self.stage.restore();
         // Lines that nobody has seen are not lost.
-        for line in journal::drain() {
-            use io::Write as _;
-            let _ = writeln!(journal::log(), "{line}");
+        for line in self.stage.logged() {
+            let _ = writeln!(self.stage.make_writer(), "{line}");
         }
     }
-}
-
-/// Has a panic of any thread shown on the terminal as it was.
-fn restore_before_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            // A session that breaks down is not the end of the program: the screen stays, and the
-            // log has what is told.
-            if std::thread::current().name().is_some_and(|name| name == "tui" || name == "main") {
-                restore();
-            }
-            usual(info);
-        }));
-    });
 }
