@@ -117,6 +117,15 @@ impl World {
         command
     }
 
+    /// Starts a client that holds the server's only place, as Prometheus has seen.
+    async fn holder(&self) -> Process {
+        let running = "sum(polyperf_sessions_active{stage=\"running\"})";
+        self.data(&format!("{running} == 0")).await;
+        let client = self.client(&["-t", "600", "-b", "1M"]).spawn().expect("it starts");
+        self.data(&format!("{running} == 1")).await;
+        Process(client)
+    }
+
     /// Runs a client to its end, and returns whether it has succeeded.
     async fn runs(&self, options: &[&str]) -> bool {
         let mut command = self.client(options);
@@ -185,8 +194,7 @@ async fn every_query_has_data_and_the_alerts_fire_when_a_server_fails() {
     assert!(world.runs(&["-t", "2", "-b", "100M"]).await);
     assert!(world.runs(&["-t", "1", "--transport", "udp", "-b", "10M"]).await);
     // One holds the only place, and the other is turned away.
-    let mut holder = Process(world.client(&["-t", "600", "-b", "1M"]).spawn().expect("it starts"));
-    world.data("polyperf_sessions_active{stage=\"running\"} == 1").await;
+    let mut holder = world.holder().await;
     assert!(!world.runs(&["-t", "1"]).await);
     world.fires("PolyperfFull").await;
     let queries = queries();
@@ -203,8 +211,7 @@ async fn every_query_has_data_and_the_alerts_fire_when_a_server_fails() {
         world
             .data(&format!("sum(polyperf_sessions_total{{result=\"peer_lost\"}}) >= {vanished}"))
             .await;
-        holder = Process(world.client(&["-t", "600", "-b", "1M"]).spawn().expect("it starts"));
-        world.data("polyperf_sessions_active{stage=\"running\"} == 1").await;
+        holder = world.holder().await;
     }
     world.fires("PolyperfTestsFail").await;
     world.server.end();
