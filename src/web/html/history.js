@@ -85,6 +85,8 @@ async function list(further) {
   turn += 1;
   const own = turn;
   put(by("wrong"), "");
+  // What follows is known once the list is.
+  by("more").disabled = true;
   const words = filter();
   try {
     const asked = [ask(`/api/v1/history?${query({ ...words, limit: 100, before: further ? next : "" })}`)];
@@ -107,6 +109,7 @@ async function list(further) {
     put(by("summary"), "");
     say(error.message);
   }
+  if (own === turn) by("more").disabled = false;
 }
 
 async function show() {
