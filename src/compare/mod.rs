@@ -37,7 +37,7 @@ mod order;
 mod plan;
 mod runner;
 mod shown;
-mod stats;
+pub(crate) mod stats;
 pub mod text;
 mod unequal;
 mod values;

@@ -28,7 +28,7 @@ pub use self::{
     filter::{Cursor, CursorError, Filter, How},
     location::{Location, LocationError, PostgresUrl},
     prune::Retention,
-    series::{Bucket, Metric},
+    series::{Bucket, Metric, bucket_width},
     stats::{Counts, Stats},
     store::{Kept, Page, Store, Test},
     summary::Summary,

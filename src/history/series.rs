@@ -99,13 +99,11 @@ impl Store {
         to: Duration,
         buckets: u32,
     ) -> Result<Vec<Bucket>, Error> {
-        let (start, end) = (signed(micros(from)), signed(micros(to)));
-        let buckets = i64::from(buckets.clamp(1, MOST_BUCKETS));
-        let span = end.saturating_sub(start);
-        if span <= 0 {
+        if from >= to {
             return Ok(Vec::new());
         }
-        let width = span.saturating_add(buckets - 1) / buckets;
+        let start = signed(micros(from));
+        let width = signed(micros(bucket_width(from, to, buckets)));
         let within = Filter {
             since: Some(from.max(filter.since.unwrap_or_default())),
             until: Some(to.min(filter.until.unwrap_or(Duration::MAX))),
@@ -136,6 +134,14 @@ impl Store {
         sql.push(" GROUP BY bucket, n ORDER BY bucket");
         sql
     }
+}
+
+/// Returns how long each time is into which [`Store::series`] cuts what is between the two.
+#[must_use]
+pub fn bucket_width(from: Duration, to: Duration, buckets: u32) -> Duration {
+    let span = micros(to).saturating_sub(micros(from));
+    let buckets = u64::from(buckets.clamp(1, MOST_BUCKETS));
+    Duration::from_micros(span.div_ceil(buckets).max(1))
 }
 
 /// More than any screen has columns.

@@ -101,16 +101,25 @@ impl Store {
         Ok(Page { tests, next })
     }
 
+    /// Returns what a list tells of a test; `None` if there is none of this number.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn summary(&self, id: i64) -> Result<Option<Summary>, Error> {
+        let mut sql = select();
+        sql.push(" WHERE id = ").bind(id);
+        let summaries: Vec<Summary> = self.rows(sql).await?;
+        Ok(summaries.into_iter().next())
+    }
+
     /// Returns a test with everything that is kept of it; `None` if there is none of this number.
     ///
     /// # Errors
     ///
     /// Those of the database, and of a document that another version has written.
     pub async fn get(&self, id: i64) -> Result<Option<Test>, Error> {
-        let mut sql = select();
-        sql.push(" WHERE id = ").bind(id);
-        let summaries: Vec<Summary> = self.rows(sql).await?;
-        let Some(summary) = summaries.into_iter().next() else { return Ok(None) };
+        let Some(summary) = self.summary(id).await? else { return Ok(None) };
         let mut sql = Sql::new("SELECT document, intervals FROM documents WHERE test_id = ");
         sql.bind(id);
         let documents: Vec<(String, Option<String>)> = self.rows(sql).await?;

@@ -48,6 +48,7 @@ pub struct Options {
 /// Keeps every test whose events it sees.
 #[derive(Debug)]
 pub struct Writer {
+    place: Location,
     stats: Arc<Stats>,
     again: Arc<Notify>,
     finish: watch::Sender<bool>,
@@ -100,14 +101,22 @@ impl Writer {
             stats: Arc::clone(&stats),
             intervals: Intervals::default(),
         };
+        let place = options.place.clone();
         let keeper = Keeper::new(options, store, Arc::clone(&stats));
         Ok(Self {
+            place,
             collecting: tokio::spawn(collector.run(events, finishing)),
             keeping: tokio::spawn(keeper.run(queued, weight, Arc::clone(&again))),
             stats,
             again,
             finish,
         })
+    }
+
+    /// Returns where the history is.
+    #[must_use]
+    pub fn place(&self) -> &Location {
+        &self.place
     }
 
     /// Returns what it counts, to be looked at at any time.

@@ -57,6 +57,10 @@ pub(super) fn bind(
         tests: runtime::Handle::current(),
     });
     let site = Site::bind(config, handle.clone()).map_err(|error| explain(&error))?;
+    let site = match history {
+        Some(writer) => site.with_history(writer.place().clone()),
+        None => site,
+    };
     let metrics = Metrics::new(handle);
     let metrics = match history {
         Some(writer) => metrics.with(Kept(writer.stats())),

@@ -7,6 +7,7 @@
 mod auth;
 mod config;
 mod guard;
+mod history;
 mod live;
 mod pages;
 mod patience;
@@ -31,12 +32,12 @@ use tokio::{
 };
 use tracing::{error, info};
 
-use self::{auth::Gate, live::Hub, runs::Runs};
+use self::{auth::Gate, history::History, live::Hub, runs::Runs};
 pub use self::{
     auth::{Admin, AdminError, hash_password},
     config::{Config, DEFAULT_PORT, Limits, Peer},
 };
-use crate::{registry::Registry, server::Handle};
+use crate::{history::Location, registry::Registry, server::Handle};
 
 /// A web interface that is bound to its address.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub struct Site {
     config: Config,
     handle: Handle,
     further: Router,
+    history: Option<Location>,
 }
 
 /// Why there is no web interface.
@@ -70,6 +72,7 @@ struct App {
     gate: Gate,
     hub: Hub,
     runs: Runs,
+    history: Option<History>,
     /// Where tests run that are started here.
     tests: runtime::Handle,
 }
@@ -83,13 +86,20 @@ impl Site {
     pub fn bind(config: Config, handle: Handle) -> Result<Self, BindError> {
         let bound = listen(config.addr).and_then(|socket| Ok((socket.local_addr()?, socket)));
         let (addr, listener) = bound.map_err(|source| BindError { addr: config.addr, source })?;
-        Ok(Self { listener, addr, config, handle, further: Router::new() })
+        Ok(Self { listener, addr, config, handle, further: Router::new(), history: None })
     }
 
     /// Returns the address that browsers find it at.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Shows the tests of this history. It is opened when somebody first asks for it.
+    #[must_use]
+    pub fn with_history(mut self, place: Location) -> Self {
+        self.history = Some(place);
+        self
     }
 
     /// Serves these routes as well, under the same protection as all others: who may not look on
@@ -140,6 +150,7 @@ impl Site {
             gate: Gate::new(config.admin.clone(), self.addr.port()),
             hub: Hub::new(config.limits.readers),
             runs: Runs::default(),
+            history: self.history.clone().map(History::new),
             tests,
         }
     }
@@ -148,6 +159,7 @@ impl Site {
     fn routes(&self, app: &Arc<App>) -> Router {
         let own = pages::routes()
             .merge(auth::routes())
+            .merge(history::routes())
             .merge(live::routes())
             .merge(runs::routes())
             .merge(status::routes());

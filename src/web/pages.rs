@@ -25,7 +25,7 @@ struct Page {
     listed: bool,
 }
 
-const PAGES: [Page; 4] = [
+const PAGES: [Page; 6] = [
     Page {
         path: "/",
         title: "Live",
@@ -38,6 +38,20 @@ const PAGES: [Page; 4] = [
         title: "Run a test",
         script: "run.js",
         content: include_str!("html/run.html"),
+        listed: true,
+    },
+    Page {
+        path: "/history",
+        title: "History",
+        script: "history.js",
+        content: include_str!("html/history.html"),
+        listed: true,
+    },
+    Page {
+        path: "/compare",
+        title: "Compare",
+        script: "compare.js",
+        content: include_str!("html/compare.html"),
         listed: true,
     },
     Page {
@@ -63,7 +77,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// What pages ask for: name, kind and content.
-const ASSETS: [(&str, &str, &str); 11] = [
+const ASSETS: [(&str, &str, &str); 14] = [
     ("style.css", STYLE, include_str!("html/style.css")),
     ("uplot.css", STYLE, include_str!("../compare/html/uplot/uPlot.min.css")),
     ("uplot.js", SCRIPT, include_str!("../compare/html/uplot/uPlot.iife.min.js")),
@@ -77,6 +91,9 @@ const ASSETS: [(&str, &str, &str); 11] = [
     ("common.js", SCRIPT, include_str!("html/common.js")),
     ("live.js", SCRIPT, include_str!("html/live.js")),
     ("run.js", SCRIPT, include_str!("html/run.js")),
+    ("history.js", SCRIPT, include_str!("html/history.js")),
+    ("compare.js", SCRIPT, include_str!("html/compare.js")),
+    ("tests.js", SCRIPT, include_str!("html/tests.js")),
     ("server.js", SCRIPT, include_str!("html/server.js")),
     ("login.js", SCRIPT, include_str!("html/login.js")),
 ];

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod admin;
+mod histories;
 mod hostile;
 mod http;
 mod live;

@@ -1,15 +1,22 @@
 //! The web interface of a server in a browser.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use polyperf::{
     Client, Server,
+    history::{Entry, Options, Record, Store, Writer},
     outcome::{Ended, Outcome, Side},
     server::Handle,
     web::{Admin, Config, Peer, Site, hash_password},
 };
 use polyperf_interop::Browser;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// A server and its site, which end when this is dropped.
@@ -17,6 +24,8 @@ struct World {
     port: u16,
     site: SocketAddr,
     handle: Handle,
+    history: Writer,
+    _folder: TempDir,
     _keep: [oneshot::Sender<()>; 2],
 }
 
@@ -34,13 +43,18 @@ impl World {
             vec![Peer { name: "this very server".to_owned(), host: "127.0.0.1".to_owned(), port }];
         let admin = Some(Admin::new().password(&hash).expect("it is one"));
         let config = Config { peers, admin, ..Config::new(loopback) };
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("history.db").display().to_string();
+        let options = Options::new(place.parse().expect("a file"), folder.path());
+        let history = Writer::start(options, handle.events()).await.expect("a history");
         let site = Site::bind(config, handle.clone()).expect("a free port");
+        let site = site.with_history(history.place().clone());
         let addr = site.local_addr();
         let (open, closed) = oneshot::channel::<()>();
         tokio::spawn(site.serve(async {
             let _ = closed.await;
         }));
-        Self { port, site: addr, handle, _keep: [serve, open] }
+        Self { port, site: addr, handle, history, _folder: folder, _keep: [serve, open] }
     }
 
     fn url(&self, path: &str) -> String {
@@ -57,6 +71,17 @@ impl World {
         let client = client.build().expect("it is a test");
         tokio::spawn(async move { (*client.run().await.expect("it begins")).clone() })
     }
+}
+
+/// Runs a test of a second to its end.
+async fn finished(world: &World, title: &str) -> Outcome {
+    let client = Client::builder("127.0.0.1").port(world.port).bidirectional().rate(40_000_000);
+    let client = client.time(Duration::from_secs(1)).spec(|spec| {
+        spec.interval = Some(Duration::from_millis(200));
+        spec.title = Some(title.to_owned());
+    });
+    let client = client.build().expect("it is a test");
+    (*client.run().await.expect("it begins")).clone()
 }
 
 async fn log_in(browser: &mut Browser, world: &World) {
@@ -229,6 +254,90 @@ async fn who_has_not_logged_in_sees_everything_and_is_offered_nothing_to_do() {
     assert_eq!(hidden, Value::Bool(false));
     is_content(&browser, &world);
     test.abort();
+}
+
+async fn tests_are_found_in_the_history_and_compared(width: u32, dark: bool, name: &str) {
+    let world = World::new().await;
+    let evil = "<img src=x onerror=alert(1)>";
+    finished(&world, evil).await;
+    finished(&world, "a second one").await;
+    world.history.stats().wait_for(|counts| counts.written == 2).await;
+    let mut browser = Browser::start(width, 800, dark).await;
+    browser.visit(&world.url("/history")).await;
+    browser.until("document.getElementById('tests').rows.length === 2").await;
+    browser.until("document.querySelector('#chart canvas')").await;
+    let links = "[...document.querySelectorAll('#tests a')].map((it) => it.textContent)";
+    let expected = ["#2 tcp a second one".to_owned(), format!("#1 tcp {evil}")];
+    assert_eq!(browser.evaluate(links).await, json!(expected), "as text");
+    browser.evaluate("document.querySelectorAll('#tests a')[1].focus()").await;
+    browser.evaluate("document.activeElement.click()").await;
+    browser.until("document.querySelector('#result-chart canvas')").await;
+    assert_eq!(browser.evaluate("location.hash").await, "#1");
+    let told = browser.evaluate("document.getElementById('status').textContent").await;
+    assert_eq!(told, "Test 1 is shown.");
+    fits(&mut browser, width, "history").await;
+    is_accessible(&mut browser, "history").await;
+    kept(&mut browser, &format!("{name}-history")).await;
+    is_content(&browser, &world);
+    for row in 0..2 {
+        let focus = format!("document.querySelectorAll('#tests input')[{row}].focus()");
+        browser.evaluate(&focus).await;
+        browser.press(" ").await;
+    }
+    browser.leave("document.getElementById('compare').click()").await;
+    browser.until("document.querySelector('#chart canvas')").await;
+    browser.until("document.getElementById('key').children.length === 2").await;
+    let summary = browser.evaluate("document.getElementById('summary').textContent").await;
+    assert_eq!(summary, "2 tests over tcp");
+    let medians = "document.querySelector('#figures tr').textContent";
+    let medians = browser.evaluate(medians).await;
+    let medians = medians.as_str().unwrap_or_default();
+    assert!(medians.contains("Mbit/s [") && medians.contains(" to "), "{medians}");
+    let dashes = "new Set([...document.querySelectorAll('#key line')].map((it) => it.getAttribute('stroke-dasharray'))).size";
+    assert_eq!(browser.evaluate(dashes).await, 2, "no colour alone tells them apart");
+    fits(&mut browser, width, "compare").await;
+    is_accessible(&mut browser, "compare").await;
+    kept(&mut browser, &format!("{name}-compare")).await;
+    is_content(&browser, &world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_are_found_in_the_history_and_compared_on_a_desk() {
+    tests_are_found_in_the_history_and_compared(1280, false, "1280-light").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_are_found_in_the_history_and_compared_on_a_telephone() {
+    tests_are_found_in_the_history_and_compared(360, true, "360-dark").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_a_thousand_tests_is_drawn() {
+    let world = World::new().await;
+    let outcome = finished(&world, "one of many").await;
+    world.history.stats().wait_for(|counts| counts.written == 1).await;
+    let store = Store::open(world.history.place()).await.expect("it is there");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
+    for minute in 1..1000 {
+        let mut info = (*outcome.info).clone();
+        info.started = now - Duration::from_secs(60 * minute);
+        let outcome = Outcome { info: Arc::new(info), ..outcome.clone() };
+        let entry = Entry::new(Record::Finished(Arc::new(outcome)), now);
+        store.keep(&entry).await.expect("there is room");
+    }
+    let mut browser = Browser::start(1280, 800, false).await;
+    let begun = Instant::now();
+    browser.visit(&world.url("/history")).await;
+    browser.until("document.querySelector('#chart canvas')").await;
+    println!("drawn after {:.2} s", begun.elapsed().as_secs_f64());
+    assert_eq!(browser.evaluate("document.getElementById('tests').rows.length").await, 100);
+    browser.evaluate("document.querySelector('[data-seconds=\"86400\"]').click()").await;
+    browser.until("document.querySelector('[data-seconds=\"86400\"]').getAttribute('aria-pressed') === 'true'").await;
+    browser.until("!document.getElementById('more').disabled").await;
+    browser.evaluate("document.getElementById('more').click()").await;
+    browser.until("document.getElementById('tests').rows.length === 200").await;
+    kept(&mut browser, "1280-light-thousand").await;
+    is_content(&browser, &world);
 }
 
 const PASSWORD: &str = "correct horse";
