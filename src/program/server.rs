@@ -23,6 +23,7 @@ use crate::{
     report::Options,
     server::{self, Handle, Server, Stopped},
     tui::Stage,
+    web::Site,
 };
 
 /// Serves until it is told to stop.
@@ -36,106 +37,89 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
         warn!("{warning}");
     }
     descriptors::permit_all();
-    // From now on, or one that comes while the server is being set up would end it.
-    let hangups = match signals::hangups() {
-        Ok(hangups) => hangups,
-        Err(error) => {
-            complain(&format!("cannot listen for signals: {error}"));
-            return exit::LOCAL_IO;
-        }
+    let setting_up = async {
+        // From now on, or one that comes while the server is being set up would end it.
+        let hangups = signals::hangups().map_err(unheard)?;
+        let service = Service::set_up(&args, &stage).await?;
+        let reloader = Reloader::new(line, settings, &args, service.server.handle(), level);
+        tokio::spawn(reload_when_told(hangups, reloader));
+        Ok::<_, String>(service)
     };
-    let auth = match args.access.as_ref().map(login::auth).transpose() {
-        Ok(auth) => auth,
-        Err(error) => {
-            complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
-    let security = match security::of_server(&args.identity, &args.tls) {
-        Ok(security) => security,
+    match setting_up.await {
+        Ok(service) => service.serve(&args, &stage).await,
         Err(error) => {
             complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
-    let tls = match governance::tls(&security) {
-        Ok(tls) => tls,
-        Err(error) => {
-            complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
-    let config = server::Config { auth, tls, ..config::server(&args, security) };
-    let governed = governance::policies(&args.governance, &config.transports)
-        .and_then(|policies| Ok((policies, governance::psks(&args.governance)?)));
-    let config = match governed {
-        Ok((policies, psks)) => server::Config { policies, psks, ..config },
-        Err(error) => {
-            complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
-    let server = match Server::bind(config).await {
-        Ok(server) => server,
-        Err(error) => {
-            complain(&explain(&error, args.port));
-            return exit::LOCAL_IO;
-        }
-    };
-    let signals = match Signals::listen(stage.clone()) {
-        Ok(signals) => signals,
-        Err(error) => {
-            complain(&format!("cannot listen for signals: {error}"));
-            return exit::LOCAL_IO;
-        }
-    };
-    let handle = server.handle();
-    let history = match keep(&args, &handle).await {
-        Ok(history) => history,
-        Err(error) => {
-            complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
-    let bind = |web| web::bind(web, &handle, history.as_ref());
-    let site = match args.web.as_ref().map(bind).transpose() {
-        Ok(site) => site,
-        Err(error) => {
-            complain(&error);
-            return exit::LOCAL_IO;
-        }
-    };
-    let reloader = Reloader::new(line, settings, &args, handle.clone(), level);
-    tokio::spawn(reload_when_told(hangups, reloader));
-    notify::ready(&server.local_addrs());
-    tokio::spawn(notify::watchdog());
-    let reporting = report(&args, &handle);
-    let title = format!("polyperf server {}", places(&server));
-    let screen = screen::open(&stage, args.tui, title, handle.events(), Some(handle.clone()));
-    let site = site.map(web::serve);
-    let stopped = server.run(told_to_drain(signals, handle)).await;
-    drop(screen);
-    if let Some(site) = site {
-        site.close().await;
-    }
-    if let Some(mut reporting) = reporting {
-        // It ends with the last event, unless somebody still holds the bus or reads too slowly.
-        if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
-            reporting.abort();
-        }
-    }
-    if let Some(history) = history
-        && tokio::time::timeout(LAST_TESTS, history.finish()).await.is_err()
-    {
-        warn!("the last tests may be missing from the history: it takes too long to write them");
-    }
-    match stopped {
-        Stopped::Told | Stopped::OneOff | Stopped::Idle => exit::SUCCESS,
-        Stopped::NoListeners => {
-            complain("every listener has failed; see the log");
             exit::LOCAL_IO
         }
     }
+}
+
+/// A server, and what is beside it.
+#[derive(Debug)]
+struct Service {
+    server: Server,
+    signals: Signals,
+    history: Option<Writer>,
+    site: Option<Site>,
+}
+
+impl Service {
+    async fn set_up(args: &ServerArgs, stage: &Stage) -> Result<Self, String> {
+        let auth = args.access.as_ref().map(login::auth).transpose()?;
+        let security = security::of_server(&args.identity, &args.tls)?;
+        let tls = governance::tls(&security)?;
+        let config = config::server(args, security);
+        let policies = governance::policies(&args.governance, &config.transports)?;
+        let psks = governance::psks(&args.governance)?;
+        let config = server::Config { auth, tls, policies, psks, ..config };
+        let server = Server::bind(config).await.map_err(|error| explain(&error, args.port))?;
+        let signals = Signals::listen(stage.clone()).map_err(unheard)?;
+        let handle = server.handle();
+        let history = keep(args, &handle).await?;
+        let bind = |web| web::bind(web, &handle, history.as_ref());
+        let site = args.web.as_ref().map(bind).transpose()?;
+        Ok(Self { server, signals, history, site })
+    }
+
+    async fn serve(self, args: &ServerArgs, stage: &Stage) -> u8 {
+        let Self { server, signals, history, site } = self;
+        let handle = server.handle();
+        notify::ready(&server.local_addrs());
+        tokio::spawn(notify::watchdog());
+        let reporting = report(args, &handle);
+        let title = format!("polyperf server {}", places(&server));
+        let screen = screen::open(stage, args.tui, title, handle.events(), Some(handle.clone()));
+        let site = site.map(web::serve);
+        let stopped = server.run(told_to_drain(signals, handle)).await;
+        drop(screen);
+        if let Some(site) = site {
+            site.close().await;
+        }
+        if let Some(mut reporting) = reporting {
+            // It ends with the last event, unless somebody still holds the bus or reads too slowly.
+            if tokio::time::timeout(LAST_REPORTS, &mut reporting).await.is_err() {
+                reporting.abort();
+            }
+        }
+        if let Some(history) = history
+            && tokio::time::timeout(LAST_TESTS, history.finish()).await.is_err()
+        {
+            warn!(
+                "the last tests may be missing from the history: it takes too long to write them"
+            );
+        }
+        match stopped {
+            Stopped::Told | Stopped::OneOff | Stopped::Idle => exit::SUCCESS,
+            Stopped::NoListeners => {
+                complain("every listener has failed; see the log");
+                exit::LOCAL_IO
+            }
+        }
+    }
+}
+
+fn unheard(error: io::Error) -> String {
+    format!("cannot listen for signals: {error}")
 }
 
 /// Returns where the server listens.
