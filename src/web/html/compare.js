@@ -34,8 +34,8 @@ function draw() {
     scales: { x: { time: false }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
     axes: [{ ...axis, size: 26, values: (_, marks) => marks.map((mark) => `${mark} s`) },
       { ...axis, size: 84, values: (_, marks) => marks.map((mark) => (mark === 0 ? "0" : rate(mark))) }],
-    // Tests are measured at times of their own: a point that another has is no gap in this one.
-    series: [{}, ...courses.map(({ test }, index) => ({ label: `#${test.id}`, stroke: colour(style(index).colour), dash: style(index).dash, width: 2, spanGaps: true, points: { show: false } }))],
+    // Tests are measured at times of their own; what joins them tells that from a gap.
+    series: [{}, ...courses.map(({ test }, index) => ({ label: `#${test.id}`, stroke: colour(style(index).colour), dash: style(index).dash, width: 2, points: { show: false } }))],
   }, data]);
   by("key").replaceChildren(...courses.map(({ test }, index) => make("li", {}, sign(index),
     make("a", { href: `/history#${test.id}` }, `#${test.id} ${test.transport ?? ""}`), ` ${when(test.started_us)}, ${goodput(test)}`)));

@@ -42,9 +42,11 @@ function choose() {
   put(by("compare"), chosen.size > 0 ? `Compare ${chosen.size}` : "Compare");
 }
 
-/** Fills what has no tests with gaps, so that no line is drawn through it. */
-function columns({ since_us, width_us, buckets }) {
+/** Fills what has no tests with gaps, so that no line is drawn through it, from one end to the other. */
+function columns({ since_us, until_us, width_us, buckets }) {
   const data = [[], [], [], []];
+  if (buckets.length === 0) return data;
+  push(data, since_us, null, null, null);
   let expected = null;
   for (const { start_us, min, median, max } of buckets) {
     const place = Math.round((start_us - since_us) / width_us);
@@ -52,6 +54,7 @@ function columns({ since_us, width_us, buckets }) {
     push(data, start_us + width_us / 2, max, median, min);
     expected = place + 1;
   }
+  if (until_us / 1e6 > data[0].at(-1)) push(data, until_us, null, null, null);
   return data;
 }
 
@@ -67,7 +70,7 @@ function draw(series) {
     const edge = { stroke: colour("--edge"), width: 1, dash: [3, 3], points: { show: false } };
     return [{
       cursor: { y: false },
-      scales: { x: { range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.05] } },
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.05] } },
       axes: [{ ...axis, size: 42 }, { ...axis, size: 84, values: (_, marks) => marks.map((mark) => (mark === 0 ? "0" : written(series.metric, mark))) }],
       series: [{}, { ...edge, label: "largest" }, { label: "median", stroke: colour("--up"), width: 2 }, { ...edge, label: "smallest" }],
       bands: [{ series: [1, 3], fill: `${colour("--up")}33` }],
