@@ -57,7 +57,9 @@ async fn iperf3(addr: SocketAddr, fields: SpecFields) -> Vec<u8> {
     let spec = TestSpec::try_from(fields).unwrap();
     let params = Params::new(&spec, Extras::default()).unwrap();
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(b"abcdefghijklmnopqrstuvwxyz0123456789\0").await.unwrap();
+    // Another one for each: a second connection with the same cookie is a stream of the first's test.
+    let cookie = format!("{:0>36}\0", stream.local_addr().unwrap().port());
+    stream.write_all(cookie.as_bytes()).await.unwrap();
     let first = soon(stream.read_u8()).await.unwrap();
     if first != 9 {
         let mut rest = vec![first];
