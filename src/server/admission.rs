@@ -32,8 +32,8 @@ struct State {
 #[derive(Debug)]
 struct Slot {
     ticket: u64,
-    /// What it takes of the server's rate.
-    rate: u64,
+    /// What it takes of the server's rate; `None` where rates were free when it got its place.
+    rate: Option<u64>,
     expected_end: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Ticket {
 /// Where a ticket stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It may run, at this rate in total if the server limits rates.
+    /// It may run, at this rate in total if the server limited rates when it got its place.
     Running(Option<u64>),
     /// It waits.
     Queued(Busy),
@@ -154,7 +154,7 @@ impl Admission {
     fn place(&self, number: u64) -> Place {
         let state = self.state();
         if let Some(slot) = state.running.iter().find(|slot| slot.ticket == number) {
-            return Place::Running(state.limits.max_rate.map(|_| slot.rate));
+            return Place::Running(slot.rate);
         }
         let Some(index) = state.queue.iter().position(|waiting| waiting.ticket == number) else {
             return Place::Draining;
@@ -203,13 +203,13 @@ impl State {
         }
     }
 
-    /// Returns the rate that a test gets, if there is any left for it; 0 where rates are free.
-    fn grant(&self, asked: Option<u64>, at_most: Option<u64>) -> Option<u64> {
-        let Some(max) = self.limits.max_rate else { return Some(0) };
-        let taken: u64 = self.running.iter().map(|slot| slot.rate).sum();
+    /// Returns the rate that a test gets, if there is any left for it; no rate where they are free.
+    fn grant(&self, asked: Option<u64>, at_most: Option<u64>) -> Option<Option<u64>> {
+        let Some(max) = self.limits.max_rate else { return Some(None) };
+        let taken: u64 = self.running.iter().filter_map(|slot| slot.rate).sum();
         let free = max.saturating_sub(taken);
         let granted = asked.unwrap_or_else(|| at_most.map_or(free, |most| most.min(free)));
-        (granted > 0 && granted <= free).then_some(granted)
+        (granted > 0 && granted <= free).then_some(Some(granted))
     }
 
     /// Returns when the `position`-th in the queue can expect room, if that can be told.
@@ -349,5 +349,17 @@ mod tests {
         admission.set_limits(limits(1, 0, None));
         assert_eq!(waiting.place(), Place::Running(None), "whoever runs already goes on");
         assert_eq!(admission.running(), 2);
+    }
+
+    #[tokio::test]
+    async fn who_has_got_a_place_without_a_rate_is_not_held_to_one_that_comes_later() {
+        let admission = Admission::new(limits(2, 8, None));
+        let mut free = admission.apply(&spec(None), None, true).unwrap();
+        admission.set_limits(limits(2, 8, Some(100)));
+        assert_eq!(free.place(), Place::Running(None));
+        let mut held = admission.apply(&spec(None), None, true).unwrap();
+        assert_eq!(held.place(), Place::Running(Some(100)));
+        admission.set_limits(limits(2, 8, None));
+        assert_eq!(held.place(), Place::Running(Some(100)), "it was agreed on");
     }
 }
