@@ -67,8 +67,8 @@ pub struct WebArgs {
     pub private: bool,
     /// Further names of this host.
     pub hosts: Vec<String>,
-    /// The servers that Prometheus may have tested, as it names them.
-    pub probe_targets: Vec<String>,
+    /// The servers that Prometheus may have tested, by the names that it has for them.
+    pub probe_targets: Vec<(String, Target)>,
     /// How long the result of such a test is shown again.
     pub probe_keep: Duration,
 }
@@ -157,13 +157,16 @@ fn peer(text: &str) -> Result<(String, Target), String> {
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(format!("has no name that can be shown: give 1 to {MAX_NAME} characters"));
     }
-    let host = host::without_device(host)?;
-    let target = Target { host: host.name, port: host.port.unwrap_or(DEFAULT_PORT) };
-    Ok((name.to_owned(), target))
+    Ok((name.to_owned(), server(host)?))
 }
 
-fn target(text: &str) -> Result<String, String> {
-    host::without_device(text).map(|_| text.to_owned())
+fn target(text: &str) -> Result<(String, Target), String> {
+    Ok((text.to_owned(), server(text)?))
+}
+
+fn server(text: &str) -> Result<Target, String> {
+    let host = host::without_device(text)?;
+    Ok(Target { host: host.name, port: host.port.unwrap_or(DEFAULT_PORT) })
 }
 
 fn name(text: &str) -> Result<String, String> {

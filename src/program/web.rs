@@ -50,8 +50,13 @@ pub(super) fn bind(
         transports: config::transports(&Local::default(), security),
         ..Config::new(args.addr)
     };
+    let targets = args.probe_targets.iter().map(|(name, target)| probe::Target {
+        name: name.clone(),
+        host: target.host.clone(),
+        port: target.port,
+    });
     let prober = Prober::new(probe::Config {
-        targets: args.probe_targets.clone(),
+        targets: targets.collect(),
         keep: args.probe_keep,
         transports: config.transports.clone(),
         tests: runtime::Handle::current(),

@@ -3,11 +3,7 @@
 mod module;
 mod page;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use tokio::{runtime, time::Instant};
@@ -23,8 +19,8 @@ use crate::{
 /// Whom tests may be run against, and how long their results are good for.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The targets, as `HOST` or `HOST:PORT`; one that is not named is refused.
-    pub targets: Vec<String>,
+    /// The targets; whatever is not among them is refused.
+    pub targets: Vec<Target>,
     /// How long a result is shown again rather than measured anew.
     pub keep: Duration,
     /// What the tests go over.
@@ -33,11 +29,23 @@ pub struct Config {
     pub tests: runtime::Handle,
 }
 
+/// A server that may be tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// How Prometheus names it.
+    pub name: String,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
 /// Runs the tests that Prometheus asks for: never two at once against one target.
 #[derive(Debug)]
 pub struct Prober {
     config: Arc<Config>,
-    targets: Mutex<HashMap<String, Arc<Target>>>,
+    /// Of each target, in their order.
+    found: Vec<Arc<Found>>,
 }
 
 /// What is asked for and cannot be had.
@@ -49,8 +57,8 @@ pub struct Refused {
     pub message: String,
 }
 
-/// A target, which whoever tests it holds; and what was found there.
-type Target = tokio::sync::Mutex<BTreeMap<Module, Arc<Probed>>>;
+/// What was found at a target, which whoever tests it holds.
+type Found = tokio::sync::Mutex<BTreeMap<Module, Arc<Probed>>>;
 
 /// What one test has come to.
 #[derive(Debug)]
@@ -64,7 +72,8 @@ impl Prober {
     /// Returns what tests these targets.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config), targets: Mutex::default() }
+        let found = config.targets.iter().map(|_| Arc::default()).collect();
+        Self { config: Arc::new(config), found }
     }
 
     /// Answers what a query asks for. `patience` is how many seconds Prometheus waits.
@@ -74,21 +83,23 @@ impl Prober {
     /// What cannot be asked for. That a test has failed is an answer.
     pub async fn answer(&self, query: &str, patience: Option<&str>) -> Result<String, Refused> {
         let wish = Wish::parse(query).map_err(bad)?;
-        if !self.config.targets.contains(&wish.target) {
+        let at = self.config.targets.iter().position(|target| wish.means(target));
+        let (Some(at), Some(found)) = (at, at.and_then(|at| self.found.get(at))) else {
             let text = format!(
-                "{:?} is not one of the targets that may be tested: name it with --probe-target",
-                wish.target
+                "{} is not one of the targets that may be tested: name it with --probe-target",
+                wish.shown()
             );
             return Err(Refused { status: StatusCode::FORBIDDEN, message: text });
-        }
+        };
         if self.config.transports.get(&wish.module.transport).is_none() {
             let names = self.config.transports.names().join(", ");
             let text = format!("{} is no transport; there are {names}", wish.module.transport);
             return Err(bad(text));
         }
         let patience = self.patience(&wish.module, patience)?;
-        let target = self.target(&wish.key());
-        let probing = probe(Arc::clone(&self.config), target, wish.clone());
+        let reverse = wish.module.reverse;
+        let (config, found) = (Arc::clone(&self.config), Arc::clone(found));
+        let probing = probe(config, at, found, wish.module);
         // Who does not wait any more leaves the test to its end: the next one has to wait for that.
         let probing = self.config.tests.spawn(probing);
         let probed = match tokio::time::timeout(patience, probing).await {
@@ -97,7 +108,7 @@ impl Prober {
                 let text = format!(
                     "no result within {} s: {} is being tested for somebody else, or does not answer",
                     patience.as_secs(),
-                    wish.target
+                    self.config.targets[at].name
                 );
                 let result = Err(Failure::new(FailureCode::Timeout, text));
                 let ended = Instant::now();
@@ -106,7 +117,9 @@ impl Prober {
         };
         Ok(match wish.names {
             Names::Ours => page::ours(&probed),
-            Names::Iperf3Exporter => page::iperf3_exporter(&wish, &probed),
+            Names::Iperf3Exporter => {
+                page::iperf3_exporter(&self.config.targets[at], reverse, &probed)
+            }
         })
     }
 
@@ -127,41 +140,30 @@ impl Prober {
         }
         Ok(told.saturating_sub(READING).min(least + QUEUE))
     }
-
-    fn target(&self, name: &str) -> Arc<Target> {
-        // There are no more than the configuration names, each with a port that was asked for.
-        let mut targets = self.targets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if targets.len() >= MAX_TARGETS {
-            targets.retain(|_, target| Arc::strong_count(target) > 1);
-        }
-        Arc::clone(targets.entry(name.to_owned()).or_default())
-    }
 }
 
 /// Returns what was found at a target lately, or what is found now that it is its turn.
-async fn probe(config: Arc<Config>, target: Arc<Target>, wish: Wish) -> Arc<Probed> {
-    let mut found = target.lock().await;
-    if let Some(probed) = found.get(&wish.module)
+async fn probe(config: Arc<Config>, at: usize, found: Arc<Found>, module: Module) -> Arc<Probed> {
+    let mut found = found.lock().await;
+    if let Some(probed) = found.get(&module)
         && probed.ended.elapsed() < config.keep
     {
         return Arc::clone(probed);
     }
     let began = Instant::now();
-    let result = test(&config, &wish).await;
+    let result = test(&config, &config.targets[at], &module).await;
     let probed = Arc::new(Probed { began, ended: Instant::now(), result });
     found.retain(|_, probed| probed.ended.elapsed() < config.keep);
-    found.insert(wish.module, Arc::clone(&probed));
+    found.insert(module, Arc::clone(&probed));
     probed
 }
 
-async fn test(config: &Config, wish: &Wish) -> Result<Arc<Outcome>, Failure> {
-    let module = &wish.module;
-    let builder = Client::builder(wish.host.clone()).port(wish.port);
+async fn test(config: &Config, target: &Target, module: &Module) -> Result<Arc<Outcome>, Failure> {
+    let builder = Client::builder(target.host.clone()).port(target.port);
     let builder = builder.transports(config.transports.clone()).interval(None);
     let client = builder.spec(|spec| module.apply(spec)).build();
     let client =
         client.map_err(|mistakes| Failure::new(FailureCode::Unsupported, mistakes.to_string()))?;
-    // A server without room would have it wait for longer than anybody does here.
     client.run().await
 }
 
@@ -175,7 +177,6 @@ const MARGIN: Duration = Duration::from_secs(3);
 const QUEUE: Duration = Duration::from_secs(20);
 /// What is left to Prometheus for reading the answer.
 const READING: Duration = Duration::from_millis(500);
-const MAX_TARGETS: usize = 1024;
 
 #[cfg(test)]
 mod tests;

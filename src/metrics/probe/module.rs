@@ -1,7 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use super::Target;
 use crate::{
-    client::DEFAULT_PORT,
+    report::safe,
     spec::{Direction, Limit, Rate, SpecFields},
     units,
 };
@@ -26,10 +27,8 @@ pub struct Module {
 /// What a query asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wish {
-    /// As it was written.
-    pub(super) target: String,
-    pub(super) host: String,
-    pub(super) port: u16,
+    target: String,
+    port: Option<u16>,
     pub(super) module: Module,
     pub(super) names: Names,
 }
@@ -84,11 +83,7 @@ impl Wish {
         let mut take = |key: &str| given.remove(key).filter(|value| !value.is_empty());
         let target =
             take("target").ok_or("the target is missing: /probe?target=HOST&module=tcp")?;
-        let (host, written) = split(&target)?;
-        let port = match take("port") {
-            Some(port) => Some(number(&port, "port", 1, u16::MAX)?),
-            None => written,
-        };
+        let port = take("port").map(|port| number(&port, "port", 1, u16::MAX)).transpose()?;
         let protocol = take("protocol").map(|name| name.to_lowercase());
         let name = take("module").or(protocol).unwrap_or_else(|| "tcp".to_owned());
         let mut module = Module::named(&name)?;
@@ -119,28 +114,25 @@ impl Wish {
         if let Some(unknown) = given.keys().next() {
             return Err(format!("{} is no parameter of a probe", shown(unknown)));
         }
-        Ok(Self { target, host, port: port.unwrap_or(DEFAULT_PORT), module, names })
+        Ok(Self { target, port, module, names })
     }
 
-    /// Returns what one test at a time may run against.
-    pub(super) fn key(&self) -> String {
-        format!("{} {}", self.host, self.port)
-    }
-}
-
-/// Splits a host from the port behind it, if there is one.
-fn split(target: &str) -> Result<(String, Option<u16>), String> {
-    let (host, port) = match target.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or("a [ in the target is not closed")?;
-            (host, rest.strip_prefix(':'))
+    /// Returns whether this target is meant: by its name, or by its host where a port is given, which
+    /// must be its own.
+    pub(super) fn means(&self, target: &Target) -> bool {
+        match self.port {
+            None => self.target == target.name,
+            Some(port) => {
+                [&target.name, &target.host].contains(&&self.target) && port == target.port
+            }
         }
-        // Several colons are an address of IPv6 alone.
-        None if target.matches(':').count() > 1 => (target, None),
-        None => target.split_once(':').map_or((target, None), |(host, port)| (host, Some(port))),
-    };
-    let port = port.map(|port| number(port, "port", 1, u16::MAX)).transpose()?;
-    Ok((host.to_owned(), port))
+    }
+
+    /// Returns how the target was named, as it can be shown.
+    pub(super) fn shown(&self) -> String {
+        let port = self.port.map(|port| format!(" port {port}")).unwrap_or_default();
+        shown(&self.target) + &port
+    }
 }
 
 fn number(text: &str, what: &str, least: u16, most: u16) -> Result<u16, String> {
@@ -164,9 +156,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| format!("time {} is not from 1 s to 60 s", shown(text)))
 }
 
-/// Returns the start of a text without anything that a terminal would obey.
+/// Returns a text as it can be shown.
 fn shown(text: &str) -> String {
-    format!("{:?}", text.chars().take(64).collect::<String>())
+    format!("\"{}\"", safe::short(text))
 }
 
 const DEFAULT_TIME: Duration = Duration::from_secs(5);

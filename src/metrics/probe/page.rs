@@ -5,10 +5,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Probed, module::Wish};
+use super::{Probed, Target};
 use crate::{
-    measure::{FlowSummary, Role, SideSummary},
-    metrics::{encode, sessions},
+    measure::{DatagramSummary, Role, SideSummary},
+    metrics::encode,
+    names::name_of,
     outcome::{Ended, Failure, Outcome, Side},
 };
 
@@ -58,7 +59,7 @@ pub(super) fn ours(probed: &Probed) -> String {
             }
         }
         Err(failure) => {
-            let labels = vec![("code", sessions::name(failure.code))];
+            let labels = vec![("code", name_of(&failure.code))];
             page.add("polyperf_probe_failed", "Why it failed", labels, Some(1.0));
         }
     }
@@ -67,8 +68,8 @@ pub(super) fn ours(probed: &Probed) -> String {
 
 fn figures(page: &mut Page, outcome: &Outcome, direction: &str, receiver: Side) {
     let labels = || vec![("direction", direction.to_owned())];
-    let received = side(outcome, receiver).filter(|side| side.total(Role::Receiver).is_some());
-    let sent = side(outcome, receiver.other()).filter(|side| side.total(Role::Sender).is_some());
+    let received = outcome.side(receiver).filter(|side| side.total(Role::Receiver).is_some());
+    let sent = outcome.side(receiver.other()).filter(|side| side.total(Role::Sender).is_some());
     let goodput = outcome.goodput(receiver).map(|bits| bits / 8.0);
     let help = "What the receiver counted, over the time in which it did";
     page.add("polyperf_probe_goodput_bytes_per_second", help, labels(), goodput);
@@ -79,26 +80,33 @@ fn figures(page: &mut Page, outcome: &Outcome, direction: &str, receiver: Side) 
     page.add("polyperf_probe_sent_bytes", help, labels(), bytes(sent, Role::Sender));
     let again = sent.and_then(SideSummary::retransmits).map(float);
     page.add("polyperf_probe_retransmissions", "What was sent again", labels(), again);
-    let lost = received.and_then(lost_ratio);
+    let datagrams = received.and_then(|side| {
+        let flows = side.with_role(Role::Receiver);
+        DatagramSummary::together(flows.map(|flow| flow.datagrams))
+    });
+    let lost = datagrams.and_then(|of| of.loss());
     page.add("polyperf_probe_lost_ratio", "Datagrams lost, of those sent", labels(), lost);
-    let jitter = received.and_then(|side| longest(side, |flow| flow.datagrams.as_ref()?.jitter));
-    let help = "Interarrival jitter (RFC 3550), of the stream with most";
+    let jitter = datagrams.and_then(|of| of.jitter).map(|jitter| jitter.as_secs_f64());
+    let help = "Interarrival jitter (RFC 3550), the mean of all streams";
     page.add("polyperf_probe_jitter_seconds", help, labels(), jitter);
-    let rtt = sent.and_then(|side| longest(side, |flow| Some(flow.rtt?.mean)));
+    let rtt = sent.and_then(|side| {
+        side.with_role(Role::Sender).filter_map(|flow| Some(flow.rtt?.mean)).max()
+    });
+    let rtt = rtt.map(|rtt| rtt.as_secs_f64());
     let help = "Mean round-trip time, of the stream with most";
     page.add("polyperf_probe_rtt_seconds", help, labels(), rtt);
 }
 
 /// Returns the page under the names of an exporter that dashboards exist for; where a test has
 /// failed, no zero stands for what is not known.
-pub(super) fn iperf3_exporter(wish: &Wish, probed: &Probed) -> String {
+pub(super) fn iperf3_exporter(target: &Target, reverse: bool, probed: &Probed) -> String {
     let mut page = Page::default();
-    let labels = || vec![("target", wish.host.clone()), ("port", wish.port.to_string())];
+    let labels = || vec![("target", target.host.clone()), ("port", target.port.to_string())];
     let outcome = shown(probed).ok();
     let up = if outcome.is_some() { 1.0 } else { 0.0 };
     page.add("iperf3_up", "Whether the test ran to its end", labels(), Some(up));
     let Some(outcome) = outcome else { return encode(&page.registry) };
-    let sender = if wish.module.reverse { Side::Server } else { Side::Client };
+    let sender = if reverse { Side::Server } else { Side::Client };
     let ends = [
         (sender, Role::Sender, ["iperf3_sent_seconds", "iperf3_sent_bytes", "iperf3_sent_bps"]),
         (
@@ -108,14 +116,14 @@ pub(super) fn iperf3_exporter(wish: &Wish, probed: &Probed) -> String {
         ),
     ];
     for (end, role, [seconds, bytes, bps]) in ends {
-        let total = side(outcome, end).and_then(|side| side.total(role));
+        let total = outcome.side(end).and_then(|side| side.total(role));
         let time = total.map(|(_, time)| time.as_secs_f64());
         page.add(seconds, "Seconds in which it was counted", labels(), time);
         page.add(bytes, "Bytes", labels(), total.map(|(count, _)| float(count)));
         let rate = total.and_then(|(count, time)| crate::measure::bits_per_second(count, time));
         page.add(bps, "Bits per second", labels(), rate);
     }
-    let again = side(outcome, sender).and_then(SideSummary::retransmits).map(float);
+    let again = outcome.side(sender).and_then(SideSummary::retransmits).map(float);
     page.add("iperf3_retransmits", "What was sent again", labels(), again);
     encode(&page.registry)
 }
@@ -129,25 +137,6 @@ fn shown(probed: &Probed) -> Result<&Outcome, &Failure> {
         },
         Err(failure) => Err(failure),
     }
-}
-
-fn side(outcome: &Outcome, side: Side) -> Option<&SideSummary> {
-    outcome.side(side)
-}
-
-fn longest(
-    side: &SideSummary,
-    figure: impl Fn(&FlowSummary) -> Option<std::time::Duration>,
-) -> Option<f64> {
-    side.flows.iter().filter_map(figure).max().map(|time| time.as_secs_f64())
-}
-
-fn lost_ratio(side: &SideSummary) -> Option<f64> {
-    let datagrams = || side.flows.iter().filter_map(|flow| flow.datagrams.as_ref());
-    let lost: u64 = datagrams().map(|counts| counts.lost).sum::<Option<u64>>()?;
-    let received: u64 = datagrams().map(|counts| counts.received).sum();
-    let sent = lost.saturating_add(received);
-    (sent > 0).then(|| float(lost) / float(sent))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "2^53 of anything are more than a probe moves")]
