@@ -19,6 +19,7 @@ pub mod history;
 pub mod measure;
 pub mod metrics;
 mod micros;
+mod names;
 pub mod outcome;
 #[doc(hidden)]
 pub mod program;

@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::names::name_of;
+
 /// What transports are compared by. One run of one transport has at most one value of each.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -196,12 +198,6 @@ impl Metric {
             _ => thresholds.goodput,
         }
     }
-}
-
-/// Returns the word that stands for a value of an enumeration in documents.
-pub(super) fn name_of(value: &impl Serialize) -> String {
-    let json = serde_json::to_value(value).unwrap_or_default();
-    json.as_str().unwrap_or_default().to_owned()
 }
 
 /// What a difference must exceed to be called one.

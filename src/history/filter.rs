@@ -3,9 +3,9 @@ use std::{fmt, str::FromStr, time::Duration};
 use super::{
     Summary,
     sql::Sql,
-    summary::{micros, signed, word},
+    summary::{micros, signed},
 };
-use crate::{outcome::Side, spec::Direction};
+use crate::{names::name_of, outcome::Side, spec::Direction};
 
 /// Which tests are wanted. Each part that is there must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -85,8 +85,8 @@ impl Filter {
         }
         let words = [
             (" AND transport = ", self.transport.clone()),
-            (" AND direction = ", self.direction.as_ref().map(word)),
-            (" AND side = ", self.side.as_ref().map(word)),
+            (" AND direction = ", self.direction.as_ref().map(name_of)),
+            (" AND side = ", self.side.as_ref().map(name_of)),
             (" AND username = ", self.user.clone()),
         ];
         for (column, value) in words {

@@ -7,6 +7,7 @@ use super::{Entry, Record, sql::Value};
 use crate::{
     event::FailedEvent,
     measure::{DatagramSummary, ExchangeSummary, FlowSummary, Latencies, Role},
+    names::name_of,
     outcome::{Ended, Failure, Outcome, Side},
 };
 
@@ -201,16 +202,16 @@ impl Summary {
         let quantile = |part| latency.quantile(part).map(nanos);
         Self {
             started_us: signed(micros(info.started)),
-            side: word(&info.side),
+            side: name_of(&info.side),
             ended: ended.to_owned(),
-            failure: failure.map(|failure| word(&failure.code)),
+            failure: failure.map(|failure| name_of(&failure.code)),
             message: message.map(|text| fit(text, LONGEST_MESSAGE)),
             session: Some(fit(&info.session, LONGEST)),
             title: spec.title.as_deref().map(|text| fit(text, LONGEST)),
-            dialect: Some(word(&info.dialect)),
+            dialect: Some(name_of(&info.dialect)),
             transport: Some(spec.transport.clone()),
             workload: Some(workload(outcome)),
-            direction: Some(word(&spec.direction)),
+            direction: Some(name_of(&spec.direction)),
             streams: Some(spec.streams.into()),
             host: info.host.as_deref().map(|host| fit(&host.to_ascii_lowercase(), LONGEST)),
             peer: Some(info.peer.ip().to_canonical().to_string()),
@@ -238,23 +239,15 @@ impl Summary {
         let Failure { code, message, .. } = &event.failure;
         Self {
             started_us: signed(micros(noticed)),
-            side: word(&event.side),
+            side: name_of(&event.side),
             ended: "nothing".to_owned(),
-            failure: Some(word(code)),
+            failure: Some(name_of(code)),
             message: Some(fit(message, LONGEST_MESSAGE)),
             session: event.session.as_deref().map(|session| fit(session, LONGEST)),
             peer: event.peer.map(|peer| peer.ip().to_canonical().to_string()),
             peer_port: event.peer.map(|peer| peer.port().into()),
             ..Self::default()
         }
-    }
-}
-
-/// Returns the name that serde gives a value without fields.
-pub(super) fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
     }
 }
 

@@ -12,7 +12,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -30,7 +29,7 @@ use tracing::warn;
 
 use self::keeper::Keeper;
 use super::{Counts, Entry, Error, Location, Record, Retention, Stats, Store, collect::Intervals};
-use crate::event::Event;
+use crate::{event::Event, trial::unix_time};
 
 /// What a writer writes, and where.
 #[derive(Debug, Clone)]
@@ -179,14 +178,14 @@ impl Collector {
             Event::Interval(event) => self.intervals.add(&event),
             Event::Finished(outcome) => {
                 let (intervals, left_out) = self.intervals.take(&outcome.info.session);
-                let entry = Entry::new(Record::Finished(outcome), now());
+                let entry = Entry::new(Record::Finished(outcome), unix_time());
                 self.hand_over(entry.with_intervals(intervals, left_out));
             }
             Event::Failed(event) => {
                 if let Some(session) = &event.session {
                     self.intervals.take(session);
                 }
-                self.hand_over(Entry::new(Record::Failed(event), now()));
+                self.hand_over(Entry::new(Record::Failed(event), unix_time()));
             }
         }
     }
@@ -211,11 +210,6 @@ impl Collector {
         warn!(missed, "events are missing from the history");
         self.stats.change(|counts| counts.lagged += missed);
     }
-}
-
-/// Returns the time since the Unix epoch.
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// How many tests may wait for their turn.

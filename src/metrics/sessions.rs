@@ -14,7 +14,8 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use crate::{
     event::{Event, FailedEvent, IntervalEvent},
     measure::{FlowSummary, Role, sum_once},
-    outcome::{Ended, FailureCode, Outcome, TestInfo},
+    names::name_of,
+    outcome::{Ended, Outcome, TestInfo},
 };
 
 /// What is counted of sessions as they go on.
@@ -206,21 +207,15 @@ fn end(outcome: &Outcome) -> End {
     let result = match &outcome.ended {
         Ended::Complete => "complete".to_owned(),
         Ended::Stopped { .. } => "stopped".to_owned(),
-        Ended::Failed(failure) => name(failure.code),
+        Ended::Failed(failure) => name_of(&failure.code),
     };
     let info = &outcome.info;
-    let dialect = format!("{:?}", info.dialect).to_lowercase();
+    let dialect = name_of(&info.dialect);
     End { transport: info.spec.transport.clone(), dialect, result }
 }
 
 fn reason(failed: &FailedEvent) -> Failed {
-    Failed { code: name(failed.failure.code) }
-}
-
-/// Returns a code's name, as it is in JSON.
-pub(super) fn name(code: FailureCode) -> String {
-    let named = serde_json::to_value(code).ok();
-    named.as_ref().and_then(|name| name.as_str()).unwrap_or("unknown").to_owned()
+    Failed { code: name_of(&failed.failure.code) }
 }
 
 const WAYS: [&str; 2] = ["received", "sent"];

@@ -8,7 +8,6 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 pub(super) use self::place::{location, options};
@@ -19,6 +18,7 @@ use crate::{
     event::Event,
     history::{Error, Filter, Form, Record, Retention, Store},
     report::{Format, Options, Reporter, safe, text},
+    trial::unix_time,
     units::Bytes,
 };
 
@@ -132,7 +132,7 @@ fn passed_over(count: u64) -> u8 {
 
 async fn prune(at: &HistoryAt, retention: Retention) -> Result<u8, Refused> {
     let store = open(at).await?;
-    let gone = store.prune(retention, now()).await?;
+    let gone = store.prune(retention, unix_time()).await?;
     let (left, size) = store.size().await?;
     let tests = if gone == 1 { "test" } else { "tests" };
     let are_left = if left == 1 { "test is left" } else { "tests are left" };
@@ -172,13 +172,9 @@ fn document(record: Record, format: Format) -> Result<String, Refused> {
 fn resolved(filter: &HistoryFilter) -> Filter {
     let time = |when| match when {
         When::At(time) => time,
-        When::Ago(age) => now().saturating_sub(age),
+        When::Ago(age) => unix_time().saturating_sub(age),
     };
     Filter { since: filter.since.map(time), until: filter.until.map(time), ..filter.filter.clone() }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Refused {

@@ -24,7 +24,6 @@ use polyperf_transport::{Error, Gate, Listener};
 use tokio::{sync::broadcast, task::JoinSet};
 use tracing::info;
 
-pub(crate) use self::shared::lock;
 pub(crate) use self::tls::ALPN;
 pub use self::{
     auth::Auth,
@@ -35,6 +34,7 @@ pub use self::{
     roster::{SessionView, Stage},
     tls::{ControlTls, ControlTlsError},
 };
+pub(crate) use self::{governance::network, shared::lock};
 use self::{
     guests::Porter,
     shared::{Offer, Shared, Urgency},

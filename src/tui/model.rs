@@ -6,7 +6,7 @@ use std::{
 
 use crate::{
     event::{Event, IntervalEvent},
-    measure::{FlowId, FlowSample, Role, bits_per_second},
+    measure::{DatagramSummary, FlowId, FlowSample, Role, bits_per_second},
     outcome::{Ended, Outcome, Side, TestInfo},
     report::safe,
     units::BitRate,
@@ -43,8 +43,8 @@ pub(super) struct Stream {
     pub(super) cwnd: Option<u64>,
     /// Retransmissions since the start.
     pub(super) retransmits: Option<u64>,
-    /// Datagrams lost and received since the start.
-    pub(super) datagrams: Option<(u64, u64)>,
+    /// What became of datagrams since the start.
+    pub(super) datagrams: Option<DatagramSummary>,
 }
 
 impl Model {
@@ -165,10 +165,9 @@ impl Model {
 
 impl Stream {
     fn receive(&mut self, seen: &FlowSample) {
-        let Some(counts) = &seen.datagrams else { return };
-        let (lost, received) = self.datagrams.unwrap_or_default();
-        let lost = lost.saturating_add(counts.lost.unwrap_or(0));
-        self.datagrams = Some((lost, received.saturating_add(counts.received)));
+        let Some(counts) = seen.datagrams else { return };
+        let both = self.datagrams.into_iter().chain([counts]);
+        self.datagrams = DatagramSummary::together(both.map(Some));
     }
 
     fn send(&mut self, seen: &FlowSample) {
@@ -178,14 +177,6 @@ impl Stream {
         if let Some(again) = seen.retransmits {
             self.retransmits = Some(self.retransmits.unwrap_or(0).saturating_add(again));
         }
-    }
-
-    /// Returns what was lost of what was sent, as far as it is known.
-    pub(super) fn loss(&self) -> Option<f64> {
-        let (lost, received) = self.datagrams?;
-        let sent = lost.saturating_add(received);
-        #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-        (sent > 0).then(|| lost as f64 / sent as f64)
     }
 }
 

@@ -160,7 +160,10 @@ fn cells(number: u16, stream: &Stream) -> [String; 7] {
         stream.rtt.map_or_else(dash, milliseconds),
         stream.cwnd.map_or_else(dash, |bytes| format!("{} K", bytes / 1024)),
         stream.retransmits.map_or_else(dash, |count| count.to_string()),
-        stream.loss().map_or_else(dash, |ratio| format!("{:.2} %", ratio * 100.0)),
+        stream
+            .datagrams
+            .and_then(|of| of.loss())
+            .map_or_else(dash, |ratio| format!("{:.2} %", ratio * 100.0)),
     ]
 }
 

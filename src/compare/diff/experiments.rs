@@ -4,13 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Options, unequal};
-use crate::compare::{
-    Decision, Estimate, Metric, Runs, Target,
-    effect::{Effect, Rule},
-    experiment::Arm,
-    metric::name_of,
-    stats::{Bootstrap, cliffs_delta, holm},
-    verdicts::{SEED, level, part_of},
+use crate::{
+    compare::{
+        Decision, Estimate, Metric, Runs, Target,
+        effect::{Effect, Rule},
+        experiment::Arm,
+        stats::{Bootstrap, cliffs_delta, holm},
+        verdicts::{SEED, level, part_of},
+    },
+    names::name_of,
 };
 
 /// What has changed of one arm by one metric. The run is the unit: each has one value, whatever it

@@ -15,11 +15,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Options, Queued, now};
-use crate::history::{
-    Entry, Error, Kept, Retention, Stats, Store,
-    document::Parts,
-    spool::{Replay, Spool},
+use super::{Options, Queued};
+use crate::{
+    history::{
+        Entry, Error, Kept, Retention, Stats, Store,
+        document::Parts,
+        spool::{Replay, Spool},
+    },
+    trial::unix_time,
 };
 
 /// Writes tests, and looks after those that could not be written.
@@ -243,7 +246,7 @@ impl Keeper {
         let retention = self.options.retention;
         let pruned = in_time(&self.options, async {
             let store = Self::opened(&mut self.store, &self.options).await?;
-            let gone = store.prune_some(retention, now()).await?;
+            let gone = store.prune_some(retention, unix_time()).await?;
             if gone == 0 && self.pruned {
                 store.pool.shrink().await.map_err(Error::database("shrink", &store.place))?;
             }

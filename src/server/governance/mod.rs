@@ -15,11 +15,9 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+pub(crate) use self::book::network;
 use self::book::{Book, Full, Moment, Subject, until_midnight};
-pub(super) use self::{
-    book::network,
-    policy::{Breach, Forbidden},
-};
+pub(super) use self::policy::{Breach, Forbidden};
 pub use self::{
     file::{PolicyMistake, PolicyMistakes},
     policy::{Arrivals, Policies, Policy},

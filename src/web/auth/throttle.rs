@@ -1,10 +1,8 @@
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::server::network;
 
 /// Slows down who guesses, each address by itself.
 ///
@@ -66,17 +64,6 @@ fn delay(failures: u32) -> Duration {
     match failures.checked_sub(FREE) {
         None => Duration::ZERO,
         Some(further) => LONGEST.min(Duration::from_secs(1 << further.min(16))),
-    }
-}
-
-/// Returns what one guesser has: an address of IPv4, a network of IPv6.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        ip => ip,
     }
 }
 
