@@ -123,9 +123,9 @@ impl<'a> Layers<'a> {
                 None => Err("is not valid UTF-8: write it in UTF-8".to_owned()),
             };
             match fitted {
-                Ok((is_set, value)) => {
-                    let given = Given { name: option, value };
-                    found.push(Found { given, is_set, origin: Origin::Environment { name } });
+                Ok(values) => {
+                    let origin = Origin::Environment { name };
+                    found.extend(values.into_iter().map(|value| value.found(&option, &origin)));
                 }
                 Err(problem) => self.mistakes.push(format!("{name}={} {problem}", shown(text))),
             }
@@ -142,16 +142,15 @@ impl<'a> Layers<'a> {
                 continue;
             };
             match fit(known, value.clone()) {
-                Ok((is_set, value)) => {
-                    let given = Given { name: key.clone(), value };
+                Ok(values) => {
                     let origin = Origin::File { path: path.to_owned(), line: *line };
-                    found.push(Found { given, is_set, origin });
+                    found.extend(values.into_iter().map(|value| value.found(key, &origin)));
                 }
                 Err(problem) => {
                     let value = match value {
                         Scalar::Flag(flag) => format!(" = {flag}"),
                         Scalar::Text(text) => format!(" = {}", shown(text)),
-                        Scalar::Other(_) => String::new(),
+                        Scalar::List(_) | Scalar::Other(_) => String::new(),
                     };
                     self.mistakes.push(format!("{key}{value} in {at} {problem}"));
                 }
@@ -165,13 +164,19 @@ impl<'a> Layers<'a> {
         let known = self.mode.of(self.command).into_iter().flat_map(Command::get_opts);
         let settings = known.filter_map(|arg| {
             let option = arg.get_long()?;
-            self.known(option)?;
-            // What is typed last counts; of the other layers there is one at most.
-            let found = found.iter().rev().find(|found| found.given.name == option);
-            let (value, origin) = match found {
-                Some(Found { given, is_set, origin }) => {
-                    let flag = is_set.to_string();
-                    (given.value.clone().or(Some(flag)), origin.clone())
+            let known = self.known(option)?;
+            // One layer alone has it. What comes last there counts, unless all of it does.
+            let mut found: Vec<_> =
+                found.iter().filter(|found| found.given.name == option).collect();
+            if !known.repeats {
+                found = found.split_off(found.len().saturating_sub(1));
+            }
+            let (value, origin) = match found.first() {
+                Some(first) => {
+                    let values = found.iter().map(|found| {
+                        found.given.value.clone().unwrap_or_else(|| found.is_set.to_string())
+                    });
+                    (Some(values.collect::<Vec<_>>().join(", ")), first.origin.clone())
                 }
                 None => (self.default(arg), Origin::Default),
             };
@@ -258,14 +263,33 @@ impl Found {
     }
 }
 
-/// Returns the value that an option has, and whether it is set at all.
-fn fit(known: &Known, value: Scalar) -> Result<(bool, Option<String>), String> {
+/// A value that an option has, if it takes any, and whether it is set at all.
+#[derive(Debug)]
+struct Fitted {
+    is_set: bool,
+    value: Option<String>,
+}
+
+impl Fitted {
+    fn found(self, option: &str, origin: &Origin) -> Found {
+        let given = Given { name: option.to_owned(), value: self.value };
+        Found { given, is_set: self.is_set, origin: origin.clone() }
+    }
+}
+
+/// Returns the values that an option has: one, unless it may be given more than once.
+fn fit(known: &Known, value: Scalar) -> Result<Vec<Fitted>, String> {
+    let set = |text| Fitted { is_set: true, value: Some(text) };
     match value {
         Scalar::Other(kind) => Err(format!("is {kind}: write a text, a number, true or false")),
-        Scalar::Flag(flag) if !known.takes_value || known.optional => Ok((flag, None)),
+        Scalar::Flag(is_set) if !known.takes_value || known.optional => {
+            Ok(vec![Fitted { is_set, value: None }])
+        }
         Scalar::Flag(_) => Err("is no value: write the value itself".to_owned()),
-        Scalar::Text(text) if known.takes_value => Ok((true, Some(text))),
+        Scalar::Text(text) if known.takes_value => Ok(vec![set(text)]),
         Scalar::Text(_) => Err("is no flag: write true or false".to_owned()),
+        Scalar::List(texts) if known.repeats => Ok(texts.into_iter().map(set).collect()),
+        Scalar::List(_) => Err("is an array, and has one value: write that alone".to_owned()),
     }
 }
 
@@ -276,6 +300,7 @@ fn from_text(known: &Known, text: &str) -> Scalar {
         "false" if !known.takes_value || known.optional => Scalar::Flag(false),
         "1" if !known.takes_value => Scalar::Flag(true),
         "0" if !known.takes_value => Scalar::Flag(false),
+        text if known.repeats => Scalar::List(text.split(',').map(str::to_owned).collect()),
         text => Scalar::Text(text.to_owned()),
     }
 }

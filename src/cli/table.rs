@@ -58,6 +58,8 @@ pub(super) struct Known {
     pub(super) takes_value: bool,
     /// Whether a value must be attached, and may be left out.
     pub(super) optional: bool,
+    /// Whether it may be given more than once, a value each time.
+    pub(super) repeats: bool,
     pub(super) meaning: Meaning,
 }
 
@@ -214,6 +216,7 @@ impl Table {
         let takes_value = arg.get_action().takes_values();
         let mut known = Known::new(arg.get_short(), long, takes_value, Meaning::Ours(vec![mode]));
         known.optional = arg.is_require_equals_set();
+        known.repeats = matches!(arg.get_action(), clap::ArgAction::Append);
         known.long.extend(arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned));
         self.0.push(known);
     }
@@ -221,7 +224,14 @@ impl Table {
 
 impl Known {
     fn new(short: Option<char>, long: &str, takes_value: bool, meaning: Meaning) -> Self {
-        Self { short, long: vec![long.to_owned()], takes_value, optional: false, meaning }
+        Self {
+            short,
+            long: vec![long.to_owned()],
+            takes_value,
+            optional: false,
+            repeats: false,
+            meaning,
+        }
     }
 
     /// Returns the subcommands that have it.

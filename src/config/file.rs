@@ -37,6 +37,8 @@ pub enum Scalar {
     Flag(bool),
     /// A text or a number, as it would be typed.
     Text(String),
+    /// An array of those.
+    List(Vec<String>),
     /// Something that no option takes, by its name in TOML.
     Other(&'static str),
 }
@@ -85,9 +87,18 @@ fn scalar(value: Value) -> Scalar {
         Value::Integer(number) => Scalar::Text(number.to_string()),
         Value::Float(number) => Scalar::Text(number.to_string()),
         Value::Datetime(_) => Scalar::Other("a date"),
-        Value::Array(_) => Scalar::Other("an array"),
+        Value::Array(values) => list(values),
         Value::Table(_) => Scalar::Other("a table"),
     }
+}
+
+fn list(values: Vec<Value>) -> Scalar {
+    let texts = values.into_iter().map(|value| match scalar(value) {
+        Scalar::Text(text) => Some(text),
+        _ => None,
+    });
+    let texts: Option<_> = texts.collect();
+    texts.map_or(Scalar::Other("an array of something else than texts and numbers"), Scalar::List)
 }
 
 fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
@@ -128,11 +139,19 @@ mod tests {
 
     #[test]
     fn numbers_read_as_they_would_be_typed() {
-        let file = parse("[client]\na = 1_000\nb = 0.5\nc = -1\nd = 1e3\ne = [1]\n").unwrap();
+        let file = parse("[client]\na = 1_000\nb = 0.5\nc = -1\nd = 1e3\ne = [1, 'x']\n").unwrap();
         let values: Vec<_> = file.client.into_iter().map(|entry| entry.value).collect();
         let text = |text: &str| Scalar::Text(text.to_owned());
-        let other = Scalar::Other("an array");
-        assert_eq!(values, [text("1000"), text("0.5"), text("-1"), text("1000"), other]);
+        let list = Scalar::List(vec!["1".to_owned(), "x".to_owned()]);
+        assert_eq!(values, [text("1000"), text("0.5"), text("-1"), text("1000"), list]);
+    }
+
+    #[test]
+    fn an_array_that_no_option_could_take_is_none() {
+        for text in ["[[1]]", "[true]", "[{}]", "[1, 1979-05-27]"] {
+            let file = parse(&format!("[server]\na = {text}\n")).unwrap();
+            assert!(matches!(file.server[0].value, Scalar::Other(_)), "{text}");
+        }
     }
 
     #[test]

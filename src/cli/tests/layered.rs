@@ -65,6 +65,32 @@ fn client_and_server_have_sections_and_variables_of_their_own() {
 }
 
 #[test]
+fn what_may_be_given_more_than_once_has_an_array_or_commas() {
+    let names = |line: &str, variables: &[(&str, &str)]| {
+        let file = "[server]\nweb = true\nweb-host = [\"a.example\", \"b.example\"]\n";
+        let (args, settings) = server(line, variables, file);
+        let hosts = args.web.expect("there is one").hosts;
+        assert_eq!(settings.value("web-host"), Some(hosts.join(", ").as_str()));
+        hosts
+    };
+    let variables = [("POLYPERF_WEB_HOST", "c.example,d.example,e.example")];
+    assert_eq!(names("server", &[]), ["a.example", "b.example"]);
+    assert_eq!(names("server", &variables), ["c.example", "d.example", "e.example"]);
+    assert_eq!(names("server --web-host f.example", &variables), ["f.example"], "it replaces all");
+    let told = mistakes("server", &[], "[server]\nport = [1, 2]\n");
+    assert_eq!(
+        told,
+        [format!("port in {FILE}:2 is an array, and has one value: write that alone")]
+    );
+    let told = mistakes("server", &[], "[server]\nweb = true\nweb-peer = [\"a=b\", \"c\"]\n");
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert!(told.starts_with("--web-peer c has no name"), "{told}");
+    assert!(told.ends_with(&format!("(there is web-peer = \"a=b, c\" in {FILE}:3)")), "{told}");
+    let (args, _) = server("server", &[], "[server]\nweb = true\nweb-host = []\n");
+    assert_eq!(args.web.expect("there is one").hosts, [""; 0]);
+}
+
+#[test]
 fn a_flag_that_is_false_is_not_given() {
     let file = "[server]\none-off = false\n[client]\nprobe = true\njson = false\n";
     assert!(!server("server", &[], file).0.one_off);
@@ -99,7 +125,7 @@ fn a_mistake_names_the_place_where_it_can_be_mended() {
     let expected = [
         "prot in /etc/polyperf/polyperf.toml:5 is not an option: did you mean port?",
         "reverse in /etc/polyperf/polyperf.toml:6 belongs to polyperf client: write it in [client]",
-        "port in /etc/polyperf/polyperf.toml:7 is an array: write a text, a number, true or false",
+        "port in /etc/polyperf/polyperf.toml:7 is an array, and has one value: write that alone",
         "bind = false in /etc/polyperf/polyperf.toml:8 is no value: write the value itself",
         "version4 = 1 in /etc/polyperf/polyperf.toml:9 is no flag: write true or false",
         "max-sessions = 0 in /etc/polyperf/polyperf.toml:2 is out of range: 1 to 10000",
