@@ -2,11 +2,7 @@ use std::collections::HashMap;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        histogram::{Histogram, exponential_buckets},
-    },
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -64,7 +60,7 @@ struct Counted {
 
 impl Sessions {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let durations = || Histogram::new(exponential_buckets(0.1, 3.0, 12));
+        let durations = || Histogram::new(DURATIONS);
         let this = Self {
             ended: Family::default(),
             failed: Family::default(),
@@ -218,4 +214,7 @@ fn reason(failed: &FailedEvent) -> Failed {
     Failed { code: name_of(&failed.failure.code) }
 }
 
+/// Bounds of how long tests run, in seconds: from a moment to a day.
+const DURATIONS: [f64; 12] =
+    [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3600.0, 14_400.0, 86_400.0];
 const WAYS: [&str; 2] = ["received", "sent"];
