@@ -50,7 +50,12 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, text));
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    if safe { Ok(()) } else { comes_from_here(request.headers(), &host) }
+    match (safe, request.uri().path()) {
+        // It changes nothing here, but it runs a test: no other site's page is to have that done.
+        (true, "/probe") => comes_from_no_other_site(request.headers()),
+        (true, _) => Ok(()),
+        (false, _) => comes_from_here(request.headers(), &host),
+    }
 }
 
 /// Returns the host that a request names, which it must do once, and consistently.
@@ -87,15 +92,26 @@ fn may_be_called(host: &str, names: &[String]) -> bool {
 /// by itself.
 fn comes_from_here(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
     let foreign = |text: &str| Err(Problem::new(StatusCode::FORBIDDEN, text));
-    let site = headers.get("sec-fetch-site");
+    let site = headers.get(FETCH_SITE);
     if site.is_some_and(|site| site != "same-origin") {
-        return foreign("another site has sent this (Sec-Fetch-Site): open the page itself");
+        return foreign(FOREIGN);
     }
     match headers.get(header::ORIGIN) {
         Some(origin) if is_origin(origin, host) => Ok(()),
         Some(_) => foreign("another site has sent this (Origin): open the page itself"),
         None if site.is_some() || auth::bearer(headers).is_some() => Ok(()),
         None => foreign("nothing says where this comes from: send Origin, or a token"),
+    }
+}
+
+/// Refuses what a page of another site has a browser ask for. A program says nothing of where it comes
+/// from, and a user who types an address comes from nowhere.
+fn comes_from_no_other_site(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(FETCH_SITE) {
+        Some(site) if site != "same-origin" && site != "none" => {
+            Err(Problem::new(StatusCode::FORBIDDEN, FOREIGN))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -127,6 +143,9 @@ fn harden(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(fresh);
 }
 
+/// Where browsers say that a request comes from.
+const FETCH_SITE: &str = "sec-fetch-site";
+const FOREIGN: &str = "another site has sent this (Sec-Fetch-Site): open the page itself";
 /// Longer than any probe: a test of a minute, and another one before it.
 const PROBE: Duration = Duration::from_secs(180);
 const HEADERS: [(HeaderName, &str); 7] = [

@@ -216,6 +216,26 @@ async fn two_probes_of_one_target_never_run_at_once() {
 }
 
 #[tokio::test]
+async fn who_gives_up_before_its_turn_leaves_no_test_behind() {
+    let mut server = tcp_server(|s| s).await;
+    let prober = Arc::new(prober(&[server.addr], Duration::ZERO));
+    let query = |module: &str| format!("target={}&module={module}&time=1&bitrate=10M", server.addr);
+    let (own, first) = (Arc::clone(&prober), query("tcp"));
+    let first = tokio::spawn(async move { own.answer(&first, None).await });
+    let second = query("tcp_reverse");
+    server.event(connected).await;
+    let second = tokio::time::timeout(Duration::from_millis(50), prober.answer(&second, None));
+    assert!(second.await.is_err(), "it waits for its turn");
+    assert!(soon(first).await.unwrap().is_ok());
+    let third = format!("target={}&module=tcp_bidir&time=1&bitrate=10M", server.addr);
+    assert!(soon(prober.answer(&third, None)).await.is_ok());
+    for _ in 0..2 {
+        server.event(finished).await;
+    }
+    assert_eq!(server.handle.served(), 2);
+}
+
+#[tokio::test]
 async fn a_probe_that_reaches_nobody_says_so_without_any_zero() {
     let server = tcp_server(|s| s).await;
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -60,6 +60,19 @@ async fn a_page_of_another_site_has_nothing_done_even_with_the_cookie() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_has_no_test_run() {
+    let world = World::new(|_| ()).await;
+    for site in ["cross-site", "same-site"] {
+        let answer = get("/probe?target=x").with("Sec-Fetch-Site", site).send(world.site).await;
+        assert_eq!(answer.status, 403, "{site}");
+    }
+    // Nobody has added such a route here, and who asks for it by hand or as a program is told that.
+    for request in [get("/probe"), get("/probe").with("Sec-Fetch-Site", "none")] {
+        assert_eq!(request.send(world.site).await.status, 404, "{request:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_says_what_a_browser_may_do_with_it() {
     let world = World::new(|_| ()).await;
     for path in ["/", "/login", "/assets/live.js", "/api/v1/server", "/nothing", "/api/v1/runs/x"] {

@@ -6,7 +6,11 @@ mod page;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
-use tokio::{runtime, time::Instant};
+use tokio::{
+    runtime,
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
 
 pub use self::module::Module;
 use self::module::{Names, Wish};
@@ -58,7 +62,7 @@ pub struct Refused {
 }
 
 /// What was found at a target, which whoever tests it holds.
-type Found = tokio::sync::Mutex<BTreeMap<Module, Arc<Probed>>>;
+type Found = Mutex<BTreeMap<Module, Arc<Probed>>>;
 
 /// What one test has come to.
 #[derive(Debug)]
@@ -98,21 +102,18 @@ impl Prober {
         }
         let patience = self.patience(&wish.module, patience)?;
         let reverse = wish.module.reverse;
-        let (config, found) = (Arc::clone(&self.config), Arc::clone(found));
-        let probing = probe(config, at, found, wish.module);
-        // Who does not wait any more leaves the test to its end: the next one has to wait for that.
-        let probing = self.config.tests.spawn(probing);
+        let asked = Instant::now();
+        let probing = self.probe(at, Arc::clone(found), wish.module);
         let probed = match tokio::time::timeout(patience, probing).await {
-            Ok(Ok(probed)) => probed,
-            Ok(Err(_)) | Err(_) => {
+            Ok(Some(probed)) => probed,
+            Ok(None) | Err(_) => {
                 let text = format!(
                     "no result within {} s: {} is being tested for somebody else, or does not answer",
                     patience.as_secs(),
                     self.config.targets[at].name
                 );
                 let result = Err(Failure::new(FailureCode::Timeout, text));
-                let ended = Instant::now();
-                Arc::new(Probed { began: ended - patience, ended, result })
+                Arc::new(Probed { began: asked, ended: Instant::now(), result })
             }
         };
         Ok(match wish.names {
@@ -140,16 +141,30 @@ impl Prober {
         }
         Ok(told.saturating_sub(READING).min(least + QUEUE))
     }
+
+    /// Returns what was found at a target lately, or what is found once it is its turn; `None` if the
+    /// test broke down.
+    async fn probe(&self, at: usize, found: Arc<Found>, module: Module) -> Option<Arc<Probed>> {
+        // Who gives up before its turn leaves nothing behind.
+        let found = found.lock_owned().await;
+        if let Some(probed) = found.get(&module)
+            && probed.ended.elapsed() < self.config.keep
+        {
+            return Some(Arc::clone(probed));
+        }
+        // A test that has begun goes on to its end, and holds its target until then.
+        let testing = measure(Arc::clone(&self.config), at, found, module);
+        self.config.tests.spawn(testing).await.ok()
+    }
 }
 
-/// Returns what was found at a target lately, or what is found now that it is its turn.
-async fn probe(config: Arc<Config>, at: usize, found: Arc<Found>, module: Module) -> Arc<Probed> {
-    let mut found = found.lock().await;
-    if let Some(probed) = found.get(&module)
-        && probed.ended.elapsed() < config.keep
-    {
-        return Arc::clone(probed);
-    }
+/// Runs a test, and takes note of what it has come to.
+async fn measure(
+    config: Arc<Config>,
+    at: usize,
+    mut found: OwnedMutexGuard<BTreeMap<Module, Arc<Probed>>>,
+    module: Module,
+) -> Arc<Probed> {
     let began = Instant::now();
     let result = test(&config, &config.targets[at], &module).await;
     let probed = Arc::new(Probed { began, ended: Instant::now(), result });
