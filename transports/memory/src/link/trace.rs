@@ -71,10 +71,10 @@ impl Trace {
         BitRate::new(bits.saturating_mul(1000) / self.period()).unwrap_or(BitRate::SLOWEST)
     }
 
-    /// Returns how many opportunities a period has.
+    /// Returns the moments of a period, in milliseconds.
     #[must_use]
-    pub fn opportunities(&self) -> usize {
-        self.moments.len()
+    pub fn moments(&self) -> &[u32] {
+        &self.moments
     }
 
     /// Returns after how long the trace begins again.
@@ -134,7 +134,7 @@ impl Trace {
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trace")
-            .field("opportunities", &self.opportunities())
+            .field("opportunities", &self.count())
             .field("length", &self.length())
             .finish()
     }

@@ -219,13 +219,16 @@ impl Seen {
     }
 }
 
+/// What arrived and when, and what did not and why.
+type Fates = (Vec<(Duration, Vec<u8>)>, Vec<(Vec<u8>, Cause)>);
+
 /// Returns when each packet was due and what else became of them, if somebody looks after the link
 /// at those deadlines that `looks` chooses.
 fn run(
     config: &LinkConfig,
     sent: &[(Duration, Vec<u8>)],
     mut looks: impl FnMut(Duration) -> bool,
-) -> (Vec<(Duration, Vec<u8>)>, Vec<(Vec<u8>, Cause)>) {
+) -> Fates {
     let mut link = Link::new(config.clone()).keep_lost();
     let mut arrived = Vec::new();
     let mut take = |link: &mut Link<Vec<u8>>, now| {
