@@ -1,0 +1,3 @@
+//! The lab: emulated links between two ends on one machine.
+
+pub mod preset;
