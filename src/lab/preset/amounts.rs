@@ -37,6 +37,14 @@ pub(super) fn show_rate(bits_per_second: u64) -> String {
         .unwrap_or_else(|| format!("{bits_per_second} bit/s"))
 }
 
+/// Shows two rates in the unit of the larger one: `2/0.5 Mbit/s`.
+pub(super) fn show_rates(first: u64, second: u64) -> String {
+    let larger = show_rate(first.max(second));
+    let unit = larger.rsplit(' ').next().unwrap_or_default();
+    let size = RATES.iter().find(|(name, _)| *name == unit).map_or(1, |(_, size)| *size);
+    format!("{}/{} {unit}", decimal(first, size), decimal(second, size))
+}
+
 /// Shows a time, of which microseconds count.
 pub(super) fn show_time(time: Duration) -> String {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -205,6 +213,8 @@ mod tests {
         assert_eq!(show_time(Duration::from_micros(250)), "0.25 ms");
         assert_eq!(show_time(Duration::from_micros(6700)), "6.7 ms");
         assert_eq!(show_rate(500_000), "500 kbit/s");
+        assert_eq!(show_rates(2_000_000, 500_000), "2/0.5 Mbit/s");
+        assert_eq!(show_rates(500, 800), "500/800 bit/s");
         assert_eq!(show_bytes(3_750_000), "3.75 MB");
         assert_eq!((show_share(0.02), show_share(0.00001)), ("2 %".into(), "0.001 %".into()));
         assert_eq!(show_share(0.0033 / 0.3333), "0.99 %");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     AqmFile, BlackoutFile, LinkFile, LossFile, Preset, QueueFile, RateFile,
-    amounts::{rounded, show_bytes, show_rate, show_share, show_time},
+    amounts::{rounded, show_bytes, show_rate, show_rates, show_share, show_time},
 };
 use crate::report::safe;
 
@@ -60,7 +60,7 @@ fn row(preset: &Preset) -> [String; COLUMNS] {
     };
     [
         preset.name.clone() + "@" + &preset.version.to_string(),
-        pair(rate_cell),
+        rates_cell(preset).unwrap_or_else(|| pair(rate_cell)),
         pair(delay_cell),
         pair(|link| time_cell(link.jitter)),
         pair(loss_cell),
@@ -76,6 +76,17 @@ fn joined(down: &str, up: &str) -> String {
             format!("{number}/{up}")
         }
         _ => format!("{down} / {up}"),
+    }
+}
+
+/// Returns two fixed rates that differ.
+fn rates_cell(preset: &Preset) -> Option<String> {
+    match (&preset.to_near.rate, &preset.to_far.rate) {
+        (
+            Some(RateFile::Fixed { bits_per_second: down }),
+            Some(RateFile::Fixed { bits_per_second: up }),
+        ) if down != up => Some(show_rates(*down, *up)),
+        _ => None,
     }
 }
 
@@ -138,7 +149,7 @@ fn queue_cell(link: &LinkFile) -> String {
         None => limit,
         Some(AqmFile::Codel { ecn: false, .. }) => limit + ", CoDel",
         Some(AqmFile::Codel { ecn: true, .. }) => limit + ", CoDel ECN",
-        Some(AqmFile::MarkAbove { packets }) => format!("{limit}, marks > {packets}"),
+        Some(AqmFile::MarkAbove { packets }) => format!("{limit}, marks>{packets}"),
     }
 }
 
