@@ -3,6 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -140,14 +144,43 @@ pub fn one_way(lab: &Lab, count: u32, len: usize, gap: Duration) -> Vec<(u32, Du
     receiver.join().unwrap()
 }
 
-/// Returns which of so many numbered datagrams arrived, sent as fast as the receiver takes them.
+/// Returns which of so many numbered datagrams arrive, sent so that no kernel loses any.
 pub fn arrivals(lab: &Lab, count: u32) -> Vec<bool> {
-    let mut arrived = vec![false; count as usize];
-    // A tenth of a socket's buffer at once, so that no kernel loses any of them.
-    for (number, _) in one_way(lab, count, 12, Duration::from_micros(20)) {
-        arrived[number as usize] = true;
+    let (near, far) = (udp(lab.near(), lab.near().v4()), udp(lab.far(), lab.far().v4()));
+    let peer = far.local_addr().unwrap();
+    near.connect(peer).unwrap();
+    let received = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&received);
+    let receiver = thread::spawn(move || {
+        let mut arrived = vec![false; count as usize];
+        let mut number = [0; 4];
+        while let Ok(4) = far.recv(&mut number) {
+            arrived[u32::from_be_bytes(number) as usize] = true;
+            counted.fetch_add(1, Ordering::Release);
+        }
+        arrived
+    });
+    for number in 0..count {
+        near.send(&number.to_be_bytes()).unwrap();
+        if number % BURST == 0 || number + 1 == count {
+            wait_for_all(lab, u64::from(number) + 1, &received);
+        }
     }
-    arrived
+    // Whatever is not a number ends it; from where it crosses no link.
+    udp(lab.far(), lab.far().v4()).send_to(b"end", peer).unwrap();
+    receiver.join().unwrap()
+}
+
+/// Waits until each of so many packets is either lost by the link or received.
+fn wait_for_all(lab: &Lab, sent: u64, received: &AtomicU64) {
+    loop {
+        let truth = lab.truth().unwrap().to_far.total;
+        let is_through = truth.packets == sent && truth.delivered + truth.drops.total() == sent;
+        if is_through && truth.delivered == received.load(Ordering::Acquire) {
+            return;
+        }
+        thread::yield_now();
+    }
 }
 
 /// Sends datagrams of `len` bytes at `rate` bits per second of payload, and returns the bits per
@@ -202,3 +235,5 @@ fn wait_until(then: Instant) {
 const SILENCE: Duration = Duration::from_secs(2);
 /// A sender ends after the receiver.
 const TAIL: Duration = Duration::from_secs(5);
+/// Datagrams that are under way at most: the smallest of a socket's buffers holds as many.
+const BURST: u32 = 100;

@@ -59,8 +59,13 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
+        // SAFETY: it is our child and has not been waited for, so that its number is still its own.
+        unsafe { libc::kill(self.first, libc::SIGKILL) };
         drop(self.lifeline.take());
-        reap(self.first);
+        // It ends after all others of the namespace, and those wait for whoever started them: not
+        // here, where that may be the caller.
+        // SAFETY: it is told that nobody wants the status.
+        unsafe { libc::waitpid(self.first, ptr::null_mut(), libc::WNOHANG) };
     }
 }
 
