@@ -49,6 +49,9 @@ impl Endpoint {
     }
 
     /// Returns where this end's sockets come from.
+    ///
+    /// Others reach what listens there at this end's address, [`v4`](Self::v4) or [`v6`](Self::v6),
+    /// and at the socket's own port: in the tier of the relay the socket's address is another one.
     #[must_use]
     pub fn sockets(&self) -> Arc<dyn Sockets> {
         Arc::clone(&self.sockets)

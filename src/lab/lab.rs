@@ -1,10 +1,13 @@
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     Endpoint, LEAST_MTU, LabError, Links, MOST_MTU, Obstacle, Place, Prepared, Tier, Truth,
-    remedy::{Failure, Host},
-    shuttle::Shuttle,
-    sys::init::Processes,
+    carrier::Carrier,
+    place::loopback,
+    relay::{self, RelayedSockets},
+    remedy::{Failure, Host, Step, at},
+    shuttle,
+    sys::{init::Processes, wait::Bell},
 };
 
 /// Two ends with an emulated link between them.
@@ -13,7 +16,7 @@ use super::{
 #[derive(Debug)]
 pub struct Lab {
     tier: Tier,
-    carrier: Option<Shuttle>,
+    carrier: Option<Carrier>,
     near: Endpoint,
     far: Endpoint,
     remarks: Vec<String>,
@@ -41,9 +44,20 @@ impl Lab {
         let Prepared { tier, processes, refused } = prepared;
         let place = |name, number| Place::new(tier, name, number, mtu, processes.as_ref());
         let (near, near_found) = Endpoint::settle(place("near", 1)?)?;
-        let (far, far_found) = Endpoint::settle(place("far", 2)?)?;
+        let (mut far, far_found) = Endpoint::settle(place("far", 2)?)?;
+        let bell = Bell::new().map(Arc::new).map_err(at(Step::Thread))?;
         let carrier = match (near_found.device, far_found.device) {
-            (Some(near), Some(far)) => Some(Shuttle::start(near, far, Links::perfect())?),
+            (Some(near), Some(far)) => {
+                let work = |orders| shuttle::carry(near, far, Links::perfect(), orders);
+                Some(Carrier::start(bell, work)?)
+            }
+            _ if tier == Tier::Relay => {
+                let (sockets, opened) =
+                    RelayedSockets::new(far.v4(), loopback(3), Arc::clone(&bell));
+                far = far.with_sockets(Arc::new(sockets));
+                let work = move |orders| relay::carry(opened, mtu, Links::perfect(), orders);
+                Some(Carrier::start(bell, work)?)
+            }
             _ => None,
         };
         // Both ends find the same.
@@ -101,7 +115,7 @@ impl Lab {
         &self.refused
     }
 
-    fn carrier(&self) -> Result<&Shuttle, LabError> {
+    fn carrier(&self) -> Result<&Carrier, LabError> {
         self.carrier.as_ref().ok_or(LabError::NoLink { tier: self.tier })
     }
 
@@ -114,7 +128,8 @@ impl Lab {
             socket.set_read_timeout(Some(patience))?;
         }
         let mut buffer = [0; 16];
-        near.send_to(b"who is there?", far.local_addr()?)?;
+        // Behind a relay its own address is another one.
+        near.send_to(b"who is there?", (self.far.v4(), far.local_addr()?.port()))?;
         let (_, client) = far.recv_from(&mut buffer)?;
         far.send_to(b"it is me", client)?;
         near.recv_from(&mut buffer).map(drop)

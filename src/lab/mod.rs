@@ -11,15 +11,18 @@
 //! starts; [`Lab::open`] makes the ends and the link. All of it is gone when the process is, however
 //! it comes to its end.
 
+mod carrier;
 pub mod doctor;
 mod endpoint;
 mod error;
 mod frame;
 #[allow(clippy::module_inception, reason = "the lab itself")]
 mod lab;
+mod lane;
 mod place;
 mod pool;
 mod prepare;
+mod relay;
 mod remedy;
 mod shuttle;
 mod sys;

@@ -49,14 +49,12 @@ impl Place {
         processes: Option<&Processes>,
     ) -> Result<Self, Failure> {
         let processes = processes.map(|processes| processes.namespace().try_clone()).transpose();
-        let (v4, v6) = if tier.has_namespaces() {
-            (
-                Ipv4Addr::new(10, 99, 0, number),
-                Ipv6Addr::new(0xfd00, 0x99, 0, 0, 0, 0, 0, number.into()),
-            )
+        let v4 =
+            if tier.has_namespaces() { Ipv4Addr::new(10, 99, 0, number) } else { loopback(number) };
+        let v6 = if tier.has_namespaces() {
+            Ipv6Addr::new(0xfd00, 0x99, 0, 0, 0, 0, 0, number.into())
         } else {
-            // Linux has all of 127.0.0.0/8, and of IPv6 a single address.
-            (Ipv4Addr::new(127, 0, 0, number), Ipv6Addr::LOCALHOST)
+            Ipv6Addr::LOCALHOST
         };
         let processes = processes.map_err(at(Step::Processes))?;
         Ok(Self { name, tier, v4, v6, mtu, processes })
@@ -118,7 +116,8 @@ impl Place {
         let address = pair.then_some(ADDRESS);
         links.bring_up(index, LinkSettings { address, no_arp: pair, ..self.settings() })?;
         links.add_address(index, self.v4.into(), V4_PREFIX)?;
-        if let Err(error) = links.add_address(index, self.v6.into(), V6_PREFIX) {
+        let v6 = links.add_address(index, self.v6.into(), V6_PREFIX);
+        if let Err(error) = v6.and_then(|()| links.wait_for(self.v6)) {
             remarks.push(format!("there is no IPv6 in the lab: {error}"));
         }
         Ok(())
@@ -126,6 +125,16 @@ impl Place {
 
     fn settings(&self) -> LinkSettings {
         LinkSettings { mtu: Some(self.mtu.into()), queue: Some(QUEUE), ..LinkSettings::default() }
+    }
+}
+
+/// Returns an address of this host's loopback, which has all of 127.0.0.0/8. The first is the one
+/// from which everybody sends; others are this process's own, so that several labs do not meet.
+pub(super) fn loopback(number: u8) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    match number {
+        1 => Ipv4Addr::LOCALHOST,
+        number => Ipv4Addr::new(127, 64 | high, low, number),
     }
 }
 

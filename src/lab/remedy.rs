@@ -30,8 +30,6 @@ pub(super) enum Step {
     BringUp,
     /// Starts a thread.
     Thread,
-    /// Opens sockets of this host.
-    Sockets,
     /// Sends a packet across.
     Cross,
 }
@@ -108,7 +106,6 @@ impl Step {
             Self::OpenPackets => "opens a packet socket",
             Self::BringUp => "brings up a network device",
             Self::Thread => "starts a thread",
-            Self::Sockets => "opens sockets of this host",
             Self::Cross => "sends a packet across the link",
         }
     }
@@ -142,7 +139,6 @@ fn remedy(step: Step, code: Option<i32>, host: &Host) -> String {
         Step::Thread => {
             "raise the limit of threads: ulimit -u, or TasksMax= of the unit".to_owned()
         }
-        Step::Sockets => "bring up the loopback: sudo ip link set lo up".to_owned(),
         Step::Cross => "polyperf lab doctor tries every tier".to_owned(),
     }
 }

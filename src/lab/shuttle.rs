@@ -1,107 +1,50 @@
-//! The thread that carries packets from end to end.
+//! Carrying packets from device to device.
 
 use std::{
     io,
     rc::Rc,
-    sync::{
-        Arc, OnceLock,
-        mpsc::{self, Receiver, Sender, TryRecvError},
-    },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use super::{
-    LabError, Links,
+    Links,
+    carrier::{Order, Orders},
     frame::Frame,
     pool::Pool,
-    remedy::{Failure, Step, at},
     sys::{
         device::Device,
-        wait::{Bell, Waiting, be_punctual, processor_time},
+        wait::{Waiting, processor_time},
     },
     truth::Truth,
     way::{self, Way},
 };
 
-/// The link between two devices, at work on a thread of its own.
+/// Carries packets between `near` and `far` until it is told to end.
 ///
 /// A single thread serves both directions: on a machine with few processors that is faster than two,
 /// and later by less.
-#[derive(Debug)]
-pub(super) struct Shuttle {
-    orders: Option<Sender<Order>>,
-    bell: Arc<Bell>,
-    problem: Arc<OnceLock<String>>,
-    handle: Option<JoinHandle<()>>,
+pub(super) fn carry(near: Device, far: Device, links: Links, orders: Orders) -> io::Result<()> {
+    let mut pool = Pool::default();
+    let shuttle = Shuttle {
+        to_far: Way::new(links.to_far, &near),
+        to_near: Way::new(links.to_near, &far),
+        spare: pool.largest(),
+        pool,
+        near,
+        far,
+        orders,
+        epoch: Instant::now(),
+        handed_on: Duration::ZERO,
+        processor_time_before: processor_time(),
+    };
+    shuttle.run()
 }
 
 #[derive(Debug)]
-enum Order {
-    Set(Box<Links>, Sender<()>),
-    Tell(Sender<Truth>),
-}
-
-impl Shuttle {
-    /// Starts to carry packets between `near` and `far`.
-    pub(super) fn start(near: Device, far: Device, links: Links) -> Result<Self, Failure> {
-        let (orders, ordered) = mpsc::channel();
-        let bell = Arc::new(Bell::new().map_err(at(Step::Thread))?);
-        let problem = Arc::new(OnceLock::new());
-        let (heard, noted) = (Arc::clone(&bell), Arc::clone(&problem));
-        let work = move || {
-            let ends = Ends { near, far, ordered, bell: heard };
-            if let Err(error) = Carrying::new(ends, links).run() {
-                let _ = noted.set(error.to_string());
-            }
-        };
-        let handle = thread::Builder::new().name("lab-link".to_owned()).spawn(work);
-        let handle = Some(handle.map_err(at(Step::Thread))?);
-        Ok(Self { orders: Some(orders), bell, problem, handle })
-    }
-
-    pub(super) fn set(&self, links: Links) -> Result<(), LabError> {
-        self.order(|done| Order::Set(Box::new(links), done))
-    }
-
-    pub(super) fn truth(&self) -> Result<Truth, LabError> {
-        self.order(Order::Tell)
-    }
-
-    fn order<T>(&self, order: impl FnOnce(Sender<T>) -> Order) -> Result<T, LabError> {
-        let (answer, answered) = mpsc::channel();
-        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order(answer)).is_ok());
-        self.bell.ring();
-        let answered = if sent { answered.recv().ok() } else { None };
-        answered.ok_or_else(|| {
-            let problem = self.problem.get().cloned();
-            let problem = problem.unwrap_or_else(|| "its thread has panicked".to_owned());
-            LabError::Ended { problem }
-        })
-    }
-}
-
-impl Drop for Shuttle {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        self.bell.ring();
-        // One that panicked has said so.
-        let _ = self.handle.take().map(JoinHandle::join);
-    }
-}
-
-/// What the thread works with.
-#[derive(Debug)]
-struct Ends {
+struct Shuttle {
     near: Device,
     far: Device,
-    ordered: Receiver<Order>,
-    bell: Arc<Bell>,
-}
-
-#[derive(Debug)]
-struct Carrying {
-    ends: Ends,
+    orders: Orders,
     to_far: Way,
     to_near: Way,
     pool: Pool,
@@ -113,26 +56,10 @@ struct Carrying {
     processor_time_before: Option<Duration>,
 }
 
-impl Carrying {
-    fn new(ends: Ends, links: Links) -> Self {
-        let mut pool = Pool::default();
-        Self {
-            to_far: Way::new(links.to_far, &ends.near),
-            to_near: Way::new(links.to_near, &ends.far),
-            spare: pool.largest(),
-            pool,
-            ends,
-            epoch: Instant::now(),
-            handed_on: Duration::ZERO,
-            processor_time_before: processor_time(),
-        }
-    }
-
+impl Shuttle {
     fn run(mut self) -> io::Result<()> {
-        be_punctual();
-        let Ends { near, far, bell, .. } = &self.ends;
-        let descriptors = [near.descriptor(), far.descriptor(), bell.descriptor()];
-        let mut waiting = Waiting::new(descriptors);
+        let bell = self.orders.bell.descriptor();
+        let mut waiting = Waiting::new([self.near.descriptor(), self.far.descriptor(), bell]);
         loop {
             let is_busy = self.carry(waiting.is_ready(0), waiting.is_ready(1))?;
             let limit = if is_busy { Some(Duration::ZERO) } else { self.rest() };
@@ -145,18 +72,18 @@ impl Carrying {
 
     /// Takes in what can be read, and hands on what is due; returns whether there may be more.
     fn carry(&mut self, from_near: bool, from_far: bool) -> io::Result<bool> {
-        let Self { ends, to_far, to_near, pool, spare, epoch, .. } = self;
+        let Self { near, far, to_far, to_near, pool, spare, epoch, .. } = self;
         let (mut is_busy, mut has_handed_on) = (false, false);
         if from_near {
             let take = |frame, pool: &mut Pool| to_far.push(epoch.elapsed(), frame, pool);
-            is_busy |= way::read(&ends.near, spare, pool, take)?;
+            is_busy |= way::read(near, spare, pool, take)?;
         }
-        has_handed_on |= to_far.pop(epoch.elapsed(), &ends.far, pool);
+        has_handed_on |= to_far.pop(epoch.elapsed(), far, pool);
         if from_far {
             let take = |frame, pool: &mut Pool| to_near.push(epoch.elapsed(), frame, pool);
-            is_busy |= way::read(&ends.far, spare, pool, take)?;
+            is_busy |= way::read(far, spare, pool, take)?;
         }
-        has_handed_on |= to_near.pop(epoch.elapsed(), &ends.near, pool);
+        has_handed_on |= to_near.pop(epoch.elapsed(), near, pool);
         if has_handed_on {
             self.handed_on = epoch.elapsed();
         }
@@ -173,31 +100,31 @@ impl Carrying {
 
     /// Does what has been asked for; returns whether to go on.
     fn obey(&mut self) -> io::Result<bool> {
-        self.ends.bell.hush();
-        loop {
-            match self.ends.ordered.try_recv() {
-                Ok(Order::Set(links, done)) => {
+        self.orders.bell.hush();
+        while let Ok(order) = self.orders.next() {
+            match order {
+                None => return Ok(true),
+                Some(Order::Set(links, done)) => {
                     self.set(*links)?;
                     // Who asked may have gone.
                     let _ = done.send(());
                 }
-                Ok(Order::Tell(answer)) => drop(answer.send(self.truth())),
-                Err(TryRecvError::Empty) => return Ok(true),
-                Err(TryRecvError::Disconnected) => return Ok(false),
+                Some(Order::Tell(answer)) => drop(answer.send(self.truth())),
             }
         }
+        Ok(false)
     }
 
     fn set(&mut self, links: Links) -> io::Result<()> {
-        let Self { ends, pool, spare, .. } = self;
-        for device in [&ends.near, &ends.far] {
+        let Self { near, far, pool, spare, .. } = self;
+        for device in [&*near, &*far] {
             // What waits in a device is on its way, too.
             while way::read(device, spare, pool, |frame, pool| pool.give_back(frame))? {}
         }
         self.epoch = Instant::now();
         self.handed_on = Duration::ZERO;
-        self.to_far = Way::new(links.to_far, &self.ends.near);
-        self.to_near = Way::new(links.to_near, &self.ends.far);
+        self.to_far = Way::new(links.to_far, near);
+        self.to_near = Way::new(links.to_near, far);
         self.processor_time_before = processor_time();
         Ok(())
     }
@@ -207,8 +134,8 @@ impl Carrying {
         Truth {
             lasted: self.epoch.elapsed(),
             cpu: cpu.map(|(now, before)| now.saturating_sub(before)),
-            to_far: self.to_far.truth(&self.ends.near),
-            to_near: self.to_near.truth(&self.ends.far),
+            to_far: self.to_far.truth(&self.near),
+            to_near: self.to_near.truth(&self.far),
         }
     }
 }

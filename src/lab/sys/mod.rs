@@ -5,6 +5,7 @@ pub(super) mod init;
 pub(super) mod namespace;
 pub(super) mod netlink;
 pub(super) mod packet;
+pub(super) mod socket;
 pub(super) mod trial;
 pub(super) mod tun;
 pub(super) mod wait;

@@ -3,9 +3,10 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     os::fd::{AsRawFd, OwnedFd},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{checked, owned, wait};
@@ -80,6 +81,32 @@ impl Netlink {
             IpAddr::V6(v6) => request.attribute(libc::IFA_ADDRESS, &v6.octets()),
         }
         self.ask(request).map(drop)
+    }
+
+    /// Waits until packets to an address of this network are taken as its own: with IPv6 that comes
+    /// a moment after the address itself.
+    pub(in crate::lab) fn wait_for(&self, address: Ipv6Addr) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while !self.is_local(address)? {
+            if Instant::now() > until {
+                let problem = format!("{address} does not become an address of the device");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn is_local(&self, address: Ipv6Addr) -> io::Result<bool> {
+        let mut request = Request::new(libc::RTM_GETROUTE, 0);
+        let family = u8::try_from(libc::AF_INET6).unwrap_or(0);
+        request.bytes.extend_from_slice(&[family, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        request.attribute(libc::RTA_DST, &address.octets());
+        let kind = |answer: Vec<u8>| answer.get(ROUTE_KIND).copied() == Some(libc::RTN_LOCAL);
+        match self.ask(request) {
+            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
+            answer => answer.map(kind),
+        }
     }
 
     /// Makes a pair of Ethernet links: `name` here, and `peer` in another network namespace.
@@ -259,6 +286,9 @@ const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 const VETH_INFO_PEER: u16 = 1;
 const LONGEST_ANSWER: usize = 1 << 16;
+/// Where the answer about a route says what kind it is of.
+const ROUTE_KIND: usize = 7;
+const PAUSE: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -270,6 +300,15 @@ mod tests {
         let index = index("lo").unwrap();
         Netlink::open().unwrap().lost(index).unwrap();
         assert!(super::index("no such link").is_err());
+    }
+
+    #[test]
+    fn the_loopbacks_address_is_local_and_no_others_is() {
+        let links = Netlink::open().unwrap();
+        if std::net::UdpSocket::bind("[::1]:0").is_ok() {
+            assert!(links.is_local(Ipv6Addr::LOCALHOST).unwrap());
+        }
+        assert!(!links.is_local("2001:db8::1".parse().unwrap()).unwrap());
     }
 
     #[test]

@@ -18,22 +18,22 @@ pub(in crate::lab) fn readable(from: &impl AsFd, limit: Option<Duration>) -> io:
 
 /// Several descriptors that are waited for.
 #[derive(Debug)]
-pub(in crate::lab) struct Waiting<const N: usize> {
-    entries: [libc::pollfd; N],
+pub(in crate::lab) struct Waiting {
+    entries: Vec<libc::pollfd>,
 }
 
-impl<const N: usize> Waiting<N> {
+impl Waiting {
     /// Waits for what can be read from these, which have to stay open meanwhile.
-    pub(in crate::lab) fn new(descriptors: [i32; N]) -> Self {
+    pub(in crate::lab) fn new(descriptors: impl IntoIterator<Item = i32>) -> Self {
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        Self { entries: descriptors.map(entry) }
+        Self { entries: descriptors.into_iter().map(entry).collect() }
     }
 
     /// Waits for up to `limit`, or for ever; a signal ends it early.
     pub(in crate::lab) fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
         let limit = limit.map(timespec);
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-        let count = libc::nfds_t::try_from(N).unwrap_or(0);
+        let count = libc::nfds_t::try_from(self.entries.len()).unwrap_or(0);
         for entry in &mut self.entries {
             entry.revents = 0;
         }
