@@ -61,9 +61,9 @@ impl Parser<'_> {
             let section = top.section(key, "[down]")?;
             Some(self.link(section, mtu))
         });
-        if (top.has("both") && (top.has("down") || top.has("up")))
-            || (!top.has("both") && !(top.has("down") && top.has("up")))
-        {
+        let [has_both, has_down, has_up] = ["both", "down", "up"].map(|key| top.has(key));
+        let clear = if has_both { !has_down && !has_up } else { has_down && has_up };
+        if !clear {
             let problem = "says nothing clear of its directions; write [both], or [down] (towards \
                            the client) and [up]";
             top.note(None, problem);
