@@ -107,7 +107,7 @@ fn each_datagram_of_a_train_meets_its_own_fate() {
     for number in [0, 2, 4, 4] {
         path.server.expect(&[number; 100]);
     }
-    assert_eq!(path.stats().up.link.lost, 2);
+    assert_eq!(path.stats().up.link.lost_by_script, 2);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_cut_loses_what_is_under_way() {
     Socket::new().send(path.addr(), b"an hour too early");
     path.await_link(|link| link.pushed == 1);
     path.relay.cut(true).unwrap();
-    assert_eq!(path.stats().up.link.lost, 1);
+    assert_eq!(path.stats().up.link.cut, 1);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn a_script_is_counted_to_the_packet_and_to_the_very_end() {
         let run = run(perfect().script(script));
         let counts = run.counts();
         assert_eq!((counts.expected, counts.lost), (COUNT, 14 + tail));
-        assert_eq!(counts.lost, run.truth.lost);
+        assert_eq!(counts.lost, run.truth.lost_by_script);
         assert_eq!((counts.duplicated, counts.reordered), (5, run.truth.reordered));
         let runs = LossRuns { count: 5 + u64::from(tail > 0), longest: tail.max(10) };
         assert_eq!(run.sequence.loss_runs(), runs);
@@ -151,7 +151,7 @@ fn what_a_full_queue_drops_is_lost_and_what_it_holds_is_delay() {
 fn an_outage_is_lost_in_one_run() {
     let script = Script::new().drop(1000..12_000);
     let run = run(perfect().script(script));
-    assert_eq!(run.counts().lost, run.truth.lost);
+    assert_eq!(run.counts().lost, run.truth.lost_by_script);
     assert_eq!(run.sequence.loss_runs(), LossRuns { count: 1, longest: 11_000 });
     assert_eq!((run.counts().reordered, run.counts().strays), (0, 0));
 }

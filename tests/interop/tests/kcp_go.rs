@@ -136,7 +136,7 @@ impl Case {
         let ours = stream.path.stats().arq.expect("our engine counts");
         assert_eq!(ours.rejected, Some(0), "{self:?}: {ours:?}");
         let stats = relay.map(|relay| relay.stats().expect("it relays")).unwrap_or_default();
-        let lost = stats.up.link.lost + stats.down.link.lost;
+        let lost = stats.up.link.lost_on_the_wire() + stats.down.link.lost_on_the_wire();
         self.check_parity(if we_send { ours.parity_sent } else { ours.parity_received }, lost);
         Said { theirs, ours, lost }
     }

@@ -291,7 +291,7 @@ impl Totals {
 
 /// Returns how long a segment may be under way before somebody looks after it.
 fn timeout(config: &LinkConfig) -> Duration {
-    MIN_TIMEOUT + 3 * config.delay + 4 * config.jitter
+    MIN_TIMEOUT + 3 * config.longest_delay() + 4 * config.jitter
 }
 
 /// What a segment carries, as TCP's do over Ethernet.

@@ -42,7 +42,7 @@ async fn a_lost_segment_is_sent_again_and_shows_as_delay() {
     assert_eq!(stats.rtt, None, "what is not measured is not told");
     assert_eq!(server.path.stats().packets_received, Some(1));
     let cable = network.cable(client.local).expect("an open stream has a cable");
-    assert_eq!(cable.to_listener().lost, 2);
+    assert_eq!(cable.to_listener().lost_by_script, 2);
 }
 
 #[tokio::test(start_paused = true)]

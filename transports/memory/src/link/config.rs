@@ -1,8 +1,11 @@
 //! What a link is like.
 
-use std::{num::NonZeroU64, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
-use super::Script;
+use super::{Script, Trace};
 
 /// What one direction of a link is like; starts as [`perfect`](Self::perfect).
 ///
@@ -22,10 +25,17 @@ use super::Script;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkConfig {
+    /// What is let through before it comes to the queue; `None`: everything.
+    pub policer: Option<Policer>,
     /// How fast bits leave; `None`: all at once.
-    pub rate: Option<BitRate>,
+    pub rate: Option<Rate>,
     /// What waits for the serializer at most.
     pub queue: QueueLimit,
+    /// How the queue is kept short before it is full.
+    pub aqm: Aqm,
+    /// Bytes that the link adds to every packet, as its framing; they count for the rate, the queue
+    /// and the policer.
+    pub overhead: usize,
     /// How long each packet is on the wire.
     pub delay: Duration,
     /// Standard deviation of the delay. The order of packets is kept.
@@ -35,6 +45,10 @@ pub struct LinkConfig {
     /// every packet wait for the latest before it, and the delay grow with the packet rate. The
     /// delay is never less than zero, so a jitter of the size of the delay also adds to its mean.
     pub jitter: Duration,
+    /// What is added to the delay, drawn anew from time to time.
+    pub steps: Option<Steps>,
+    /// When the wire is dark, and loses all that is sent.
+    pub blackouts: Option<Blackouts>,
     /// Which packets are lost.
     pub loss: Loss,
     /// Which packets are held back from their place.
@@ -45,8 +59,8 @@ pub struct LinkConfig {
     pub script: Script,
     /// Where randomness starts: equal seeds make equal links.
     ///
-    /// Loss, duplication, reordering and jitter draw from separate streams, so that changing one of
-    /// them leaves the others' choices as they were.
+    /// Loss, duplication, reordering, jitter and steps draw from separate streams, so that changing
+    /// one of them leaves the others' choices as they were.
     pub seed: u64,
 }
 
@@ -55,10 +69,15 @@ impl LinkConfig {
     #[must_use]
     pub const fn perfect() -> Self {
         Self {
+            policer: None,
             rate: None,
             queue: QueueLimit::Unbounded,
+            aqm: Aqm::Off,
+            overhead: 0,
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
+            steps: None,
+            blackouts: None,
             loss: Loss::Never,
             reorder: Reorder { probability: Probability::ZERO, hold: Duration::ZERO },
             duplicate: Probability::ZERO,
@@ -67,10 +86,24 @@ impl LinkConfig {
         }
     }
 
+    /// Sets what is let through before it comes to the queue.
+    #[must_use]
+    pub const fn policer(mut self, policer: Policer) -> Self {
+        self.policer = Some(policer);
+        self
+    }
+
     /// Sets how fast bits leave.
     #[must_use]
-    pub const fn rate(mut self, rate: BitRate) -> Self {
-        self.rate = Some(rate);
+    pub fn rate(mut self, rate: BitRate) -> Self {
+        self.rate = Some(Rate::Fixed(rate));
+        self
+    }
+
+    /// Sets when bits leave.
+    #[must_use]
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.rate = Some(Rate::Trace(trace));
         self
     }
 
@@ -78,6 +111,20 @@ impl LinkConfig {
     #[must_use]
     pub const fn queue(mut self, limit: QueueLimit) -> Self {
         self.queue = limit;
+        self
+    }
+
+    /// Sets how the queue is kept short before it is full.
+    #[must_use]
+    pub const fn aqm(mut self, aqm: Aqm) -> Self {
+        self.aqm = aqm;
+        self
+    }
+
+    /// Sets how many bytes the link adds to every packet.
+    #[must_use]
+    pub const fn overhead(mut self, bytes: usize) -> Self {
+        self.overhead = bytes;
         self
     }
 
@@ -92,6 +139,20 @@ impl LinkConfig {
     #[must_use]
     pub const fn jitter(mut self, deviation: Duration) -> Self {
         self.jitter = deviation;
+        self
+    }
+
+    /// Sets what is added to the delay, drawn anew from time to time.
+    #[must_use]
+    pub const fn steps(mut self, steps: Steps) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Sets when the wire is dark.
+    #[must_use]
+    pub const fn blackouts(mut self, blackouts: Blackouts) -> Self {
+        self.blackouts = Some(blackouts);
         self
     }
 
@@ -133,8 +194,48 @@ impl LinkConfig {
     /// Returns whether the link hands on each packet at once, as it came.
     #[must_use]
     pub fn is_perfect(&self) -> bool {
+        let policed = self.policer.is_some() || self.rate.is_some();
         // Neither a queue that never fills nor dice that are never thrown make a difference.
-        *self == Self { queue: self.queue, seed: self.seed, ..Self::perfect() }
+        let idle = Self {
+            queue: self.queue,
+            aqm: self.aqm,
+            overhead: if policed { 0 } else { self.overhead },
+            seed: self.seed,
+            ..Self::perfect()
+        };
+        *self == idle
+    }
+
+    /// Returns whether each packet must be judged by itself.
+    ///
+    /// Otherwise only the time of a packet matters: several that are sent at one moment fare alike,
+    /// and may cross as one.
+    #[must_use]
+    pub fn is_per_packet(&self) -> bool {
+        let by_time = Self {
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            steps: None,
+            blackouts: None,
+            ..self.clone()
+        };
+        !by_time.is_perfect()
+    }
+
+    /// Returns the rate that the link carries in the long run: that of its serializer or of its
+    /// policer, whichever is lower; `None` if neither limits it.
+    #[must_use]
+    pub fn mean_rate(&self) -> Option<BitRate> {
+        let rate = self.rate.as_ref().map(Rate::mean);
+        let policed = self.policer.map(|policer| policer.rate);
+        rate.into_iter().chain(policed).min()
+    }
+
+    /// Returns how long a packet is on the wire at most, but for jitter and what is held back.
+    #[must_use]
+    pub fn longest_delay(&self) -> Duration {
+        let step = self.steps.map_or(Duration::ZERO, |steps| steps.from.max(steps.to));
+        self.delay.saturating_add(step)
     }
 }
 
@@ -149,6 +250,8 @@ impl Default for LinkConfig {
 pub struct BitRate(NonZeroU64);
 
 impl BitRate {
+    pub(super) const SLOWEST: Self = Self(NonZeroU64::MIN);
+
     /// Returns a rate in bits per second; `None` if it is zero.
     #[must_use]
     pub const fn new(bits_per_second: u64) -> Option<Self> {
@@ -173,6 +276,130 @@ impl BitRate {
     #[must_use]
     pub const fn bits_per_second(self) -> u64 {
         self.0.get()
+    }
+}
+
+/// How fast bits leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rate {
+    /// Always as fast.
+    Fixed(BitRate),
+    /// At the moments of a trace.
+    Trace(Trace),
+}
+
+impl Rate {
+    /// Returns the rate in the long run.
+    #[must_use]
+    pub fn mean(&self) -> BitRate {
+        match self {
+            Self::Fixed(rate) => *rate,
+            Self::Trace(trace) => trace.mean_rate(),
+        }
+    }
+}
+
+/// A token bucket without a queue: drops whatever does not conform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policer {
+    /// What it lets through in the long run.
+    pub rate: BitRate,
+    /// Bytes that it lets through at once after a pause; no larger packet ever comes through.
+    pub burst: usize,
+}
+
+/// How a queue is kept short before it is full (active queue management).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Aqm {
+    /// Not at all.
+    #[default]
+    Off,
+    /// By how long packets have waited, as RFC 8289 has it.
+    CoDel(CoDel),
+    /// Packets that find more than this many before them are marked, as DCTCP (RFC 8257) wants it;
+    /// those that take no marks just pass.
+    MarkAbove(usize),
+}
+
+/// CoDel's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoDel {
+    /// How long packets may wait all the time.
+    pub target: Duration,
+    /// How long they may wait longer: about the longest round trip of those that use the link.
+    pub interval: Duration,
+    /// Whether packets that take marks are marked instead of dropped.
+    pub ecn: bool,
+}
+
+impl CoDel {
+    /// What RFC 8289 recommends for the Internet: 5 ms, 100 ms, and drops.
+    #[must_use]
+    pub const fn new() -> Self {
+        let (target, interval) = (Duration::from_millis(5), Duration::from_millis(100));
+        Self { target, interval, ecn: false }
+    }
+
+    /// Marks instead of dropping whatever takes marks.
+    #[must_use]
+    pub const fn with_ecn(self) -> Self {
+        Self { ecn: true, ..self }
+    }
+}
+
+impl Default for CoDel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What is added to the delay: the same for a while, and then drawn anew, as when a satellite hands
+/// over to the next.
+///
+/// The order of packets is kept: after a step down, the first wait for those before the step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    /// How long a step lasts; the first begins at the epoch.
+    pub every: Duration,
+    /// The least that is added.
+    pub from: Duration,
+    /// The most that is added.
+    pub to: Duration,
+}
+
+/// When the wire is dark: light for a while, dark for a while, and again.
+///
+/// What leaves the serializer in the dark is lost, to the nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blackouts {
+    /// When the first round begins, since the epoch; before that the wire is light.
+    pub offset: Duration,
+    /// How long the wire is light, at the beginning of each round.
+    pub on: Duration,
+    /// How long it is dark then.
+    pub off: Duration,
+    /// How many rounds there are; `None`: no end of them.
+    pub rounds: Option<NonZeroU32>,
+}
+
+impl Blackouts {
+    /// Returns rounds without end that begin at the epoch.
+    #[must_use]
+    pub const fn new(on: Duration, off: Duration) -> Self {
+        Self { offset: Duration::ZERO, on, off, rounds: None }
+    }
+
+    /// Returns whether the wire is dark at `time`.
+    #[must_use]
+    pub fn is_dark(&self, time: Duration) -> bool {
+        let Some(since) = time.checked_sub(self.offset) else { return false };
+        let round = self.on.as_nanos() + self.off.as_nanos();
+        if round == 0 {
+            return false;
+        }
+        let (number, within) = (since.as_nanos() / round, since.as_nanos() % round);
+        let over = self.rounds.is_some_and(|rounds| number >= u128::from(rounds.get()));
+        !over && within >= self.on.as_nanos()
     }
 }
 
@@ -216,6 +443,13 @@ pub enum Loss {
     Never,
     /// Each with the same probability, whatever became of the one before.
     Iid(Probability),
+    /// As `Iid`, but never more than so many in a row.
+    Bounded {
+        /// Loss of each packet by which the limit is not exceeded.
+        probability: Probability,
+        /// The most that are lost in a row.
+        longest: NonZeroU32,
+    },
     /// In bursts: Gilbert's and Elliott's chain of a good and a bad state, one step per packet.
     GilbertElliott {
         /// Probability of turning bad before a packet.
@@ -234,6 +468,12 @@ impl Loss {
     #[must_use]
     pub const fn iid(probability: Probability) -> Self {
         Self::Iid(probability)
+    }
+
+    /// Returns a loss of one in `1 / probability` packets, but never more than `longest` in a row.
+    #[must_use]
+    pub const fn bounded(probability: Probability, longest: NonZeroU32) -> Self {
+        Self::Bounded { probability, longest }
     }
 
     /// Returns a loss of `mean` of all packets, in bursts of `burst` packets on average.
@@ -279,4 +519,7 @@ pub enum QueueLimit {
     Packets(usize),
     /// This many bytes.
     Bytes(usize),
+    /// What leaves within this time: the bytes that a fixed rate sends in it, or those for which a
+    /// trace has opportunities until then.
+    Time(Duration),
 }

@@ -4,12 +4,12 @@ use std::{f64::consts::TAU, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
-use super::{LinkConfig, Loss, Probability, Reorder};
+use super::{Cause, LinkConfig, Loss, Probability, Reorder, Steps};
 
 /// What happens to one packet on the wire.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fate {
-    pub(super) lost: bool,
+    pub(super) lost: Option<Cause>,
     pub(super) duplicated: bool,
     /// Beyond `delay`; zero for a packet that keeps its place.
     pub(super) held_back: Duration,
@@ -23,6 +23,7 @@ pub(super) struct Dice {
     duplicate: (Probability, Stream),
     reorder: (Reorder, Stream),
     jitter: Jitter,
+    steps: StepDie,
     delay: Duration,
 }
 
@@ -32,11 +33,13 @@ impl Dice {
         let mut seeds = Stream::seed_from_u64(config.seed);
         let (loss, duplicate) = (seeds.fork(), seeds.fork());
         let (reorder, jitter) = (seeds.fork(), seeds.random());
+        let steps = seeds.random();
         Self {
-            loss: LossDie { loss: config.loss, bad: false, stream: loss },
+            loss: LossDie { loss: config.loss, bad: false, row: 0, stream: loss },
             duplicate: (config.duplicate, duplicate),
             reorder: (config.reorder, reorder),
             jitter: Jitter::new(config.jitter, jitter),
+            steps: StepDie::new(config.steps, steps),
             delay: config.delay,
         }
     }
@@ -45,10 +48,10 @@ impl Dice {
     pub(super) fn throw(&mut self, sent: Duration) -> Fate {
         let held = happens(&mut self.reorder.1, self.reorder.0.probability);
         Fate {
-            lost: self.loss.throw(),
+            lost: self.loss.throw().then_some(Cause::Loss),
             duplicated: happens(&mut self.duplicate.1, self.duplicate.0),
             held_back: if held { self.reorder.0.hold } else { Duration::ZERO },
-            delay: self.jitter.around(self.delay, sent),
+            delay: self.jitter.around(self.delay.saturating_add(self.steps.at(sent)), sent),
         }
     }
 }
@@ -56,7 +59,10 @@ impl Dice {
 #[derive(Debug)]
 struct LossDie {
     loss: Loss,
+    /// The state of Gilbert's and Elliott's chain.
     bad: bool,
+    /// Packets lost in a row.
+    row: u32,
     stream: Stream,
 }
 
@@ -65,6 +71,11 @@ impl LossDie {
         match self.loss {
             Loss::Never => false,
             Loss::Iid(probability) => happens(&mut self.stream, probability),
+            Loss::Bounded { probability, longest } => {
+                let lost = happens(&mut self.stream, probability) && self.row < longest.get();
+                self.row = if lost { self.row + 1 } else { 0 };
+                lost
+            }
             Loss::GilbertElliott { to_bad, to_good, in_good, in_bad } => {
                 let turn = if self.bad { to_good } else { to_bad };
                 self.bad ^= happens(&mut self.stream, turn);
@@ -121,12 +132,50 @@ impl Jitter {
     }
 }
 
+/// What is added to the delay, step for step; a step can be read from anywhere.
+#[derive(Debug)]
+struct StepDie {
+    steps: Option<Steps>,
+    seed: u64,
+    /// The step that was read last, and what it adds.
+    last: (u64, Duration),
+}
+
+impl StepDie {
+    fn new(steps: Option<Steps>, seed: u64) -> Self {
+        let mut die = Self { steps, seed, last: (0, Duration::ZERO) };
+        die.last = (0, die.draw(0));
+        die
+    }
+
+    fn at(&mut self, time: Duration) -> Duration {
+        let Some(steps) = self.steps else { return Duration::ZERO };
+        let number = time.as_nanos() / steps.every.as_nanos().max(1);
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        if number != self.last.0 {
+            self.last = (number, self.draw(number));
+        }
+        self.last.1
+    }
+
+    fn draw(&self, number: u64) -> Duration {
+        let Some(Steps { from, to, .. }) = self.steps else { return Duration::ZERO };
+        let share: f64 = nth(self.seed, number).random();
+        from.saturating_add(to.saturating_sub(from).mul_f64(share))
+    }
+}
+
 /// Returns the n-th value of a normal sequence that can be read from anywhere.
 fn knot(seed: u64, index: u64) -> f64 {
-    let mut stream = Stream::seed_from_u64(seed ^ index.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    let mut stream = nth(seed, index);
     let (u, v): (f64, f64) = (stream.random(), stream.random());
     // Box and Muller's way; `1 - u` keeps the logarithm from zero.
     (-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos()
+}
+
+/// Returns the n-th of as many streams as one likes.
+fn nth(seed: u64, index: u64) -> Stream {
+    Stream::seed_from_u64(seed ^ index.wrapping_mul(0xD6E8_FEB8_6659_FD93))
 }
 
 fn happens(stream: &mut Stream, probability: Probability) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::dice::Fate;
+use super::{Cause, dice::Fate};
 
 /// What happens to exact packets, on top of what the dice say.
 ///
@@ -74,7 +74,7 @@ impl Lines {
         }
         let Some(line) = self.0.remove(&number) else { return fate };
         Fate {
-            lost: fate.lost || line.lost,
+            lost: fate.lost.or(line.lost.then_some(Cause::Script)),
             duplicated: fate.duplicated || line.duplicated,
             held_back: fate.held_back.max(line.held_back),
             ..fate

@@ -7,9 +7,7 @@ pub(crate) mod tcp;
 
 use std::time::Duration;
 
-use polyperf_memory::link::{
-    BitRate, Link, LinkConfig, LinkStats, Loss, Packet, Probability, QueueLimit,
-};
+use polyperf_memory::link::{BitRate, Link, LinkConfig, Loss, Packet, Probability, QueueLimit};
 use polyperf_rudp::{Config, CongestionControl, Connection, Flushed, Output, Parameters, Stats};
 
 use self::tcp::Tcp;
@@ -238,8 +236,7 @@ impl World {
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        let LinkStats { lost, dropped_by_queue, .. } = self.forward.stats();
-        lost + dropped_by_queue
+        self.forward.stats().gone()
     }
 }
 

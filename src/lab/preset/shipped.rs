@@ -1,0 +1,33 @@
+//! The presets that ship.
+
+/// The label and the file of each, in the order in which they are listed.
+pub(super) const SHIPPED: [(&str, &str); 28] = [
+    ("lan@1", include_str!("../presets/lan@1.toml")),
+    ("datacenter@1", include_str!("../presets/datacenter@1.toml")),
+    ("datacenter-ecn@1", include_str!("../presets/datacenter-ecn@1.toml")),
+    ("broadband@1", include_str!("../presets/broadband@1.toml")),
+    ("bufferbloat@1", include_str!("../presets/bufferbloat@1.toml")),
+    ("bufferbloat-codel@1", include_str!("../presets/bufferbloat-codel@1.toml")),
+    ("bufferbloat-codel-ecn@1", include_str!("../presets/bufferbloat-codel-ecn@1.toml")),
+    ("wifi-good@1", include_str!("../presets/wifi-good@1.toml")),
+    ("wifi-bad@1", include_str!("../presets/wifi-bad@1.toml")),
+    ("lte-trace@1", include_str!("../presets/lte-trace@1.toml")),
+    ("lte-trace-codel@1", include_str!("../presets/lte-trace-codel@1.toml")),
+    ("mobile-3g@1", include_str!("../presets/mobile-3g@1.toml")),
+    ("leo@1", include_str!("../presets/leo@1.toml")),
+    ("geo@1", include_str!("../presets/geo@1.toml")),
+    ("geo-lossy@1", include_str!("../presets/geo-lossy@1.toml")),
+    ("lossy-iid@1", include_str!("../presets/lossy-iid@1.toml")),
+    ("lossy-burst@1", include_str!("../presets/lossy-burst@1.toml")),
+    ("long-fat@1", include_str!("../presets/long-fat@1.toml")),
+    ("long-fat-lossy@1", include_str!("../presets/long-fat-lossy@1.toml")),
+    ("long-fat-shallow@1", include_str!("../presets/long-fat-shallow@1.toml")),
+    ("policer@1", include_str!("../presets/policer@1.toml")),
+    ("interop-goodput@1", include_str!("../presets/interop-goodput@1.toml")),
+    ("interop-crosstraffic@1", include_str!("../presets/interop-crosstraffic@1.toml")),
+    ("interop-longrtt@1", include_str!("../presets/interop-longrtt@1.toml")),
+    ("interop-handshakeloss@1", include_str!("../presets/interop-handshakeloss@1.toml")),
+    ("interop-transferloss@1", include_str!("../presets/interop-transferloss@1.toml")),
+    ("interop-blackhole@1", include_str!("../presets/interop-blackhole@1.toml")),
+    ("pantheon-default@1", include_str!("../presets/pantheon-default@1.toml")),
+];
