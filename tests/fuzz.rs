@@ -1,12 +1,16 @@
-//! Replays a corpus of bytes from the network, and mutations of it, against the parsers of the
-//! native protocol. Nothing that arrives may panic, or make a decoder keep more than it was fed.
+//! Replays a corpus of bytes from the network and from files, and mutations of it, against the parsers
+//! of the native protocol and of keys. Nothing that arrives may panic, or make a decoder keep more than
+//! it was fed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
 use std::{fs, path::Path};
 
-use polyperf::protocol::native::{
-    Decoder, Encoder, FrameError, HELLO_LEN, Hello, MAX_FRAME, Message, Opening,
+use polyperf::{
+    auth::AuthorizedKeys,
+    protocol::native::{
+        Decoder, Encoder, FrameError, HELLO_LEN, Hello, MAX_FRAME, Message, Opening,
+    },
 };
 
 #[test]
@@ -32,6 +36,11 @@ fn whatever_body_is_a_message_is_one_when_it_is_written_again() {
 }
 
 #[test]
+fn whatever_bytes_are_authorized_keys_each_line_is_read_or_named() {
+    replay("authorized-keys", authorized_keys);
+}
+
+#[test]
 fn the_corpus_holds_what_it_says() {
     for (name, bytes) in corpus("opening") {
         let bytes = bytes.try_into().unwrap_or_else(|_| panic!("{name} has not {HELLO_LEN} bytes"));
@@ -40,6 +49,10 @@ fn the_corpus_holds_what_it_says() {
     }
     for (name, bytes) in corpus("messages") {
         let valid = serde_json::from_slice::<Message>(&bytes).is_ok();
+        assert_eq!(valid, name.starts_with("valid"), "{name}");
+    }
+    for (name, bytes) in corpus("authorized-keys") {
+        let valid = AuthorizedKeys::parse(&bytes).is_ok();
         assert_eq!(valid, name.starts_with("valid"), "{name}");
     }
     for (name, bytes) in corpus("frames") {
@@ -84,6 +97,22 @@ fn message(bytes: &[u8]) {
     decoder.allow_large();
     decoder.feed(&frame);
     assert_eq!(decoder.next(), Ok(Some(message)));
+}
+
+fn authorized_keys(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    match AuthorizedKeys::parse(bytes) {
+        Ok(keys) => assert!(keys.len() <= lines),
+        Err(mistakes) => {
+            let mut last = 0;
+            for mistake in mistakes.iter() {
+                assert!(mistake.line > last && mistake.line <= lines, "{mistake:?}");
+                assert!(mistake.problem.len() < 200, "{mistake:?}");
+                last = mistake.line;
+            }
+            assert!(last > 0 && mistakes.to_string().len() < 2000);
+        }
+    }
 }
 
 /// Tries each file of a corpus as it is, and what chance makes of it.

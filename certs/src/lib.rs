@@ -44,6 +44,7 @@ mod identity;
 mod known;
 mod pem;
 mod provider;
+mod signature;
 mod state_dir;
 mod trust;
 
@@ -53,6 +54,7 @@ pub use self::{
     known::{BadHostPort, HostPort, KnownServers, KnownServersError},
     pem::Problem,
     provider::{Provider, ProviderError, provider},
+    signature::is_signed,
     state_dir::{NoStateDir, default_state_dir},
     trust::{Refusal, Roots, RootsError, Trust, TrustError, Verdict, Verified, Verifier},
 };

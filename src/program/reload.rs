@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::{config, governance, logging::Level, sources};
 use crate::{
-    auth::{Psks, UsersFile},
+    auth::{AuthorizedKeys, Psks, UsersFile},
     cli::{self, Command, Invocation, ServerArgs},
     config::{Setting, Settings},
     registry::Registry,
@@ -31,6 +31,7 @@ pub(super) struct Reloader {
 struct Files {
     policies: Policies,
     psks: Option<Psks>,
+    authorized_keys: Option<AuthorizedKeys>,
     users: Option<UsersFile>,
 }
 
@@ -94,14 +95,17 @@ impl Reloader {
     fn files(&self, args: &ServerArgs) -> Result<Files, String> {
         let policies = governance::policies(&args.governance, &Registry::standard())?;
         let psks = governance::psks(&args.governance)?;
+        let authorized_keys = governance::authorized_keys(&args.governance)?;
         let access = args.access.as_ref().filter(|_| self.knows_users);
         let users = access.map(|access| UsersFile::open(&access.users)).transpose();
-        Ok(Files { policies, psks, users: users.map_err(|error| error.to_string())? })
+        let users = users.map_err(|error| error.to_string())?;
+        Ok(Files { policies, psks, authorized_keys, users })
     }
 
-    fn take(&self, Files { policies, psks, users }: Files) {
+    fn take(&self, Files { policies, psks, authorized_keys, users }: Files) {
         self.handle.set_policies(policies);
         self.handle.set_psks(psks);
+        self.handle.set_authorized_keys(authorized_keys);
         if let Some(users) = users {
             self.handle.set_users(users);
         }
@@ -151,7 +155,7 @@ fn kept(mistakes: &[String]) -> String {
 }
 
 /// The settings that hold for the next test as soon as they are read.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 10] = [
     "max-sessions",
     "max-queue",
     "max-duration",
@@ -161,4 +165,5 @@ const AT_ONCE: [&str; 9] = [
     "policies",
     "public",
     "psk-file",
+    "authorized-keys",
 ];

@@ -71,7 +71,8 @@ impl Service {
         let config = config::server(args, security);
         let policies = governance::policies(&args.governance, &config.transports)?;
         let psks = governance::psks(&args.governance)?;
-        let config = server::Config { auth, tls, policies, psks, ..config };
+        let authorized_keys = governance::authorized_keys(&args.governance)?;
+        let config = server::Config { auth, tls, policies, psks, authorized_keys, ..config };
         let server = Server::bind(config).await.map_err(|error| explain(&error, args.port))?;
         let signals = Signals::listen(stage.clone()).map_err(unheard)?;
         let handle = server.handle();

@@ -3,7 +3,12 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use polyperf_transport::{Error, Transport};
 
 use super::{Auth, Config, ControlTls, Policies, Server};
-use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
+use crate::{
+    auth::{AuthorizedKeys, Psks},
+    engine::Drive,
+    protocol::native::Deadlines,
+    registry::Registry,
+};
 
 /// Sets up a [`Server`], step by step.
 ///
@@ -83,6 +88,12 @@ impl Builder {
     /// Lets in clients that prove themselves with one of these keys.
     pub fn psks(mut self, psks: Psks) -> Self {
         self.config.psks = Some(psks);
+        self
+    }
+
+    /// Lets in clients that prove to hold one of these keys.
+    pub fn authorized_keys(mut self, keys: AuthorizedKeys) -> Self {
+        self.config.authorized_keys = Some(keys);
         self
     }
 

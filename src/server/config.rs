@@ -1,7 +1,12 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use super::{Auth, ControlTls, Policies};
-use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
+use crate::{
+    auth::{AuthorizedKeys, Psks},
+    engine::Drive,
+    protocol::native::Deadlines,
+    registry::Registry,
+};
 
 /// What a server listens on, and what it permits.
 #[derive(Debug, Clone)]
@@ -23,6 +28,8 @@ pub struct Config {
     /// The keys with which clients can prove who they are. Where there are any, or `auth`, only those
     /// that have proved it get a test, unless [`Policies::public`] says otherwise.
     pub psks: Option<Psks>,
+    /// The clients that can prove who they are with keys of their own, likewise.
+    pub authorized_keys: Option<AuthorizedKeys>,
     /// How control connections inside TLS are taken, beside the others; `None` takes none.
     pub tls: Option<ControlTls>,
     /// Where the tasks that move bytes run.
@@ -69,6 +76,7 @@ impl Default for Config {
             idle_timeout: None,
             auth: None,
             psks: None,
+            authorized_keys: None,
             tls: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),

@@ -41,7 +41,7 @@ use self::{
     streams::Expected,
 };
 use crate::{
-    auth::{Psks, UsersFile},
+    auth::{AuthorizedKeys, Psks, UsersFile},
     event::Event,
 };
 
@@ -239,6 +239,11 @@ impl Handle {
     /// Has clients prove themselves with these keys from now on; `None` takes none.
     pub fn set_psks(&self, psks: Option<Psks>) {
         self.shared.psks.store(psks.map(Arc::new));
+    }
+
+    /// Has clients prove themselves with these keys of their own from now on; `None` takes none.
+    pub fn set_authorized_keys(&self, keys: Option<AuthorizedKeys>) {
+        self.shared.authorized_keys.store(keys.map(Arc::new));
     }
 
     /// Returns whether the server takes new tests.
