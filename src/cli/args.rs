@@ -262,6 +262,10 @@ pub struct CompareArgs {
     pub progress: bool,
     /// Who the client is, for a server that asks.
     pub login: Option<Login>,
+    /// The key that the client proves itself with.
+    pub proof: Option<Proof>,
+    /// Whether control runs inside TLS.
+    pub control_tls: bool,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
     /// The options that matter, without those that say where a report goes, to do it again.

@@ -88,6 +88,18 @@ pub(super) fn governance(raw: &RawGovernance, mistakes: &mut Mistakes) -> Govern
     }
 }
 
+impl RawProof {
+    /// Returns its options, and which of them are given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 4] {
+        [
+            ("--psk-file", self.psk_file.is_some()),
+            ("--psk-identity", self.psk_identity.is_some()),
+            ("--key-file", self.key_file.is_some()),
+            ("--tls", self.tls),
+        ]
+    }
+}
+
 /// Checks how a client proves who it is.
 pub(super) fn proof(raw: &RawProof, mistakes: &mut Mistakes) -> Option<Proof> {
     let RawProof { psk_file, psk_identity, key_file, .. } = raw;

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use crate::program::{Server, run};
+use crate::program::{Ended, Server, polyperf, run};
 
 struct Files(tempfile::TempDir);
 
@@ -138,6 +138,32 @@ fn keys_are_read_again_at_sighup_and_stay_where_a_line_is_wrong() {
     assert_eq!(told["level"], "ERROR");
     assert!(told["message"].as_str().unwrap().contains("3 (it has one word)"), "{told}");
     assert_eq!((code(&alice), code(&bob)), (Some(4), Some(0)));
+}
+
+#[test]
+fn a_comparison_proves_who_it_is_by_either_kind_of_key_and_is_controlled_inside_tls() {
+    let files = Files::new();
+    let alice = Key::make(&files, "alice");
+    let known = files.write("known", &alice.line("alice"), 0o644);
+    let psk = files.write("psk", &psk("bob"), 0o600);
+    let server = Server::start(&["--authorized-keys", &known, "--psk-file", &psk]);
+    let port = server.port.to_string();
+    let brief = "--transport tcp --parts up --repeat 1 -t 0.05 -O 0 --gap 0 --no-progress";
+    let compare = |further: &[&str], variables: &[(&str, &str)]| -> Ended {
+        let args = [&["compare", "127.0.0.1", "-p", &port], further].concat();
+        let mut command = polyperf(&args);
+        command.args(brief.split(' ')).envs(variables.iter().copied()).output().unwrap().into()
+    };
+    let ended = compare(&["--key-file", &alice.file, "--tls"], &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(server.wait_for("test started")["user"], "alice");
+    let ended = compare(&[], &[("POLYPERF_COMPARE_PSK_FILE", &psk)]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+    assert_eq!(server.wait_for_nth("test started", 2)["user"], "bob");
+    let ended = compare(&[], &[("POLYPERF_COMPARE_PSK", &psk)]);
+    assert_eq!(ended.code, Some(4), "{}", ended.err);
+    assert!(ended.err.contains("did you mean POLYPERF_COMPARE_PSK_FILE?"), "{}", ended.err);
+    assert_eq!(compare(&["--key-file", "/nowhere"], &[]).code, Some(6));
 }
 
 #[test]
