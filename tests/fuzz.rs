@@ -9,7 +9,8 @@ use std::{fs, path::Path};
 use polyperf::{
     auth::AuthorizedKeys,
     protocol::native::{
-        Decoder, Encoder, FrameError, HELLO_LEN, Hello, MAX_FRAME, Message, Opening,
+        Decoder, Encoder, FrameError, HELLO_LEN, Hello, MAX_FRAME, Message, Nonce, Opening, Prove,
+        Transcript,
     },
 };
 
@@ -92,6 +93,9 @@ fn decode(bytes: &[u8], large: bool, piece: usize) -> Result<usize, FrameError> 
 
 fn message(bytes: &[u8]) {
     let Ok(message) = serde_json::from_slice::<Message>(bytes) else { return };
+    if let Message::Prove(prove) = &message {
+        signer(prove);
+    }
     let frame = Encoder::default().encode(&message);
     let mut decoder = Decoder::new();
     decoder.allow_large();
@@ -112,6 +116,21 @@ fn authorized_keys(bytes: &[u8]) {
             }
             assert!(last > 0 && mistakes.to_string().len() < 2000);
         }
+    }
+}
+
+/// Whoever has signed it is whom it names, for this server's nonce and proposal alone.
+fn signer(prove: &Prove) {
+    let Prove { identity, nonce, proof, certificate, propose } = prove;
+    let Some(certificate) = certificate else { return };
+    let of = |server: u8, propose: &str| {
+        let server = &Nonce::new([server; 32]);
+        let transcript = Transcript { server, client: nonce, identity, propose, channel: &[] };
+        transcript.signer(certificate, proof)
+    };
+    if let Some(signer) = of(1, propose) {
+        assert_eq!(signer.to_string(), *identity);
+        assert_eq!((of(2, propose), of(1, "{}")), (None, None));
     }
 }
 

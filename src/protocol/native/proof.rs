@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -37,9 +37,9 @@ pub struct Prove {
     pub propose: String,
 }
 
-/// A key that both ends know.
+/// A key that both ends know. Clones share it.
 #[derive(Clone)]
-pub struct PskKey(hmac::Key);
+pub struct PskKey(Arc<hmac::Key>);
 
 /// What nobody but a client has, or it and its server.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl PskKey {
     /// Returns the key of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 }
 
