@@ -50,7 +50,7 @@ mod trust;
 
 pub use self::{
     fingerprint::{BadFingerprint, Fingerprint},
-    identity::{Content, DEFAULT_NAMES, Description, Identity, IdentityError},
+    identity::{Content, CurrentIdentity, DEFAULT_NAMES, Description, Identity, IdentityError},
     known::{BadHostPort, HostPort, KnownServers, KnownServersError},
     pem::Problem,
     provider::{Provider, ProviderError, provider},

@@ -57,7 +57,7 @@ pub(super) fn proof(proof: &Proof) -> Result<ClientProof, String> {
 /// Returns how a server with this identity takes control connections inside TLS.
 pub(super) fn tls(security: &Security) -> Result<Option<ControlTls>, String> {
     let IdentitySource::Loaded(identity) = &security.identity else { return Ok(None) };
-    let tls = ControlTls::new(identity, security.provider);
+    let tls = ControlTls::new(identity.clone(), security.provider);
     tls.map(Some).map_err(|error| format!("cannot take control connections inside TLS: {error}"))
 }
 

@@ -2,9 +2,10 @@
 
 use std::{ffi::OsString, path::Path};
 
+use polyperf_certs::Identity;
 use tracing::{error, info, warn};
 
-use super::{config, governance, logging::Level, sources};
+use super::{config, governance, logging::Level, security, sources};
 use crate::{
     auth::{AuthorizedKeys, Psks, UsersFile},
     cli::{self, Command, Invocation, ServerArgs},
@@ -33,6 +34,7 @@ struct Files {
     psks: Option<Psks>,
     authorized_keys: Option<AuthorizedKeys>,
     users: Option<UsersFile>,
+    identity: Option<Identity>,
 }
 
 impl Reloader {
@@ -99,15 +101,24 @@ impl Reloader {
         let access = args.access.as_ref().filter(|_| self.knows_users);
         let users = access.map(|access| UsersFile::open(&access.users)).transpose();
         let users = users.map_err(|error| error.to_string())?;
-        Ok(Files { policies, psks, authorized_keys, users })
+        let identity = security::again(&args.identity, args.tls.provider)
+            .map_err(|error| format!("the server's identity: {error}"))?;
+        Ok(Files { policies, psks, authorized_keys, users, identity })
     }
 
-    fn take(&self, Files { policies, psks, authorized_keys, users }: Files) {
+    fn take(&self, Files { policies, psks, authorized_keys, users, identity }: Files) {
         self.handle.set_policies(policies);
         self.handle.set_psks(psks);
         self.handle.set_authorized_keys(authorized_keys);
         if let Some(users) = users {
             self.handle.set_users(users);
+        }
+        if let (Some(new), Some(old)) = (identity, self.handle.identity())
+            && new != old
+        {
+            let (from, to) = (old.fingerprint(), new.fingerprint());
+            info!(%from, %to, "this server's identity has changed");
+            self.handle.set_identity(new);
         }
     }
 
@@ -155,7 +166,7 @@ fn kept(mistakes: &[String]) -> String {
 }
 
 /// The settings that hold for the next test as soon as they are read.
-const AT_ONCE: [&str; 10] = [
+const AT_ONCE: [&str; 13] = [
     "max-sessions",
     "max-queue",
     "max-duration",
@@ -166,4 +177,7 @@ const AT_ONCE: [&str; 10] = [
     "public",
     "psk-file",
     "authorized-keys",
+    "state-dir",
+    "cert",
+    "key",
 ];

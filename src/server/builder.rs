@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use polyperf_certs::CurrentIdentity;
 use polyperf_transport::{Error, Transport};
 
 use super::{Auth, Config, ControlTls, Policies, Server};
@@ -100,6 +101,13 @@ impl Builder {
     /// Takes control connections inside TLS, too.
     pub fn tls(mut self, tls: ControlTls) -> Self {
         self.config.tls = Some(tls);
+        self
+    }
+
+    /// Tells clients who the server is, where that may be replaced: the same that its transports and
+    /// [`tls`](Self::tls) were set up with.
+    pub fn identity(mut self, identity: CurrentIdentity) -> Self {
+        self.config.identity = Some(identity);
         self
     }
 

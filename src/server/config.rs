@@ -1,5 +1,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
+use polyperf_certs::CurrentIdentity;
+
 use super::{Auth, ControlTls, Policies};
 use crate::{
     auth::{AuthorizedKeys, Psks},
@@ -32,6 +34,9 @@ pub struct Config {
     pub authorized_keys: Option<AuthorizedKeys>,
     /// How control connections inside TLS are taken, beside the others; `None` takes none.
     pub tls: Option<ControlTls>,
+    /// Who the server is, where that may be replaced: the same that its transports and `tls` were set
+    /// up with. `None` is who the transports say they are.
+    pub identity: Option<CurrentIdentity>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -78,6 +83,7 @@ impl Default for Config {
             psks: None,
             authorized_keys: None,
             tls: None,
+            identity: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: false,

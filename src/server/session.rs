@@ -394,7 +394,7 @@ fn welcome(shared: &Shared, local: SocketAddr, nonce: Nonce) -> Welcome {
     let offer = |name: &'static str| TransportInfo {
         name: name.to_owned(),
         port: shared.port(name, local),
-        identity: shared.offer(name, local).and_then(|offer| offer.identity.clone()),
+        identity: shared.identity(name, local),
     };
     let limits = shared.limits();
     let methods: Vec<_> = shared.methods().into_iter().map(str::to_owned).collect();

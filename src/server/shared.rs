@@ -117,6 +117,13 @@ impl Shared {
         exact.or_else(|| of_transport().next())
     }
 
+    /// Returns what clients can know a transport's listener by.
+    pub(super) fn identity(&self, transport: &str, reached: SocketAddr) -> Option<String> {
+        let told = self.offer(transport, reached)?.identity.as_ref()?;
+        let current = self.config.identity.as_ref();
+        Some(current.map_or_else(|| told.clone(), |it| it.now().fingerprint().to_string()))
+    }
+
     /// Returns where each transport listens.
     pub(super) fn local_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
         self.offers.iter().map(|offer| (offer.transport, offer.addr)).collect()

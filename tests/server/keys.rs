@@ -205,7 +205,7 @@ async fn keys_that_are_changed_hold_for_the_next_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inside_tls_a_signature_is_about_the_channel() {
     let mario = identity();
-    let tls = server::ControlTls::new(&identity(), Provider::Ring).unwrap();
+    let tls = server::ControlTls::new(identity(), Provider::Ring).unwrap();
     let known = keys(&[(&mario, "mario")]);
     let mut server = tcp_server(|s| s.authorized_keys(known).tls(tls)).await;
     let tls = ControlTls { trust: Trust::Insecure, provider: Provider::Ring };

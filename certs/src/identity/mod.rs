@@ -1,3 +1,4 @@
+mod current;
 mod description;
 mod error;
 mod make;
@@ -21,6 +22,7 @@ use rustls::{
 use zeroize::Zeroizing;
 
 pub use self::{
+    current::CurrentIdentity,
     description::{Content, Description},
     error::IdentityError,
     make::DEFAULT_NAMES,
@@ -215,6 +217,15 @@ impl Identity {
         Ok(Self(Arc::new(Inner { chain, key, fingerprint })))
     }
 }
+
+/// Whether they show the same certificates, of which the key is the only one.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.chain == other.0.chain
+    }
+}
+
+impl Eq for Identity {}
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
