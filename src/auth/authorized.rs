@@ -101,17 +101,16 @@ impl AuthorizedKeys {
     pub fn parse(text: &[u8]) -> Result<Self, KeyMistakes> {
         let (mut keys, mut mistakes) = (BTreeMap::new(), Vec::new());
         for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let problem = match entry(text) {
-                Ok(Some((fingerprint, _))) if keys.contains_key(&fingerprint) => {
-                    "its key is on a line before".to_owned()
+            let added = entry(text).and_then(|entry| match entry {
+                Some((fingerprint, _)) if keys.contains_key(&fingerprint) => {
+                    Err("its key is on a line before".to_owned())
                 }
-                Ok(entry) => {
+                entry => {
                     keys.extend(entry);
-                    continue;
+                    Ok(())
                 }
-                Err(problem) => problem,
-            };
-            mistakes.push(KeyMistake { line, problem });
+            });
+            mistakes.extend(added.err().map(|problem| KeyMistake { line, problem }));
         }
         if mistakes.is_empty() { Ok(Self(keys)) } else { Err(KeyMistakes(mistakes)) }
     }
