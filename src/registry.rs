@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use polyperf_certs::{Identity, KnownServers, Provider, Trust};
+use polyperf_certs::{CurrentIdentity, KnownServers, Provider, Trust};
 use polyperf_kcp::Kcp;
 use polyperf_quic::{Quic, Settings};
 use polyperf_rudp::Rudp;
@@ -39,8 +39,8 @@ pub enum IdentitySource {
     /// Made when it is needed, and gone with the server.
     #[default]
     InMemory,
-    /// There already.
-    Loaded(Identity),
+    /// There already; it may be replaced while servers show it.
+    Loaded(CurrentIdentity),
 }
 
 impl Registry {

@@ -1,12 +1,17 @@
-//! Replays a corpus of bytes from the network, and mutations of it, against the parsers of the
-//! native protocol. Nothing that arrives may panic, or make a decoder keep more than it was fed.
+//! Replays a corpus of bytes from the network and from files, and mutations of it, against the parsers
+//! of the native protocol and of keys. Nothing that arrives may panic, or make a decoder keep more than
+//! it was fed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
 use std::{fs, path::Path};
 
-use polyperf::protocol::native::{
-    Decoder, Encoder, FrameError, HELLO_LEN, Hello, MAX_FRAME, Message, Opening,
+use polyperf::{
+    auth::AuthorizedKeys,
+    protocol::native::{
+        Decoder, Encoder, FrameError, HELLO_LEN, Hello, MAX_FRAME, Message, Nonce, Opening, Prove,
+        Transcript,
+    },
 };
 
 #[test]
@@ -32,6 +37,11 @@ fn whatever_body_is_a_message_is_one_when_it_is_written_again() {
 }
 
 #[test]
+fn whatever_bytes_are_authorized_keys_each_line_is_read_or_named() {
+    replay("authorized-keys", authorized_keys);
+}
+
+#[test]
 fn the_corpus_holds_what_it_says() {
     for (name, bytes) in corpus("opening") {
         let bytes = bytes.try_into().unwrap_or_else(|_| panic!("{name} has not {HELLO_LEN} bytes"));
@@ -40,6 +50,10 @@ fn the_corpus_holds_what_it_says() {
     }
     for (name, bytes) in corpus("messages") {
         let valid = serde_json::from_slice::<Message>(&bytes).is_ok();
+        assert_eq!(valid, name.starts_with("valid"), "{name}");
+    }
+    for (name, bytes) in corpus("authorized-keys") {
+        let valid = AuthorizedKeys::parse(&bytes).is_ok();
         assert_eq!(valid, name.starts_with("valid"), "{name}");
     }
     for (name, bytes) in corpus("frames") {
@@ -79,11 +93,45 @@ fn decode(bytes: &[u8], large: bool, piece: usize) -> Result<usize, FrameError> 
 
 fn message(bytes: &[u8]) {
     let Ok(message) = serde_json::from_slice::<Message>(bytes) else { return };
+    if let Message::Prove(prove) = &message {
+        signer(prove);
+    }
     let frame = Encoder::default().encode(&message);
     let mut decoder = Decoder::new();
     decoder.allow_large();
     decoder.feed(&frame);
     assert_eq!(decoder.next(), Ok(Some(message)));
+}
+
+fn authorized_keys(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    match AuthorizedKeys::parse(bytes) {
+        Ok(keys) => assert!(keys.len() <= lines),
+        Err(mistakes) => {
+            let mut last = 0;
+            for mistake in mistakes.iter() {
+                assert!(mistake.line > last && mistake.line <= lines, "{mistake:?}");
+                assert!(mistake.problem.len() < 200, "{mistake:?}");
+                last = mistake.line;
+            }
+            assert!(last > 0 && mistakes.to_string().len() < 2000);
+        }
+    }
+}
+
+/// Whoever has signed it is whom it names, for this server's nonce and proposal alone.
+fn signer(prove: &Prove) {
+    let Prove { identity, nonce, proof, certificate, propose } = prove;
+    let Some(certificate) = certificate else { return };
+    let of = |server: u8, propose: &str| {
+        let server = &Nonce::new([server; 32]);
+        let transcript = Transcript { server, client: nonce, identity, propose, channel: &[] };
+        transcript.signer(certificate, proof)
+    };
+    if let Some(signer) = of(1, propose) {
+        assert_eq!(signer.to_string(), *identity);
+        assert_eq!((of(2, propose), of(1, "{}")), (None, None));
+    }
 }
 
 /// Tries each file of a corpus as it is, and what chance makes of it.

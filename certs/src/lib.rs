@@ -44,15 +44,17 @@ mod identity;
 mod known;
 mod pem;
 mod provider;
+mod signature;
 mod state_dir;
 mod trust;
 
 pub use self::{
     fingerprint::{BadFingerprint, Fingerprint},
-    identity::{Content, DEFAULT_NAMES, Description, Identity, IdentityError},
+    identity::{Content, CurrentIdentity, DEFAULT_NAMES, Description, Identity, IdentityError},
     known::{BadHostPort, HostPort, KnownServers, KnownServersError},
     pem::Problem,
     provider::{Provider, ProviderError, provider},
+    signature::is_signed,
     state_dir::{NoStateDir, default_state_dir},
     trust::{Refusal, Roots, RootsError, Trust, TrustError, Verdict, Verified, Verifier},
 };

@@ -190,7 +190,7 @@ fn entry(line: &str) -> Option<Psk> {
     Psk::new(identity, &key)
 }
 
-fn is_identity(text: &str) -> bool {
+pub(super) fn is_identity(text: &str) -> bool {
     let bad = |c: char| c.is_whitespace() || c.is_control() || c == ':';
     !text.is_empty()
         && text != "*"

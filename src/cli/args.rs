@@ -262,6 +262,10 @@ pub struct CompareArgs {
     pub progress: bool,
     /// Who the client is, for a server that asks.
     pub login: Option<Login>,
+    /// The key that the client proves itself with.
+    pub proof: Option<Proof>,
+    /// Whether control runs inside TLS.
+    pub control_tls: bool,
     /// How the client knows the server, over transports where servers have an identity.
     pub trust: Trust,
     /// The options that matter, without those that say where a report goes, to do it again.
@@ -558,15 +562,22 @@ pub struct Governance {
     pub public: bool,
     /// The keys that clients can prove themselves with.
     pub psks: Option<KeyFile>,
+    /// The clients that can prove themselves with keys of their own.
+    pub authorized_keys: Option<KeyFile>,
 }
 
-/// A pre-shared key to prove who a client is.
+/// What proves who a client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
-    /// Where it is.
-    pub file: KeyFile,
-    /// Whose it is; `None` is the only one that there is.
-    pub identity: Option<String>,
+pub enum Proof {
+    /// A pre-shared key.
+    Psk {
+        /// Where it is.
+        file: KeyFile,
+        /// Whose it is; `None` is the only one that there is.
+        identity: Option<String>,
+    },
+    /// A key of the client's own, with its certificate.
+    Key(KeyFile),
 }
 
 /// Where keys are.

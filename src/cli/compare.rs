@@ -6,7 +6,7 @@ use super::{
     access,
     args::CompareArgs,
     client::{report, target},
-    diff, host, identity,
+    config, diff, governance, host, identity,
     raw::{RawCompare, RawExperiment},
     values::{Mistakes, file, natural, one_of, seconds_up_to, shown, size, whole},
 };
@@ -24,6 +24,7 @@ pub(super) fn compare(
     transports: &[&str],
     mistakes: &mut Mistakes,
 ) -> CompareArgs {
+    config::source(&raw.source, mistakes);
     let host = mistakes.value("HOST", raw.host.as_ref(), host::without_device);
     let port = mistakes.value("-p", raw.port.as_ref(), whole(1..=u16::MAX));
     if let (None, Some(port)) = (&raw.host, port) {
@@ -40,8 +41,8 @@ pub(super) fn compare(
         ));
     }
     let trust = identity::trust(&raw.trust, mistakes);
-    let given = raw.trust.given().into_iter().filter(|(_, given)| *given && raw.host.is_none());
-    for (option, _) in given {
+    let given = raw.trust.given().into_iter().chain(raw.proof.given());
+    for (option, _) in given.filter(|(_, given)| *given && raw.host.is_none()) {
         mistakes.add(format!("{option} is of no use without HOST: name the host, or leave it out"));
     }
     let experiment = &raw.experiment;
@@ -69,6 +70,8 @@ pub(super) fn compare(
         save: mistakes.value("--save", raw.save.as_ref(), file),
         progress: !raw.no_progress,
         login,
+        proof: governance::proof(&raw.proof, mistakes),
+        control_tls: raw.proof.tls,
         trust,
         again: again(raw),
     }

@@ -50,11 +50,12 @@ pub(super) struct RawCheck {
 #[derive(Debug, Args)]
 #[command(
     args_override_self = true,
-    override_usage = "polyperf config show [OPTIONS] [-- server|client [OPTIONS]]",
+    override_usage = "polyperf config show [OPTIONS] [-- server|client|compare [OPTIONS]]",
     after_help = after(SHOW_EXAMPLES)
 )]
 pub(super) struct RawShow {
-    /// The command line whose settings are shown [default: server, then client].
+    /// The command line whose settings are shown [default: server, client and
+    /// compare].
     #[arg(value_name = "COMMAND")]
     line: Vec<String>,
     #[command(flatten)]
@@ -71,10 +72,10 @@ pub(super) fn config(raw: &RawConfigCommand, mistakes: &mut Mistakes) -> ConfigA
             ConfigArgs::Check { file: mistakes.value("FILE", raw.file.as_ref(), file) }
         }
         RawConfigCommand::Show(raw) => {
-            let known = ["server", "-s", "client", "-c"];
+            let known = ["server", "-s", "client", "-c", "compare"];
             if let Some(first) = raw.line.first().filter(|first| !known.contains(&first.as_str())) {
                 let first = super::values::shown(first);
-                mistakes.add(format!("{first} has no settings: write server or client"));
+                mistakes.add(format!("{first} has no settings: write server, client or compare"));
             }
             source(&raw.source, mistakes);
             let file = raw.source.config.clone();

@@ -22,6 +22,10 @@ pub(super) struct RawGovernance {
     /// prints it; credential:NAME is one of the service's credentials.
     #[arg(long, value_name = "FILE")]
     psk_file: Option<String>,
+    /// Let in clients that hold one of these keys, a line each: FINGERPRINT NAME, as polyperf cert show
+    /// prints the fingerprint at the client; credential:NAME is one of the service's credentials.
+    #[arg(long, value_name = "FILE")]
+    authorized_keys: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -34,6 +38,11 @@ pub(super) struct RawProof {
     /// The identity whose key it is, where the file has more than one.
     #[arg(long, value_name = "NAME")]
     psk_identity: Option<String>,
+    /// Prove who this is with the private key in this file, which has its certificate as well, as
+    /// polyperf cert export --private-key writes it; credential:NAME is one of the service's
+    /// credentials.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<String>,
     /// Run the control connection inside TLS, and know the server as over quic; streams of tcp stay
     /// as they are.
     #[arg(long)]
@@ -70,23 +79,39 @@ pub(super) struct RawPskMake {
 
 /// Checks who may do what.
 pub(super) fn governance(raw: &RawGovernance, mistakes: &mut Mistakes) -> Governance {
-    let RawGovernance { policies, public, psk_file } = raw;
+    let RawGovernance { policies, public, psk_file, authorized_keys } = raw;
     Governance {
         policies: mistakes.value("--policies", policies.as_ref(), file),
         public: *public,
-        psks: mistakes.value("--psk-file", psk_file.as_ref(), key_file),
+        psks: mistakes.value("--psk-file", psk_file.as_ref(), named_file),
+        authorized_keys: mistakes.value("--authorized-keys", authorized_keys.as_ref(), named_file),
+    }
+}
+
+impl RawProof {
+    /// Returns its options, and which of them are given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 4] {
+        [
+            ("--psk-file", self.psk_file.is_some()),
+            ("--psk-identity", self.psk_identity.is_some()),
+            ("--key-file", self.key_file.is_some()),
+            ("--tls", self.tls),
+        ]
     }
 }
 
 /// Checks how a client proves who it is.
 pub(super) fn proof(raw: &RawProof, mistakes: &mut Mistakes) -> Option<Proof> {
-    let RawProof { psk_file, psk_identity, .. } = raw;
+    let RawProof { psk_file, psk_identity, key_file, .. } = raw;
+    let given = [("--psk-file", psk_file.is_some()), ("--key-file", key_file.is_some())];
+    mistakes.exclusive(&given, "a client proves in one way who it is; keep one");
     if psk_identity.is_some() && psk_file.is_none() {
         mistakes.add("--psk-identity needs --psk-file as well: give both, or neither");
     }
     let identity = mistakes.value("--psk-identity", psk_identity.as_ref(), identity);
-    let file = mistakes.value("--psk-file", psk_file.as_ref(), key_file)?;
-    Some(Proof { file, identity })
+    let psk = mistakes.value("--psk-file", psk_file.as_ref(), named_file);
+    let key = mistakes.value("--key-file", key_file.as_ref(), named_file);
+    psk.map(|file| Proof::Psk { file, identity }).or(key.map(Proof::Key))
 }
 
 /// Checks the options of one of the commands. Returns `None` if a mistake leaves nothing to do.
@@ -95,7 +120,7 @@ pub(super) fn psk(raw: &RawPskCommand, mistakes: &mut Mistakes) -> Option<PskArg
     Some(PskArgs::Make { identity: mistakes.value("IDENTITY", name.as_ref(), identity)? })
 }
 
-fn key_file(text: &str) -> Result<KeyFile, String> {
+fn named_file(text: &str) -> Result<KeyFile, String> {
     match text.strip_prefix("credential:") {
         Some(name) if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') => {
             Err("names no credential: write credential:NAME".to_owned())

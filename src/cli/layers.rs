@@ -82,6 +82,7 @@ impl<'a> Layers<'a> {
         file: Option<Read>,
         sources: &Sources,
     ) -> Settings {
+        let alone = self.mode == Mode::Compare && sorted.words.is_empty();
         let environment = self.environment(sources.ours());
         let in_file = file.as_ref().map(|Read { path, content }| self.section(path, content));
         let typed = sorted.options.iter().cloned();
@@ -89,7 +90,9 @@ impl<'a> Layers<'a> {
             typed.map(|given| Found { given, is_set: true, origin: Origin::Flag }).collect();
         for layer in [environment, in_file.unwrap_or_default()] {
             let fits = |new: &Found| !found.iter().any(|above| above.overrides(new));
-            let mut layer: Vec<_> = layer.into_iter().filter(fits).collect();
+            let is_moot = |new: &Found| alone && OF_A_HOST.contains(&new.given.name.as_str());
+            let layer = layer.into_iter().filter(|new| fits(new) && !is_moot(new));
+            let mut layer: Vec<_> = layer.collect();
             let set = layer.iter().filter(|found| found.is_set);
             sorted.options.extend(set.map(|found| found.given.clone()));
             found.append(&mut layer);
@@ -315,6 +318,7 @@ fn section(file: &File, mode: Mode) -> &[Entry] {
     match mode {
         Mode::Server => &file.server,
         Mode::Client => &file.client,
+        Mode::Compare => &file.compare,
         _ => NONE,
     }
 }
@@ -324,9 +328,27 @@ pub(super) fn prefix(mode: Mode) -> Option<&'static str> {
     match mode {
         Mode::Server => Some("POLYPERF_"),
         Mode::Client => Some("POLYPERF_CLIENT_"),
+        Mode::Compare => Some("POLYPERF_COMPARE_"),
         _ => None,
     }
 }
 
+/// What `polyperf compare` has for a server elsewhere. Where it is configured and no server is named,
+/// that is no mistake: nobody has typed it, and the comparison is one within this host.
+const OF_A_HOST: [&str; 13] = [
+    "port",
+    "username",
+    "rsa-public-key-path",
+    "use-pkcs1-padding",
+    "psk-file",
+    "psk-identity",
+    "key-file",
+    "tls",
+    "server-fingerprint",
+    "ca",
+    "system-roots",
+    "insecure-skip-verify",
+    "known-servers",
+];
 /// The option that names the file.
 const CONFIG_OPTION: &str = "config";

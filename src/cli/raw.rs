@@ -414,7 +414,11 @@ pub(super) struct RawCompare {
     #[command(flatten)]
     pub(super) login: RawLogin,
     #[command(flatten)]
+    pub(super) proof: RawProof,
+    #[command(flatten)]
     pub(super) trust: RawTrust,
+    #[command(flatten)]
+    pub(super) source: RawSource,
 }
 
 #[derive(Debug, Args)]

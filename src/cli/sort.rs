@@ -40,9 +40,10 @@ pub(super) struct Given {
 }
 
 impl Sorted {
-    /// Returns a subcommand without options, for which nothing is missing.
+    /// Returns a subcommand without options, for which nothing is missing, nor of no use.
     pub(super) fn bare(mode: Mode) -> Self {
-        let words = if mode == Mode::Client { vec!["localhost".to_owned()] } else { Vec::new() };
+        let has_host = matches!(mode, Mode::Client | Mode::Compare);
+        let words = if has_host { vec!["localhost".to_owned()] } else { Vec::new() };
         let (options, mistakes) = (Vec::new(), Mistakes::default());
         Self { mode: Some(mode), complete: true, options, words, mistakes }
     }

@@ -4,7 +4,7 @@ use polyperf_transport::Transport;
 
 use super::{Client, Config, ControlTls};
 use crate::{
-    auth::{Credentials, Psk},
+    auth::{ClientKey, ClientProof, Credentials, Psk},
     engine::Drive,
     protocol::native::Deadlines,
     registry::Registry,
@@ -42,7 +42,7 @@ struct Settings {
     control: Option<String>,
     perf: bool,
     auth: Option<Credentials>,
-    psk: Option<Psk>,
+    proof: Option<ClientProof>,
     tls: Option<ControlTls>,
     affinity: Option<u16>,
     drive: Option<Drive>,
@@ -164,9 +164,18 @@ impl Builder {
         self
     }
 
-    /// Proves with this key who the client is, and has the server prove that it knows the key.
+    /// Proves with this key who the client is, and has the server prove that it knows the key. It
+    /// takes the place of a [`key`](Self::key).
     pub fn psk(mut self, psk: Psk) -> Self {
-        self.settings.psk = Some(psk);
+        self.settings.proof = Some(ClientProof::Psk(psk));
+        self
+    }
+
+    /// Proves with this key, whose certificate the server knows, who the client is. The server proves
+    /// nothing by it; who it is has to be known from TLS or QUIC. It takes the place of a
+    /// [`psk`](Self::psk).
+    pub fn key(mut self, key: ClientKey) -> Self {
+        self.settings.proof = Some(ClientProof::Key(key));
         self
     }
 
@@ -214,7 +223,7 @@ impl Builder {
             control: settings.control,
             perf: settings.perf,
             auth: settings.auth,
-            psk: settings.psk,
+            proof: settings.proof,
             tls: settings.tls,
             keep_alive: None,
             affinity: settings.affinity,

@@ -4,7 +4,7 @@ use polyperf_transport::KeepAlive;
 
 use super::ControlTls;
 use crate::{
-    auth::{Credentials, Psk},
+    auth::{ClientProof, Credentials},
     engine::Drive,
     protocol::native::Deadlines,
     registry::Registry,
@@ -42,8 +42,8 @@ pub struct Config {
     pub perf: bool,
     /// Who the client is, for servers that ask.
     pub auth: Option<Credentials>,
-    /// The key that the client proves itself with, and the server, too.
-    pub psk: Option<Psk>,
+    /// What the client proves itself with, and of a key that both know, the server, too.
+    pub proof: Option<ClientProof>,
     /// Runs the control connection inside TLS, where its transport does not protect it already.
     pub tls: Option<ControlTls>,
     /// When a silent server's control connection is asked whether it is there.
@@ -86,7 +86,7 @@ impl Config {
             control: None,
             perf: false,
             auth: None,
-            psk: None,
+            proof: None,
             tls: None,
             keep_alive: None,
             affinity: None,

@@ -8,12 +8,15 @@ use super::{
     streams::{self, Opened, Opening},
 };
 use crate::{
+    auth::ClientProof,
     client::Config,
-    control::Control,
+    control::{Control, Wire},
     engine::{Flow, Framing, Lane, Means, Work},
     event::{Bus, Event, Queued},
     outcome::{Dialect, Ended, Failure, HostInfo, Outcome, Side, TestInfo},
-    protocol::native::{Action, Agree, Client as Machine, Input, Nonce, Propose, Prover, Results},
+    protocol::native::{
+        Action, Agree, Client as Machine, Input, Nonce, Propose, Prover, Results, Secret,
+    },
     session::Session,
     trial::{Course, flow_infos, unix_time},
 };
@@ -58,17 +61,13 @@ impl<'a> NativeSession<'a> {
             auth: config.auth.as_ref().map(|auth| auth.token(unix_time())).transpose()?,
         };
         let local_host = propose.host.clone();
-        let (protected, channel) = (wire.is_protected(), wire.channel.clone());
+        let protected = wire.is_protected();
+        let prover = config.proof.as_ref().map(|proof| prover(proof, &wire));
         let session = Session::new(Control::new(wire));
         let mut machine =
             Machine::new(propose, config.queue_timeout, config.deadlines.clone(), session.now());
-        if let Some(psk) = &config.psk {
-            machine = machine.proving(Prover {
-                identity: psk.identity().to_owned(),
-                key: psk.key().clone(),
-                nonce: Nonce::new(rand::random()),
-                channel,
-            });
+        if let Some(prover) = prover {
+            machine = machine.proving(prover);
         }
         Ok(Self {
             config,
@@ -228,5 +227,17 @@ impl<'a> NativeSession<'a> {
         }
         self.session.close(farewell(self.config)).await;
         shown(outcome, ended)
+    }
+}
+
+/// Returns what proves who the client is on this connection alone.
+fn prover(proof: &ClientProof, wire: &Wire) -> Prover {
+    let nonce = Nonce::new(rand::random());
+    match proof {
+        ClientProof::Psk(psk) => {
+            let (identity, secret) = (psk.identity().to_owned(), Secret::Psk(psk.key().clone()));
+            Prover { identity, secret, nonce, channel: wire.channel.clone() }
+        }
+        ClientProof::Key(key) => Prover::with_key(key.identity().clone(), nonce, wire.binding()),
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Config, churn, connect, iperf3::Iperf3Session, means, native::NativeSession, perf};
 use crate::{
+    auth::ClientProof,
     control::{FirstByte, Wire},
     engine::Means,
     event::Bus,
@@ -132,9 +133,13 @@ fn check_block(config: &Config, transport: &dyn Transport) -> Result<(), Failure
 /// Checks that nothing is asked for which polyperf's own servers alone can do.
 pub(super) fn check_stock(config: &Config, server: &str) -> Result<(), Failure> {
     let spec = &config.spec;
-    if config.psk.is_some() {
+    if let Some(proof) = &config.proof {
+        let (keys, option) = match proof {
+            ClientProof::Psk(_) => ("pre-shared keys", "--psk-file"),
+            ClientProof::Key(_) => ("keys of clients", "--key-file"),
+        };
         let text = format!(
-            "{} speaks {server}, which knows no pre-shared keys; leave out --psk-file",
+            "{} speaks {server}, which knows no {keys}; leave out {option}",
             server_at(config)
         );
         return Err(Failure::new(FailureCode::Unsupported, text));

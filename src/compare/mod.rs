@@ -58,7 +58,8 @@ pub use self::{
     verdicts::{blocks_needed, verdicts},
 };
 use crate::{
-    auth::Credentials,
+    auth::{ClientProof, Credentials},
+    client::ControlTls,
     engine::Drive,
     registry::Registry,
     spec::{Limit, SpecFields},
@@ -98,6 +99,10 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Who the client is, for a server that asks.
     pub auth: Option<Credentials>,
+    /// What the client proves itself with.
+    pub proof: Option<ClientProof>,
+    /// Runs control connections inside TLS, where their transport does not protect them already.
+    pub tls: Option<ControlTls>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
 }
@@ -157,6 +162,8 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             queue_timeout: Duration::from_secs(60),
             auth: None,
+            proof: None,
+            tls: None,
             drive: Drive::Threads,
         }
     }

@@ -225,6 +225,8 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
             connect_timeout: self.config.connect_timeout,
             queue_timeout: self.config.queue_timeout,
             auth: self.config.auth.clone(),
+            proof: self.config.proof.clone(),
+            tls: self.config.tls.clone(),
             drive: self.config.drive,
             keep_intervals: matches!(kind, PartKind::Up | PartKind::Down),
             ..client::Config::new(&place.host, spec)

@@ -14,6 +14,8 @@ pub struct File {
     pub server: Section,
     /// Options of `polyperf client`.
     pub client: Section,
+    /// Options of `polyperf compare`.
+    pub compare: Section,
 }
 
 /// The options in a section, in the order in which they stand there.
@@ -49,6 +51,7 @@ pub enum Scalar {
 struct Document {
     server: Options,
     client: Options,
+    compare: Options,
 }
 
 type Options = BTreeMap<Spanned<String>, Value>;
@@ -62,8 +65,9 @@ impl File {
     pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let document: Document =
             toml::from_str(text).map_err(|error| explain(path, text, &error))?;
-        let Document { server, client } = document;
-        Ok(Self { server: section(server, text), client: section(client, text) })
+        let Document { server, client, compare } = document;
+        let section = |options| section(options, text);
+        Ok(Self { server: section(server), client: section(client), compare: section(compare) })
     }
 }
 
@@ -106,7 +110,7 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let place = format!("{}{}", path.display(), at.unwrap_or_default());
     let message = error.message();
     let remedy = if message.starts_with("unknown field") {
-        "; options stand in [server] or [client]"
+        "; options stand in [server], [client] or [compare]"
     } else {
         ""
     };
@@ -161,7 +165,7 @@ mod tests {
             ("[server]\nport = 1\nport = 2\n", "polyperf.toml:3: duplicate key"),
             (
                 "\n[sever]\n",
-                "polyperf.toml:2: unknown field `sever`, expected `server` or `client`",
+                "polyperf.toml:2: unknown field `sever`, expected one of `server`, `client`, `compare`",
             ),
             ("port = 1\n", "polyperf.toml:1: unknown field `port`"),
             ("server = 1\n", "polyperf.toml:1: invalid type"),

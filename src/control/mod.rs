@@ -98,6 +98,12 @@ impl Wire {
         self.path.stats().security.is_some()
     }
 
+    /// Returns what both ends know of whatever protects the connection: TLS around it, or its
+    /// transport; empty where nothing does.
+    pub(crate) fn binding(&self) -> Channel {
+        self.path.exported(tls::LABEL).map(Vec::from).unwrap_or_default()
+    }
+
     /// Waits for the server's first byte, and returns which protocol it opens.
     pub(crate) async fn dialect(&mut self) -> Result<FirstByte, String> {
         let mut first = [0];

@@ -1,4 +1,4 @@
-use super::{Heard, Wire};
+use super::{Channel, Heard, Wire};
 use crate::protocol::native::{Decoder, Encoder, FrameError, Message};
 
 /// A control connection of the native dialect.
@@ -12,6 +12,11 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new(wire: Wire) -> Self {
         Self { wire, encoder: Encoder::default(), decoder: Decoder::new() }
+    }
+
+    /// Returns what both ends know of whatever protects the connection.
+    pub(crate) fn binding(&self) -> Channel {
+        self.wire.binding()
     }
 
     /// Permits large frames from the peer: it has a session.

@@ -35,7 +35,7 @@ pub(crate) async fn accept(
     let mut channel = [0; 32];
     let exported = tls.get_ref().1.export_keying_material(&mut channel, LABEL, None);
     exported.map_err(io::Error::other)?;
-    Ok((rest.inside(TlsStream::Server(tls)), channel.to_vec()))
+    Ok((rest.inside(TlsStream::Server(tls), channel), channel.to_vec()))
 }
 
 /// Shakes hands with the server of this name, and returns the stream inside.
@@ -49,7 +49,7 @@ pub(crate) async fn connect(
     let mut channel = [0; 32];
     let exported = tls.get_ref().1.export_keying_material(&mut channel, LABEL, None);
     exported.map_err(io::Error::other)?;
-    Ok((rest.inside(TlsStream::Client(tls)), channel.to_vec()))
+    Ok((rest.inside(TlsStream::Client(tls), channel), channel.to_vec()))
 }
 
 /// The stream below TLS.
@@ -85,6 +85,8 @@ struct TlsRecv(ReadHalf<TlsStream<Carried>>);
 struct Protected {
     below: Arc<dyn Path>,
     security: Security,
+    /// What was exported for the one label that is used.
+    channel: [u8; 32],
 }
 
 impl Carried {
@@ -95,7 +97,7 @@ impl Carried {
 }
 
 impl Rest {
-    fn inside(self, tls: TlsStream<Carried>) -> Stream {
+    fn inside(self, tls: TlsStream<Carried>, channel: [u8; 32]) -> Stream {
         let security =
             Security { protocol: "TLS 1.3".to_owned(), cipher: suite(&tls), ..Security::default() };
         let (recv, send) = tokio::io::split(tls);
@@ -104,7 +106,7 @@ impl Rest {
             recv: Box::new(TlsRecv(recv)),
             local: self.local,
             peer: self.peer,
-            path: Arc::new(Protected { below: self.path, security }),
+            path: Arc::new(Protected { below: self.path, security, channel }),
             home: self.home,
             early: false,
         }
@@ -205,10 +207,14 @@ impl Path for Protected {
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
         self.below.tune(tuning)
     }
+
+    fn exported(&self, label: &[u8]) -> Option<[u8; 32]> {
+        (label == LABEL).then_some(self.channel)
+    }
 }
 
 /// Whoever passes a proof on to another connection has another channel there.
-const LABEL: &[u8] = b"EXPORTER-polyperf-a";
+pub(super) const LABEL: &[u8] = b"EXPORTER-polyperf-a";
 
 #[cfg(test)]
 mod tests {
@@ -269,6 +275,16 @@ mod tests {
         assert_eq!((&client, client.len()), (&server, 32));
         let [(_, other), _] = pair().await;
         assert_ne!(client, other);
+    }
+
+    #[tokio::test]
+    async fn the_stream_inside_knows_its_channel_for_the_one_label() {
+        let [(client, channel), (server, _)] = pair().await;
+        for stream in [client, server] {
+            let exported = stream.path.exported(LABEL).map(Vec::from);
+            assert_eq!(exported.as_ref(), Some(&channel));
+            assert_eq!(stream.path.exported(b"another"), None);
+        }
     }
 
     #[tokio::test]

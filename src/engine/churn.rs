@@ -122,4 +122,8 @@ impl Path for NoPath {
     fn tune(&self, _: &Tuning) -> Vec<Setting> {
         Vec::new()
     }
+
+    fn exported(&self, _: &[u8]) -> Option<[u8; 32]> {
+        None
+    }
 }

@@ -152,6 +152,10 @@ mod tests {
         fn tune(&self, _: &Tuning) -> Vec<Setting> {
             Vec::new()
         }
+
+        fn exported(&self, _: &[u8]) -> Option<[u8; 32]> {
+            None
+        }
     }
 
     impl Path for Still {
@@ -161,6 +165,10 @@ mod tests {
 
         fn tune(&self, _: &Tuning) -> Vec<Setting> {
             Vec::new()
+        }
+
+        fn exported(&self, _: &[u8]) -> Option<[u8; 32]> {
+            None
         }
     }
 

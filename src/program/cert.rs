@@ -1,6 +1,6 @@
 //! `polyperf cert`: identities and known servers, shown and changed.
 
-mod keep;
+pub(super) mod keep;
 
 use std::{
     io,

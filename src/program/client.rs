@@ -55,8 +55,8 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
             return exit::LOCAL_IO;
         }
     };
-    let psk = match governance::psk(args.proof.as_ref()) {
-        Ok(psk) => psk,
+    let proof = match args.proof.as_ref().map(governance::proof).transpose() {
+        Ok(proof) => proof,
         Err(error) => {
             complain(&error);
             return exit::LOCAL_IO;
@@ -65,7 +65,7 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
     let tls = args
         .control_tls
         .then(|| client::ControlTls { trust: security.trust.clone(), provider: security.provider });
-    let config = client::Config { auth, psk, tls, ..config::client(&args, security) };
+    let config = client::Config { auth, proof, tls, ..config::client(&args, security) };
     let client = Client::new(config);
     let history = match keep(&args, &client).await {
         Ok(history) => history,

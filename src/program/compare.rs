@@ -3,9 +3,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{complain, config, login, print, progress::Steps, security, signals::Signals};
+use super::{
+    complain, config, governance, login, print, progress::Steps, security, signals::Signals,
+};
 use crate::{
     cli::{CompareArgs, Local, Report, Tls, exit},
+    client::ControlTls,
     compare::{
         self, Config,
         experiment::{Experiment, PartResult, Run},
@@ -17,9 +20,17 @@ use crate::{
 };
 
 /// Runs every transport in turns, and shows what came of each.
-pub(super) async fn run(args: CompareArgs) -> u8 {
+pub(super) async fn run(args: CompareArgs, warnings: &[String]) -> u8 {
+    warnings.iter().for_each(|warning| complain(warning));
     let auth = match args.login.as_ref().map(login::credentials).transpose() {
         Ok(auth) => auth,
+        Err(error) => {
+            complain(&error);
+            return exit::LOCAL_IO;
+        }
+    };
+    let proof = match args.proof.as_ref().map(governance::proof).transpose() {
+        Ok(proof) => proof,
         Err(error) => {
             complain(&error);
             return exit::LOCAL_IO;
@@ -57,7 +68,10 @@ pub(super) async fn run(args: CompareArgs) -> u8 {
         signals.then_leave();
         format!("the user sent {signal}")
     };
-    let config = Config { auth, ..config(&args, security) };
+    let tls = args
+        .control_tls
+        .then(|| ControlTls { trust: security.trust.clone(), provider: security.provider });
+    let config = Config { auth, proof, tls, ..config(&args, security) };
     let experiment = compare::run(&config, |step| steps.show(&step), stop).await;
     steps.finish();
     match experiment {

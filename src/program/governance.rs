@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{complain, print};
 use crate::{
-    auth::{Psk, Psks, psk_line},
+    auth::{AuthorizedKeys, ClientKey, ClientProof, Psks, psk_line},
     cli::{Governance, KeyFile, Proof, PskArgs, exit},
     registry::{IdentitySource, Registry, Security},
     server::{ControlTls, Policies},
@@ -31,17 +31,33 @@ pub(super) fn psks(args: &Governance) -> Result<Option<Psks>, String> {
     args.psks.as_ref().map(|file| open(file).map(|(psks, _)| psks)).transpose()
 }
 
-/// Reads the key of a client.
-pub(super) fn psk(proof: Option<&Proof>) -> Result<Option<Psk>, String> {
-    let Some(Proof { file, identity }) = proof else { return Ok(None) };
-    let (psks, path) = open(file)?;
-    psks.only(identity.as_deref(), &path).map(Some).map_err(|error| error.to_string())
+/// Reads whom a server knows by keys of their own.
+pub(super) fn authorized_keys(args: &Governance) -> Result<Option<AuthorizedKeys>, String> {
+    let Some(file) = &args.authorized_keys else { return Ok(None) };
+    let (path, _) = located(file)?;
+    AuthorizedKeys::open(&path).map(Some).map_err(|error| error.to_string())
+}
+
+/// Reads what proves who a client is.
+pub(super) fn proof(proof: &Proof) -> Result<ClientProof, String> {
+    match proof {
+        Proof::Psk { file, identity } => {
+            let (psks, path) = open(file)?;
+            let psk = psks.only(identity.as_deref(), &path);
+            psk.map(ClientProof::Psk).map_err(|error| error.to_string())
+        }
+        Proof::Key(file) => {
+            let (path, is_credential) = located(file)?;
+            let key = ClientKey::open(&path, is_credential);
+            key.map(ClientProof::Key).map_err(|error| error.to_string())
+        }
+    }
 }
 
 /// Returns how a server with this identity takes control connections inside TLS.
 pub(super) fn tls(security: &Security) -> Result<Option<ControlTls>, String> {
     let IdentitySource::Loaded(identity) = &security.identity else { return Ok(None) };
-    let tls = ControlTls::new(identity, security.provider);
+    let tls = ControlTls::new(identity.clone(), security.provider);
     tls.map(Some).map_err(|error| format!("cannot take control connections inside TLS: {error}"))
 }
 
@@ -58,7 +74,14 @@ pub(super) fn make(args: &PskArgs) -> u8 {
 }
 
 fn open(file: &KeyFile) -> Result<(Psks, PathBuf), String> {
-    let (path, is_credential) = match file {
+    let (path, is_credential) = located(file)?;
+    let psks = Psks::open(&path, is_credential).map_err(|error| error.to_string())?;
+    Ok((psks, path))
+}
+
+/// Returns where a file is, and whether the service's manager has put it there.
+fn located(file: &KeyFile) -> Result<(PathBuf, bool), String> {
+    Ok(match file {
         KeyFile::Path(path) => (path.clone(), false),
         KeyFile::Credential(name) => {
             let folder = env::var_os(CREDENTIALS).ok_or_else(|| {
@@ -66,9 +89,7 @@ fn open(file: &KeyFile) -> Result<(Psks, PathBuf), String> {
             })?;
             (PathBuf::from(folder).join(name), true)
         }
-    };
-    let psks = Psks::open(&path, is_credential).map_err(|error| error.to_string())?;
-    Ok((psks, path))
+    })
 }
 
 fn of_file(path: &Path, transports: &[&str]) -> Result<Policies, String> {

@@ -54,7 +54,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Server(args) => {
             on(&mut Builder::new_multi_thread(), server::run(args, settings, line))
         }
-        Command::Compare(args) => on(&mut Builder::new_multi_thread(), compare::run(args)),
+        Command::Compare(args) => {
+            on(&mut Builder::new_multi_thread(), compare::run(args, &settings.warnings))
+        }
         Command::Diff(args) => diff::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Psk(args) => governance::make(&args),

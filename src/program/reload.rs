@@ -2,11 +2,12 @@
 
 use std::{ffi::OsString, path::Path};
 
+use polyperf_certs::Identity;
 use tracing::{error, info, warn};
 
-use super::{config, governance, logging::Level, sources};
+use super::{config, governance, logging::Level, security, sources};
 use crate::{
-    auth::{Psks, UsersFile},
+    auth::{AuthorizedKeys, Psks, UsersFile},
     cli::{self, Command, Invocation, ServerArgs},
     config::{Setting, Settings},
     registry::Registry,
@@ -31,7 +32,9 @@ pub(super) struct Reloader {
 struct Files {
     policies: Policies,
     psks: Option<Psks>,
+    authorized_keys: Option<AuthorizedKeys>,
     users: Option<UsersFile>,
+    identity: Option<Identity>,
 }
 
 impl Reloader {
@@ -94,16 +97,28 @@ impl Reloader {
     fn files(&self, args: &ServerArgs) -> Result<Files, String> {
         let policies = governance::policies(&args.governance, &Registry::standard())?;
         let psks = governance::psks(&args.governance)?;
+        let authorized_keys = governance::authorized_keys(&args.governance)?;
         let access = args.access.as_ref().filter(|_| self.knows_users);
         let users = access.map(|access| UsersFile::open(&access.users)).transpose();
-        Ok(Files { policies, psks, users: users.map_err(|error| error.to_string())? })
+        let users = users.map_err(|error| error.to_string())?;
+        let identity = security::again(&args.identity, args.tls.provider)
+            .map_err(|error| format!("the server's identity: {error}"))?;
+        Ok(Files { policies, psks, authorized_keys, users, identity })
     }
 
-    fn take(&self, Files { policies, psks, users }: Files) {
+    fn take(&self, Files { policies, psks, authorized_keys, users, identity }: Files) {
         self.handle.set_policies(policies);
         self.handle.set_psks(psks);
+        self.handle.set_authorized_keys(authorized_keys);
         if let Some(users) = users {
             self.handle.set_users(users);
+        }
+        if let (Some(new), Some(old)) = (identity, self.handle.identity())
+            && new != old
+        {
+            let (from, to) = (old.fingerprint(), new.fingerprint());
+            info!(%from, %to, "this server's identity has changed");
+            self.handle.set_identity(new);
         }
     }
 
@@ -151,7 +166,7 @@ fn kept(mistakes: &[String]) -> String {
 }
 
 /// The settings that hold for the next test as soon as they are read.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 13] = [
     "max-sessions",
     "max-queue",
     "max-duration",
@@ -161,4 +176,8 @@ const AT_ONCE: [&str; 9] = [
     "policies",
     "public",
     "psk-file",
+    "authorized-keys",
+    "state-dir",
+    "cert",
+    "key",
 ];

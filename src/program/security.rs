@@ -6,13 +6,16 @@ use std::{
 };
 
 use polyperf_certs::{
-    Identity, IdentityError, KnownServers, NoStateDir, Roots, RootsError, Trust, default_state_dir,
+    Identity, IdentityError, KnownServers, NoStateDir, Provider, Roots, RootsError, Trust,
+    default_state_dir,
 };
 use tracing::{info, warn};
 
+use super::cert::keep;
 use crate::{
     cli::{self, Place, Tls},
     registry::{IdentitySource, Security},
+    server::ControlTls,
 };
 
 /// Reads what a client knows servers by.
@@ -46,7 +49,34 @@ pub(super) fn of_server(place: &Place, tls: &Tls) -> Result<Security, String> {
             Err(error) => passing(&error.to_string())?,
         },
     };
-    Ok(Security { identity: IdentitySource::Loaded(identity), ..tls })
+    Ok(Security { identity: IdentitySource::Loaded(identity.into()), ..tls })
+}
+
+/// Reads a server's identity again, and checks that this provider can use it. Returns `None` where
+/// there is no place to keep one, or nothing in the usual one.
+pub(super) fn again(place: &Place, cryptography: Provider) -> Result<Option<Identity>, String> {
+    let identity = match place {
+        Place::Files { certificate, key } => files(certificate, key)?,
+        Place::Folder(Some(folder)) => in_folder(folder)?,
+        Place::Folder(None) => match state_dir() {
+            Ok(folder) if !keep::is_empty(&folder) => in_folder(&folder)?,
+            _ => return Ok(None),
+        },
+    };
+    let usable = ControlTls::new(identity.clone(), cryptography);
+    usable.map(|_| Some(identity)).map_err(|error| error.to_string())
+}
+
+/// Reads the identity in a folder, where none is made.
+fn in_folder(folder: &Path) -> Result<Identity, String> {
+    if keep::is_empty(folder) {
+        return Err(format!(
+            "there is no identity in {} any more; restore it, or make one with polyperf cert make",
+            folder.display()
+        ));
+    }
+    let found = Identity::load_or_generate(folder);
+    found.map(|(identity, _)| identity).map_err(|error| explain(&error))
 }
 
 /// Reads an identity that is from elsewhere.

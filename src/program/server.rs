@@ -20,6 +20,7 @@ use crate::{
     config::Settings,
     event::Event,
     history::Writer,
+    registry::IdentitySource,
     report::Options,
     server::{self, Handle, Server, Stopped},
     tui::Stage,
@@ -68,10 +69,16 @@ impl Service {
         let auth = args.access.as_ref().map(login::auth).transpose()?;
         let security = security::of_server(&args.identity, &args.tls)?;
         let tls = governance::tls(&security)?;
+        let identity = match &security.identity {
+            IdentitySource::Loaded(identity) => Some(identity.clone()),
+            IdentitySource::InMemory => None,
+        };
         let config = config::server(args, security);
         let policies = governance::policies(&args.governance, &config.transports)?;
         let psks = governance::psks(&args.governance)?;
-        let config = server::Config { auth, tls, policies, psks, ..config };
+        let authorized_keys = governance::authorized_keys(&args.governance)?;
+        let config =
+            server::Config { auth, tls, identity, policies, psks, authorized_keys, ..config };
         let server = Server::bind(config).await.map_err(|error| explain(&error, args.port))?;
         let signals = Signals::listen(stage.clone()).map_err(unheard)?;
         let handle = server.handle();

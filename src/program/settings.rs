@@ -68,8 +68,8 @@ fn usual() -> Option<PathBuf> {
 fn show(line: &[String], file: Option<&str>, json: bool) -> u8 {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
     let lines = match line {
-        [] => vec![words(&["server"]), words(&["client", NO_HOST])],
-        [only] if only == "client" => vec![words(&["client", NO_HOST])],
+        [] => vec![words(&["server"]), words(&["client", NO_HOST]), words(&["compare", NO_HOST])],
+        [only] if only == "client" || only == "compare" => vec![words(&[only, NO_HOST])],
         line => vec![line.to_owned()],
     };
     let mut shown = Vec::new();
@@ -114,6 +114,7 @@ impl<'a> Section<'a> {
         let command = match invocation.command {
             Command::Server(_) => "server",
             Command::Client(_) => "client",
+            Command::Compare(_) => "compare",
             _ => return None,
         };
         Some(Self { command, file: file.as_deref(), settings: all, warnings })

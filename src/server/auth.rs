@@ -213,13 +213,19 @@ fn denied(_: Denied) -> Failure {
 /// Says what a client has to do that has not proved who it is. That the ways are known here tells
 /// nobody anything.
 pub(super) fn unproved() -> Failure {
-    let text = "this server lets in clients alone that prove who they are, with a pre-shared key that both know; see --psk-file";
+    let text = "this server lets in clients alone that prove who they are, with a pre-shared key that both know or with a key of their own that it knows; see --psk-file and --key-file";
     Failure::new(FailureCode::Denied, text)
 }
 
 /// Says the same whatever is wrong with a proof.
 pub(super) fn disproved() -> Failure {
     let text = "this server does not let this client in: it knows another key of that identity, or none; see --psk-file at both ends";
+    Failure::new(FailureCode::Denied, text)
+}
+
+/// Says the same whatever is wrong with a proof by a client's own key.
+pub(super) fn unauthorized() -> Failure {
+    let text = "this server does not let this client in: it does not know the key; polyperf cert show prints the fingerprint, which has to be in the server's --authorized-keys";
     Failure::new(FailureCode::Denied, text)
 }
 

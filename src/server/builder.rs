@@ -1,9 +1,15 @@
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use polyperf_certs::CurrentIdentity;
 use polyperf_transport::{Error, Transport};
 
 use super::{Auth, Config, ControlTls, Policies, Server};
-use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
+use crate::{
+    auth::{AuthorizedKeys, Psks},
+    engine::Drive,
+    protocol::native::Deadlines,
+    registry::Registry,
+};
 
 /// Sets up a [`Server`], step by step.
 ///
@@ -86,9 +92,22 @@ impl Builder {
         self
     }
 
+    /// Lets in clients that prove to hold one of these keys.
+    pub fn authorized_keys(mut self, keys: AuthorizedKeys) -> Self {
+        self.config.authorized_keys = Some(keys);
+        self
+    }
+
     /// Takes control connections inside TLS, too.
     pub fn tls(mut self, tls: ControlTls) -> Self {
         self.config.tls = Some(tls);
+        self
+    }
+
+    /// Tells clients who the server is, where that may be replaced: the same that its transports and
+    /// [`tls`](Self::tls) were set up with.
+    pub fn identity(mut self, identity: CurrentIdentity) -> Self {
+        self.config.identity = Some(identity);
         self
     }
 

@@ -1,7 +1,14 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
+use polyperf_certs::CurrentIdentity;
+
 use super::{Auth, ControlTls, Policies};
-use crate::{auth::Psks, engine::Drive, protocol::native::Deadlines, registry::Registry};
+use crate::{
+    auth::{AuthorizedKeys, Psks},
+    engine::Drive,
+    protocol::native::Deadlines,
+    registry::Registry,
+};
 
 /// What a server listens on, and what it permits.
 #[derive(Debug, Clone)]
@@ -23,8 +30,13 @@ pub struct Config {
     /// The keys with which clients can prove who they are. Where there are any, or `auth`, only those
     /// that have proved it get a test, unless [`Policies::public`] says otherwise.
     pub psks: Option<Psks>,
+    /// The clients that can prove who they are with keys of their own, likewise.
+    pub authorized_keys: Option<AuthorizedKeys>,
     /// How control connections inside TLS are taken, beside the others; `None` takes none.
     pub tls: Option<ControlTls>,
+    /// Who the server is, where that may be replaced: the same that its transports and `tls` were set
+    /// up with. `None` is who the transports say they are.
+    pub identity: Option<CurrentIdentity>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
     /// How long each step of the control protocol may take.
@@ -69,7 +81,9 @@ impl Default for Config {
             idle_timeout: None,
             auth: None,
             psks: None,
+            authorized_keys: None,
             tls: None,
+            identity: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
             keep_intervals: false,

@@ -40,8 +40,10 @@ use self::{
     shared::{Offer, Shared, Urgency},
     streams::Expected,
 };
+use polyperf_certs::{CurrentIdentity, Identity};
+
 use crate::{
-    auth::{Psks, UsersFile},
+    auth::{AuthorizedKeys, Psks, UsersFile},
     event::Event,
 };
 
@@ -239,6 +241,24 @@ impl Handle {
     /// Has clients prove themselves with these keys from now on; `None` takes none.
     pub fn set_psks(&self, psks: Option<Psks>) {
         self.shared.psks.store(psks.map(Arc::new));
+    }
+
+    /// Has clients prove themselves with these keys of their own from now on; `None` takes none.
+    pub fn set_authorized_keys(&self, keys: Option<AuthorizedKeys>) {
+        self.shared.authorized_keys.store(keys.map(Arc::new));
+    }
+
+    /// Has the server be another one for whoever connects from now on, and returns whether that means
+    /// anything: one that was not set up with an identity that may be replaced stays who it is.
+    pub fn set_identity(&self, identity: Identity) -> bool {
+        let current = self.shared.config.identity.as_ref();
+        current.map(|current| current.replace(identity)).is_some()
+    }
+
+    /// Returns who the server is now, if that may be replaced.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.shared.config.identity.as_ref().map(CurrentIdentity::now)
     }
 
     /// Returns whether the server takes new tests.

@@ -394,15 +394,14 @@ fn welcome(shared: &Shared, local: SocketAddr, nonce: Nonce) -> Welcome {
     let offer = |name: &'static str| TransportInfo {
         name: name.to_owned(),
         port: shared.port(name, local),
-        identity: shared.offer(name, local).and_then(|offer| offer.identity.clone()),
+        identity: shared.identity(name, local),
     };
     let limits = shared.limits();
-    let challenge = || {
-        let required = shared.is_closed() && shared.verifier.is_none();
-        Challenge { nonce, methods: vec!["psk".to_owned()], required }
-    };
+    let methods: Vec<_> = shared.methods().into_iter().map(str::to_owned).collect();
+    let required = shared.is_closed() && shared.verifier.is_none();
+    let challenge = (!methods.is_empty()).then_some(Challenge { nonce, methods, required });
     Welcome {
-        challenge: shared.psks.load().is_some().then(challenge),
+        challenge,
         host: shared.host.clone(),
         transports: shared.config.transports.names().into_iter().map(offer).collect(),
         limits: Limits { max_duration: Some(limits.max_duration), max_rate: limits.max_rate },

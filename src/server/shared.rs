@@ -16,7 +16,12 @@ use super::{
     Config, Limits, admission::Admission, auth::Verifier, census::Census, governance::Governor,
     roster::Roster, streams::Expected,
 };
-use crate::{auth::Psks, event::Bus, outcome::HostInfo};
+use crate::{
+    auth::{AuthorizedKeys, Psks},
+    event::Bus,
+    outcome::HostInfo,
+    protocol::native::{KEY, PSK},
+};
 
 /// What all sessions of a server share.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub(super) struct Shared {
     pub(super) verifier: Option<Arc<Verifier>>,
     /// The keys that clients can prove themselves with.
     pub(super) psks: ArcSwapOption<Psks>,
+    /// The clients that can prove themselves with keys of their own.
+    pub(super) authorized_keys: ArcSwapOption<AuthorizedKeys>,
     /// Where each transport listens, for each address.
     offers: Vec<Offer>,
     pub(super) expected: Arc<Expected>,
@@ -79,6 +86,7 @@ impl Shared {
             governor: Governor::new(config.policies.clone()),
             verifier: config.auth.clone().map(Verifier::new),
             psks: ArcSwapOption::from_pointee(config.psks.clone()),
+            authorized_keys: ArcSwapOption::from_pointee(config.authorized_keys.clone()),
             config,
             bus: Bus::new(),
             host: crate::engine::host_info(),
@@ -109,6 +117,13 @@ impl Shared {
         exact.or_else(|| of_transport().next())
     }
 
+    /// Returns what clients can know a transport's listener by.
+    pub(super) fn identity(&self, transport: &str, reached: SocketAddr) -> Option<String> {
+        let told = self.offer(transport, reached)?.identity.as_ref()?;
+        let current = self.config.identity.as_ref();
+        Some(current.map_or_else(|| told.clone(), |it| it.now().fingerprint().to_string()))
+    }
+
     /// Returns where each transport listens.
     pub(super) fn local_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
         self.offers.iter().map(|offer| (offer.transport, offer.addr)).collect()
@@ -121,8 +136,15 @@ impl Shared {
 
     /// Returns whether only those get a test that have proved who they are.
     pub(super) fn is_closed(&self) -> bool {
-        let knows_some = self.verifier.is_some() || self.psks.load().is_some();
+        let knows_some = self.verifier.is_some() || !self.methods().is_empty();
         knows_some && !self.governor.policies().is_public()
+    }
+
+    /// Returns the ways in which a client can prove itself by a key.
+    pub(super) fn methods(&self) -> Vec<&'static str> {
+        let psk = self.psks.load().is_some().then_some(PSK);
+        let key = self.authorized_keys.load().is_some().then_some(KEY);
+        psk.into_iter().chain(key).collect()
     }
 
     /// Returns the longest that anything may run.

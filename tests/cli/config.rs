@@ -187,7 +187,9 @@ fn settings_are_shown_with_where_they_come_from() {
         assert_eq!((&found["value"], &found["origin"]), (&expected["value"], &expected["origin"]));
     }
     let text = run(&["config", "show", "--config", &file]).out;
-    assert!(text.contains("[server] of ") && text.contains("[client] of "), "{text}");
+    for section in ["server", "client", "compare"] {
+        assert!(text.contains(&format!("[{section}] of ")), "{text}");
+    }
     assert!(text.contains(&format!("file {file}:3")), "{text}");
 }
 

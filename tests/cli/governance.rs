@@ -1,8 +1,8 @@
-//! Policies and pre-shared keys, as the program takes them.
+//! Policies and keys, as the program takes them.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use crate::program::{Server, run};
+use crate::program::{Ended, Server, polyperf, run};
 
 struct Files(tempfile::TempDir);
 
@@ -54,6 +54,125 @@ fn keys_that_are_made_let_clients_in_and_nobody_else() {
     let ended = client(&["--psk-file", &open]);
     assert_eq!(ended.code, Some(6));
     assert!(ended.err.contains("chmod 600"), "{}", ended.err);
+}
+
+/// A client's own key, made as users make it.
+struct Key {
+    file: String,
+    fingerprint: String,
+}
+
+impl Key {
+    fn make(files: &Files, name: &str) -> Self {
+        let folder = files.0.path().join(format!("{name}.state"));
+        let (folder, file) = (folder.to_str().unwrap(), files.0.path().join(format!("{name}.pem")));
+        let file = file.to_str().unwrap().to_owned();
+        for arguments in [
+            &["cert", "make", "--state-dir", folder][..],
+            &["cert", "export", "--state-dir", folder, "--private-key", "-o", &file],
+        ] {
+            let ended = run(arguments);
+            assert_eq!(ended.code, Some(0), "{}", ended.err);
+        }
+        let shown = run(&["cert", "show", "-J", "--state-dir", folder]);
+        let shown: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+        Self { file, fingerprint: shown["fingerprint"].as_str().unwrap().to_owned() }
+    }
+
+    fn line(&self, name: &str) -> String {
+        format!("{} {name}\n", self.fingerprint)
+    }
+}
+
+#[test]
+fn a_key_that_is_made_lets_its_client_in_once_the_server_knows_its_fingerprint() {
+    let files = Files::new();
+    let (alice, bob) = (Key::make(&files, "alice"), Key::make(&files, "bob"));
+    let known = files.write("known", &format!("# clients\n{}", alice.line("alice")), 0o644);
+    let server = Server::start(&["--authorized-keys", &known]);
+    let client = |further: &[&str]| server.client(&[&["-n", "64K"], further].concat());
+    for further in [&[][..], &["--tls"], &["--transport", "quic"]] {
+        let ended = client(&[&["--key-file", &alice.file], further].concat());
+        assert_eq!(ended.code, Some(0), "{further:?}: {}", ended.err);
+    }
+    assert_eq!(server.wait_for_nth("test started", 3)["user"], "alice");
+    let psk = files.write("psk", &psk("alice"), 0o600);
+    for (arguments, code, word) in [
+        (&[][..], 4, "--key-file"),
+        (&["--key-file", &bob.file], 4, "--authorized-keys"),
+        (&["--psk-file", &psk], 4, "takes no pre-shared keys"),
+        (&["--psk-file", &psk, "--key-file", &bob.file], 2, "exclude each other"),
+        (&["--key-file", "/nowhere"], 6, "/nowhere"),
+        (&["--key-file", &psk], 6, "polyperf cert export --private-key"),
+        (&["--key-file", "credential:alice.pem"], 6, "CREDENTIALS_DIRECTORY"),
+    ] {
+        let ended = client(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(word), "{arguments:?}: {}", ended.err);
+    }
+    fs::set_permissions(&alice.file, fs::Permissions::from_mode(0o644)).unwrap();
+    let ended = client(&["--key-file", &alice.file]);
+    assert_eq!(ended.code, Some(6));
+    assert!(ended.err.contains("chmod 600"), "{}", ended.err);
+    fs::set_permissions(&alice.file, fs::Permissions::from_mode(0o440)).unwrap();
+    let mut command = server.command(&["-n", "64K", "--key-file", "credential:alice.pem"]);
+    let ended = command.env("CREDENTIALS_DIRECTORY", files.0.path()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn keys_are_read_again_at_sighup_and_stay_where_a_line_is_wrong() {
+    let files = Files::new();
+    let (alice, bob) = (Key::make(&files, "alice"), Key::make(&files, "bob"));
+    let known = files.write("known", &alice.line("alice"), 0o644);
+    let server = Server::start(&["--authorized-keys", &known]);
+    let code = |key: &Key| server.client(&["-n", "64K", "--key-file", &key.file]).code;
+    assert_eq!((code(&alice), code(&bob)), (Some(0), Some(4)));
+    files.write("known", &bob.line("bob"), 0o644);
+    server.signal(libc::SIGHUP);
+    server.wait_for("the configuration was reloaded");
+    assert_eq!((code(&alice), code(&bob)), (Some(4), Some(0)));
+    files.write("known", &format!("{}{}bob\n", alice.line("alice"), bob.line("bob")), 0o644);
+    server.signal(libc::SIGHUP);
+    let told = server.wait_for("wrong lines");
+    assert_eq!(told["level"], "ERROR");
+    assert!(told["message"].as_str().unwrap().contains("3 (it has one word)"), "{told}");
+    assert_eq!((code(&alice), code(&bob)), (Some(4), Some(0)));
+}
+
+#[test]
+fn a_comparison_proves_who_it_is_by_either_kind_of_key_and_is_controlled_inside_tls() {
+    let files = Files::new();
+    let alice = Key::make(&files, "alice");
+    let known = files.write("known", &alice.line("alice"), 0o644);
+    let psk = files.write("psk", &psk("bob"), 0o600);
+    let server = Server::start(&["--authorized-keys", &known, "--psk-file", &psk]);
+    let port = server.port.to_string();
+    let brief = "--transport tcp --parts up --repeat 1 -t 0.05 -O 0 --gap 0 --no-progress";
+    let compare = |further: &[&str], variables: &[(&str, &str)]| -> Ended {
+        let args = [&["compare", "127.0.0.1", "-p", &port], further].concat();
+        let mut command = polyperf(&args);
+        command.args(brief.split(' ')).envs(variables.iter().copied()).output().unwrap().into()
+    };
+    let ended = compare(&["--key-file", &alice.file, "--tls"], &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(server.wait_for("test started")["user"], "alice");
+    let ended = compare(&[], &[("POLYPERF_COMPARE_PSK_FILE", &psk)]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+    assert_eq!(server.wait_for_nth("test started", 2)["user"], "bob");
+    let ended = compare(&[], &[("POLYPERF_COMPARE_PSK", &psk)]);
+    assert_eq!(ended.code, Some(4), "{}", ended.err);
+    assert!(ended.err.contains("did you mean POLYPERF_COMPARE_PSK_FILE?"), "{}", ended.err);
+    assert_eq!(compare(&["--key-file", "/nowhere"], &[]).code, Some(6));
+}
+
+#[test]
+fn authorized_keys_that_others_may_write_to_let_nobody_serve() {
+    let files = Files::new();
+    let known = files.write("known", "", 0o666);
+    let ended = run(&["server", "-p", "0", "--authorized-keys", &known]);
+    assert_eq!(ended.code, Some(6));
+    assert!(ended.err.contains("chmod 644"), "{}", ended.err);
 }
 
 #[test]

@@ -43,6 +43,63 @@ fn a_server_serves_with_an_identity_from_elsewhere() {
 }
 
 #[test]
+fn an_identity_is_read_again_at_sighup_and_stays_where_its_file_is_bad() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (folder, both) = (file("state"), file("both.pem"));
+    let make = || {
+        assert_eq!(run(&["cert", "make", "--replace", "--state-dir", &folder]).code, Some(0));
+        let args = ["cert", "export", "--private-key", "-o", &both, "--state-dir", &folder];
+        assert_eq!(run(&args).code, Some(0));
+        fingerprint(&folder)
+    };
+    let before = make();
+    let server = Server::start(&["--cert", &both, "--key", &both]);
+    let code = |fingerprint: &str| {
+        let over = |args: &[&str]| {
+            let known = ["-n", "1K", "--server-fingerprint", fingerprint];
+            server.client(&[&known, args].concat()).code
+        };
+        (over(&["--tls"]), over(&["--transport", "quic"]))
+    };
+    assert_eq!(code(&before), (Some(0), Some(0)));
+    // What has not changed is no change.
+    server.signal(libc::SIGHUP);
+    server.wait_for("the configuration was reloaded");
+    let after = make();
+    server.signal(libc::SIGHUP);
+    let changed = server.wait_for("this server's identity has changed");
+    assert_eq!(
+        (&changed["from"], &changed["to"]),
+        (&before.as_str().into(), &after.as_str().into())
+    );
+    server.wait_for_nth("the configuration was reloaded", 2);
+    assert_eq!(code(&after), (Some(0), Some(0)));
+    assert_eq!(code(&before), (Some(3), Some(3)));
+    fs::write(&both, "no PEM").unwrap();
+    server.signal(libc::SIGHUP);
+    let told = server.wait_for("both.pem holds no PEM");
+    assert_eq!(told["level"], "ERROR");
+    server.wait_for("the configuration was not reloaded");
+    assert_eq!(code(&after), (Some(0), Some(0)));
+}
+
+#[test]
+fn an_identity_whose_folder_is_emptied_stays_and_no_other_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("state");
+    let path = folder.to_str().unwrap();
+    let server = Server::start(&["--state-dir", path]);
+    let known = fingerprint(path);
+    fs::rename(&folder, home.path().join("elsewhere")).unwrap();
+    server.signal(libc::SIGHUP);
+    assert_eq!(server.wait_for("there is no identity in")["level"], "ERROR");
+    assert!(!folder.exists());
+    let ended = server.client(&["-n", "1K", "--tls", "--server-fingerprint", &known]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+}
+
+#[test]
 fn without_a_home_the_identity_is_in_memory_and_that_is_warned_of() {
     for home in [None, Some("/proc/nowhere")] {
         let mut command = polyperf(&["server", "-p", "0", "--log-format", "json"]);

@@ -65,6 +65,14 @@ impl Manager {
     }
 }
 
+/// Returns the time of the clock that a service manager compares with.
+fn monotonic_usec() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes to a place that is valid for that, and keeps no pointer.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) }, 0);
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+}
+
 #[test]
 fn a_service_manager_hears_how_the_server_is() {
     let manager = Manager::new();
@@ -72,10 +80,15 @@ fn a_service_manager_hears_how_the_server_is() {
     let ready = manager.hears("READY=1");
     let port = format!("on port {}", server.port);
     assert!(ready[1].starts_with("STATUS=serving tcp") && ready[1].ends_with(&port), "{ready:?}");
+    let before = monotonic_usec();
     server.signal(libc::SIGHUP);
     let reloading = manager.hears("RELOADING=1");
-    assert!(reloading[1].starts_with("MONOTONIC_USEC="), "{reloading:?}");
-    manager.hears("READY=1");
+    // A manager takes this for the answer to its own signal by the time alone.
+    let at = reloading[1].strip_prefix("MONOTONIC_USEC=").and_then(|usec| usec.parse().ok());
+    let within = before..=monotonic_usec();
+    assert!(at.is_some_and(|at| within.contains(&at)), "{reloading:?} {within:?}");
+    let reloaded = manager.hears("READY=1");
+    assert!(reloaded[1].starts_with("STATUS=serving; 0 settings reloaded"), "{reloaded:?}");
     std::fs::write(manager.folder.path().join("polyperf.toml"), "[").unwrap();
     server.signal(libc::SIGHUP);
     manager.hears("RELOADING=1");

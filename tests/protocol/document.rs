@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use polyperf::{
     outcome::Side,
     protocol::native::{
-        Deadlines, Encoder, HELLO_LEN, Hello, MAX_EARLY, MAX_FRAME, Message, Opening, Token,
+        Deadlines, Encoder, HELLO_LEN, Hello, MAX_EARLY, MAX_FRAME, Message, Nonce, Opening, Prove,
+        Token, Transcript,
     },
     spec::Direction,
 };
@@ -44,6 +45,29 @@ fn each_example_is_a_message_and_is_written_back_as_it_stands() {
     }
     let all = one_of_each(&timed(Direction::Forward), Side::Client);
     assert_eq!(names, all.iter().map(Message::name).collect(), "an example of each");
+}
+
+/// Signed by a program of somebody else's, to the letter of the document.
+#[test]
+fn the_signature_in_the_document_is_one() {
+    let proofs =
+        blocks("json").into_iter().filter_map(|block| match serde_json::from_str(block).unwrap() {
+            Message::Prove(prove) => prove.certificate.is_some().then_some(prove),
+            _ => None,
+        });
+    let proofs: Vec<_> = proofs.collect();
+    assert_eq!(proofs.len(), 1);
+    for prove in proofs {
+        let Prove { identity, nonce, proof, certificate, propose } = *prove;
+        let signer = |server: u8, propose: &str| {
+            let server = &Nonce::new([server; 32]);
+            let (client, identity) = (&nonce, identity.as_str());
+            let transcript = Transcript { server, client, identity, propose, channel: &[] };
+            transcript.signer(certificate.as_ref()?, &proof)
+        };
+        assert_eq!(signer(1, &propose).map(|signer| signer.to_string()), Some(identity.clone()));
+        assert_eq!((signer(2, &propose), signer(1, "{}")), (None, None));
+    }
 }
 
 /// Returns who says what in a chart, from top to bottom.

@@ -7,7 +7,7 @@ use polyperf::{
     outcome::{Ended, Failure, FailureCode, HostInfo, Side},
     protocol::native::{
         Agree, Busy, Challenge, Deadlines, Limits, Message, Nonce, Propose, Prove, Prover, PskKey,
-        Results, Sent, Token, TransportInfo, Welcome,
+        Results, Secret, Sent, Token, TransportInfo, Welcome,
     },
     spec::{Direction, Limit, SpecFields, TestSpec},
 };
@@ -38,11 +38,11 @@ pub(crate) fn prove(spec: &TestSpec) -> Prove {
         Challenge { nonce: Nonce::new([1; 32]), methods: vec!["psk".to_owned()], required: true };
     let prover = Prover {
         identity: "mario".to_owned(),
-        key: PskKey::new(b"sixteen bytes it"),
+        secret: Secret::Psk(PskKey::new(b"sixteen bytes it")),
         nonce: Nonce::new([2; 32]),
         channel: Vec::new(),
     };
-    prover.prove(&challenge, serde_json::to_string(&propose(spec)).unwrap())
+    prover.prove(&challenge, serde_json::to_string(&propose(spec)).unwrap()).unwrap()
 }
 
 pub(crate) fn agree(spec: &TestSpec) -> Agree {

@@ -20,6 +20,7 @@ mod hostile_servers;
 mod iperf3_breaking;
 mod iperf3_servers;
 mod kcp;
+mod keys;
 mod metered;
 mod over_tcp;
 mod psk;

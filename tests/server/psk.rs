@@ -6,7 +6,7 @@ use polyperf::{
     auth::{Psk, Psks},
     client,
     outcome::{Ended, Failure, FailureCode, HostInfo},
-    protocol::native::{Challenge, Message, Nonce, Propose, Prove, Prover, PskKey},
+    protocol::native::{Challenge, Message, Nonce, Propose, Prove, Prover, PskKey, Secret},
     server::{Policies, Policy},
     spec::{SpecFields, TestSpec},
 };
@@ -39,8 +39,8 @@ async fn refused(client: client::Builder) -> Failure {
 }
 
 fn prover(identity: &str, key: &[u8], nonce: u8) -> Prover {
-    let (identity, key) = (identity.to_owned(), PskKey::new(key));
-    Prover { identity, key, nonce: Nonce::new([nonce; 32]), channel: Vec::new() }
+    let (identity, secret) = (identity.to_owned(), Secret::Psk(PskKey::new(key)));
+    Prover { identity, secret, nonce: Nonce::new([nonce; 32]), channel: Vec::new() }
 }
 
 fn proposal() -> String {
@@ -91,7 +91,7 @@ async fn whoever_proves_nothing_or_the_wrong_thing_is_denied() {
 async fn t15_a_recorded_proof_is_refused_when_it_is_sent_again() {
     let server = server().await;
     let (raw, challenge) = challenged(&server).await;
-    let prove = prover("mario", &KEY, 1).prove(&challenge, proposal());
+    let prove = prover("mario", &KEY, 1).prove(&challenge, proposal()).unwrap();
     assert!(matches!(answer(raw, prove.clone()).await, Message::Agree(_)));
     for _ in 0..3 {
         let (raw, other) = challenged(&server).await;
@@ -107,11 +107,11 @@ async fn t15_a_recorded_proof_is_refused_when_it_is_sent_again() {
 async fn a_proof_is_not_good_for_other_parameters() {
     let server = server().await;
     let (raw, challenge) = challenged(&server).await;
-    let mut prove = prover("mario", &KEY, 1).prove(&challenge, proposal());
+    let mut prove = prover("mario", &KEY, 1).prove(&challenge, proposal()).unwrap();
     prove.propose = prove.propose.replace("\"streams\":1", "\"streams\":9");
     assert!(matches!(answer(raw, prove).await, Message::Fail(f) if f.code == FailureCode::Denied));
     let (raw, challenge) = challenged(&server).await;
-    let nonsense = prover("mario", &KEY, 1).prove(&challenge, "{}".to_owned());
+    let nonsense = prover("mario", &KEY, 1).prove(&challenge, "{}".to_owned()).unwrap();
     let answer = answer(raw, nonsense).await;
     assert!(matches!(answer, Message::Fail(f) if f.code == FailureCode::Protocol));
 }
@@ -121,7 +121,8 @@ async fn the_servers_proof_is_about_this_very_proposal() {
     let server = server().await;
     let (raw, challenge) = challenged(&server).await;
     let prover = prover("mario", &KEY, 1);
-    let Message::Agree(agree) = answer(raw, prover.prove(&challenge, proposal())).await else {
+    let Message::Agree(agree) = answer(raw, prover.prove(&challenge, proposal()).unwrap()).await
+    else {
         panic!("it is not let in")
     };
     assert!(prover.convinced(&challenge, &proposal(), agree.proof.as_deref()));

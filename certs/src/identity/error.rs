@@ -65,6 +65,14 @@ pub enum IdentityError {
         /// The file there is not.
         missing: PathBuf,
     },
+    /// Nothing can be signed with it.
+    #[error("cannot sign as {fingerprint}: {reason}")]
+    Sign {
+        /// The certificate.
+        fingerprint: crate::Fingerprint,
+        /// Why.
+        reason: String,
+    },
     /// TLS cannot be done with it.
     #[error("cannot serve as {fingerprint} with this provider of cryptography: {reason}")]
     Serve {

@@ -1,3 +1,4 @@
+mod current;
 mod description;
 mod error;
 mod make;
@@ -21,11 +22,12 @@ use rustls::{
 use zeroize::Zeroizing;
 
 pub use self::{
+    current::CurrentIdentity,
     description::{Content, Description},
     error::IdentityError,
     make::DEFAULT_NAMES,
 };
-use crate::{Fingerprint, Problem, file, pem, trust::unfit};
+use crate::{Fingerprint, Problem, file, pem, signature::SCHEMES, trust::unfit};
 
 /// Who a server is: a chain of certificates, its own first, and the private key to that.
 ///
@@ -81,6 +83,19 @@ impl Identity {
         Self::from_open_files((certificate, &opened), (key, &open(key)?))
     }
 
+    /// Reads the same from one open file with both in it, which is called `path` where it is told of.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be read, or what is wrong with it.
+    pub fn from_pem_file(path: &Path, file: &File) -> Result<Self, IdentityError> {
+        let text = file::read(file);
+        let text = text.map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
+        let chain = pem::certificates(&text).map_err(|problem| bad(path, problem))?;
+        let key = pem::private_key(&text).map_err(|problem| bad(path, problem))?;
+        Self::of_files((path, chain), (path, key))
+    }
+
     /// Returns the configuration of a server that speaks TLS 1.3 alone, asks no client for a
     /// certificate, and offers these protocols (ALPN, RFC 7301), the best first.
     ///
@@ -114,6 +129,29 @@ impl Identity {
         Ok(config)
     }
 
+    /// Signs a message as TLS 1.3 does with a key of this kind; [`is_signed`](crate::is_signed) looks
+    /// at that.
+    ///
+    /// What the message is for has to be in it: the same key may sign other things elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Sign`].
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IdentityError> {
+        let failed =
+            |reason: String| IdentityError::Sign { fingerprint: self.fingerprint(), reason };
+        let key = signing_key(&self.0.key).map_err(|error| failed(error.to_string()))?;
+        let signer = key.choose_scheme(&SCHEMES);
+        let signer = signer.ok_or_else(|| failed("its key is of another kind".to_owned()))?;
+        signer.sign(message).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Returns the server's own certificate, in DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        self.0.chain.first().map_or(&[], |own| own.as_ref())
+    }
+
     /// Returns the fingerprint of the server's own certificate.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
@@ -144,6 +182,14 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let chain = parse(certificate_path, certificate, pem::certificates)?;
         let key = parse(key_path, key, pem::private_key)?;
+        Self::of_files((certificate_path, chain), (key_path, key))
+    }
+
+    /// The chain has at least one certificate.
+    fn of_files(
+        (certificate_path, chain): (&Path, Vec<CertificateDer<'static>>),
+        (key_path, key): (&Path, PrivateKeyDer<'static>),
+    ) -> Result<Self, IdentityError> {
         Self::new(chain, key).map_err(|error| match error {
             Unfit::Key(reason) => bad(key_path, Problem::Key(reason)),
             Unfit::Certificate(reason) => bad(certificate_path, Problem::Certificate(reason)),
@@ -171,6 +217,15 @@ impl Identity {
         Ok(Self(Arc::new(Inner { chain, key, fingerprint })))
     }
 }
+
+/// Whether they show the same certificates, of which the key is the only one.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.chain == other.0.chain
+    }
+}
+
+impl Eq for Identity {}
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

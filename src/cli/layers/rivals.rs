@@ -9,7 +9,7 @@ pub(super) fn are_rivals(one: &str, other: &str) -> bool {
 }
 
 /// Choices, each among options or groups of options that belong together.
-const RIVALS: [&[&[&str]]; 8] = [
+const RIVALS: [&[&[&str]]; 9] = [
     &[&["json"], &["json-stream"], &["csv"]],
     &[&["version4"], &["version6"]],
     &[&["reverse"], &["bidir"]],
@@ -17,6 +17,7 @@ const RIVALS: [&[&[&str]]; 8] = [
     &[&["transport"], &["udp"]],
     &[&["log-level"], &["debug"]],
     &[&["state-dir"], &["cert", "key"]],
+    &[&["psk-file", "psk-identity"], &["key-file"]],
     &[
         &["server-fingerprint"],
         &["ca"],

@@ -28,6 +28,17 @@ fn client(line: &str, variables: &[(&str, &str)], file: &str) -> ClientArgs {
 }
 
 #[track_caller]
+fn compare(line: &str, variables: &[(&str, &str)], file: &str) -> CompareArgs {
+    match with(&split(line), &Sources::of(variables, &[(FILE, file)])) {
+        Ok(Invocation { command: Command::Compare(args), settings }) => {
+            assert_eq!(settings.warnings, [""; 0]);
+            args
+        }
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[track_caller]
 fn mistakes(line: &str, variables: &[(&str, &str)], file: &str) -> Vec<String> {
     let exit = with(&split(line), &Sources::of(variables, &[(FILE, file)])).expect_err(line);
     assert_eq!((exit.stream, exit.code), (Stream::Stderr, exit::USAGE), "{line}: {exit:?}");
@@ -62,6 +73,26 @@ fn client_and_server_have_sections_and_variables_of_their_own() {
     let (args, settings) = server("-s", &variables, file);
     assert_eq!((args.port, args.max_queue), (1, 7));
     assert_eq!(settings.warnings, [""; 0]);
+}
+
+#[test]
+fn a_comparison_has_a_section_of_its_own_of_which_a_server_is_left_out_where_none_is_named() {
+    let file =
+        "[compare]\nport = 7\npsk-file = \"keys\"\ntls = true\ngap = 2\n[client]\nport = 2\n";
+    let variables = [("POLYPERF_COMPARE_REPEAT", "3"), ("POLYPERF_PORT", "1")];
+    let args = compare("compare host", &variables, file);
+    assert_eq!(args.target.map(|target| target.port), Some(7));
+    assert!(matches!(args.proof, Some(Proof::Psk { identity: None, .. })) && args.control_tls);
+    assert_eq!((args.blocks, args.gap.as_secs()), (Some(3), 2));
+    let variables = [("POLYPERF_COMPARE_KEY_FILE", "key.pem")];
+    let args = compare("compare host", &variables, file);
+    assert!(matches!(args.proof, Some(Proof::Key(_))), "it replaces the pre-shared key");
+    let args = compare("compare", &variables, file);
+    assert_eq!((args.target, args.proof, args.control_tls), (None, None, false));
+    assert_eq!(args.gap.as_secs(), 2);
+    let told = mistakes("compare --tls", &variables, file);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("--tls is of no use without HOST"), "{told:?}");
 }
 
 #[test]
@@ -207,11 +238,13 @@ fn a_file_is_the_named_one_or_the_first_that_is_there() {
 #[test]
 fn the_file_is_only_read_where_it_counts() {
     let bad = Sources::of(&[], &[(FILE, "not toml")]);
-    for line in ["diff a.json b.json", "compare", "cert show", "config show", "config check"] {
+    for line in ["diff a.json b.json", "cert show", "config show", "config check"] {
         with(&split(line), &bad).expect(line);
     }
     assert_eq!(with(&["--help"], &bad).unwrap_err().code, exit::SUCCESS);
-    assert_eq!(mistakes("client host", &[], "not toml").len(), 1);
+    for line in ["client host", "compare"] {
+        assert_eq!(mistakes(line, &[], "not toml").len(), 1, "{line}");
+    }
 }
 
 #[test]
@@ -240,7 +273,7 @@ fn no_servers_variable_could_be_a_clients() {
     let command = Raw::command();
     let options = Mode::Server.of(&command).unwrap().get_opts();
     for name in options.filter_map(clap::Arg::get_long) {
-        assert!(!name.starts_with("client-"), "{name}");
+        assert!(!name.starts_with("client-") && !name.starts_with("compare-"), "{name}");
     }
 }
 
@@ -253,6 +286,10 @@ fn a_file_is_checked_in_every_section() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[1].starts_with("port = -1 in p.toml:2 is negative"), "{found:?}");
     assert!(found[0].starts_with("time = x in p.toml:4 is not"), "{found:?}");
+    let found = check_file(path, "[compare]\nport = -1\nreverse = true\n", &TRANSPORTS);
+    let found = found.unwrap_err();
+    assert!(found.iter().any(|line| line.starts_with("port = -1 in p.toml:2")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("belongs to polyperf client")), "{found:?}");
     assert_eq!(check_file(path, "[", &TRANSPORTS).unwrap_err().len(), 1);
 }
 

@@ -15,7 +15,7 @@ use crate::cli::exit;
 
 /// Returns whether there is no part of an identity in a folder. A name that cannot be looked at
 /// counts as one that is there, and whoever opens it says why.
-pub(super) fn is_empty(folder: &Path) -> bool {
+pub(in crate::program) fn is_empty(folder: &Path) -> bool {
     let absent = |name| {
         let found = folder.join(name).symlink_metadata();
         found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -1,8 +1,8 @@
 use std::{mem, time::Duration};
 
 use super::{
-    Action, Agree, Busy, Deadlines, Input, Message, Propose, Prover, Token, Welcome, live::Core,
-    proof::PSK, run::Run,
+    Action, Agree, Busy, Deadlines, Input, KEY, Message, Propose, Prover, Token, Welcome,
+    live::Core, run::Run,
 };
 use crate::{
     outcome::{Ended, Failure, FailureCode, Side},
@@ -60,7 +60,8 @@ impl Client {
         Self { core, state, propose, queue, welcome: None, prover: None, proved: None }
     }
 
-    /// Has the client prove who it is, and the server that it knows the same key.
+    /// Has the client prove who it is, and the server that it knows the same key, if that is one that
+    /// both know.
     #[must_use]
     pub fn proving(mut self, prover: Prover) -> Self {
         self.prover = Some(prover);
@@ -198,18 +199,21 @@ impl Client {
         let Some(prover) = &self.prover else {
             return Ok(Message::Propose(Box::new(self.propose.clone())));
         };
-        let challenge = challenge.filter(|challenge| challenge.has(PSK)).ok_or_else(|| {
-            let text = "the server takes no pre-shared keys: it has none, or is older than they are; leave out --psk-file, or start it with its own";
-            Failure::new(FailureCode::Denied, text)
-        })?;
+        let method = prover.method();
+        let challenge = challenge.filter(|challenge| challenge.has(method));
+        let challenge = challenge.ok_or_else(|| not_taken(method))?;
         let propose = serde_json::to_string(&self.propose).map_err(|error| {
             Failure::new(FailureCode::Internal, format!("a proposal that is no JSON: {error}"))
         })?;
-        self.proved = Some(propose.clone());
-        Ok(Message::Prove(Box::new(prover.prove(challenge, propose))))
+        let proved = prover.prove(challenge, propose.clone());
+        let proved =
+            proved.map_err(|error| Failure::new(FailureCode::LocalIo, error.to_string()))?;
+        self.proved = Some(propose);
+        Ok(Message::Prove(Box::new(proved)))
     }
 
-    /// Returns whether the server knows the key that this client has proved itself with, if it has.
+    /// Returns whether the server knows the key that both are to know, if this client has proved itself
+    /// with one.
     fn is_convinced(&self, agree: &Agree) -> bool {
         let challenge = self.welcome.as_ref().and_then(|welcome| welcome.challenge.as_ref());
         match (&self.prover, challenge, &self.proved) {
@@ -326,6 +330,16 @@ impl Client {
             State::Running(run) => run.state(),
         }
     }
+}
+
+/// Says that a server takes no proof of this kind.
+fn not_taken(method: &str) -> Failure {
+    let text = if method == KEY {
+        "the server takes no keys of clients: it knows none, or is older than they are; leave out --key-file, or start it with --authorized-keys"
+    } else {
+        "the server takes no pre-shared keys: it has none, or is older than they are; leave out --psk-file, or start it with its own"
+    };
+    Failure::new(FailureCode::Denied, text)
 }
 
 /// Returns whether a server sends this to a client once it has started the test.

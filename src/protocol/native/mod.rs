@@ -14,13 +14,14 @@ mod proof;
 mod run;
 mod server;
 
+pub(crate) use self::proof::{KEY, PSK};
 pub use self::{
     client::Client,
     codec::{Decoder, Encoder, FrameError, MAX_EARLY, MAX_FRAME},
     deadlines::Deadlines,
     hello::{HELLO_LEN, Hello, Opening, Token},
     message::{Agree, Busy, Limits, Message, Propose, Results, Sent, TransportInfo, Welcome},
-    proof::{Challenge, Nonce, Prove, Prover, PskKey, Transcript},
+    proof::{Challenge, Nonce, Prove, Prover, PskKey, Secret, Transcript},
     server::{Admission, Server},
 };
 

@@ -5,8 +5,16 @@ use crate::{
     auth::Psk,
     outcome::{Ended, Failure, FailureCode},
     protocol::native::{Input, Propose, Prove, PskKey, Transcript},
-    server::auth::{disproved, unproved},
+    server::auth::{disproved, unauthorized, unproved},
 };
+
+/// A client that has proved who it is.
+struct Proved {
+    /// What it is called.
+    name: String,
+    /// What this end proves in turn, where it can.
+    own: Option<String>,
+}
 
 impl ServerSession {
     /// Finds out who the client is, where that matters, before it is looked at what it proposes.
@@ -25,24 +33,19 @@ impl ServerSession {
 
     /// Finds out who proves itself, before it is looked at what it proposes.
     pub(super) fn prove(&mut self, prove: &Prove) {
-        let Prove { identity, nonce: client, proof, propose } = prove;
-        let (server, channel) = (&self.nonce, self.channel.as_slice());
-        let transcript = Transcript { server, client, identity, propose, channel };
-        let psks = self.shared.psks.load();
-        let known = psks.as_ref().and_then(|psks| psks.of(identity));
-        // As much is done for an identity that is not known.
-        let stand_in = PskKey::new(&[]);
-        let key = known.map_or(&stand_in, Psk::key);
-        let proved = transcript.is_of_client(key, proof) & known.is_some();
-        if !proved {
-            return self.deny(disproved());
-        }
-        let own = transcript.of_server(key);
-        match serde_json::from_str(propose) {
+        let proved = match &prove.certificate {
+            None => self.by_psk(prove).ok_or_else(disproved),
+            Some(certificate) => self.by_key(prove, certificate).ok_or_else(unauthorized),
+        };
+        let Proved { name, own } = match proved {
+            Ok(proved) => proved,
+            Err(failure) => return self.deny(failure),
+        };
+        match serde_json::from_str(&prove.propose) {
             Ok(propose) => {
-                self.proof = Some(own);
-                self.entry.belongs_to(identity);
-                self.user = Some(identity.clone());
+                self.proof = own;
+                self.entry.belongs_to(&name);
+                self.user = Some(name);
                 self.admit(propose);
             }
             Err(error) => {
@@ -50,6 +53,34 @@ impl ServerSession {
                 self.deny(Failure::new(FailureCode::Protocol, text));
             }
         }
+    }
+
+    /// Returns who has proved to know a key that both ends know, if this is a proof.
+    fn by_psk(&self, prove: &Prove) -> Option<Proved> {
+        let transcript = self.transcript(prove, &self.channel);
+        let psks = self.shared.psks.load();
+        let known = psks.as_ref().and_then(|psks| psks.of(&prove.identity));
+        // As much is done for an identity that is not known.
+        let stand_in = PskKey::new(&[]);
+        let key = known.map_or(&stand_in, Psk::key);
+        let proved = transcript.is_of_client(key, &prove.proof) & known.is_some();
+        let own = || Some(transcript.of_server(key));
+        proved.then(|| Proved { name: prove.identity.clone(), own: own() })
+    }
+
+    /// Returns who has proved to hold the key of this certificate, if that is known.
+    fn by_key(&mut self, prove: &Prove, certificate: &str) -> Option<Proved> {
+        let channel = self.session.control().binding();
+        // As much is done for a certificate that is not known.
+        let signer = self.transcript(prove, &channel).signer(certificate, &prove.proof)?;
+        let keys = self.shared.authorized_keys.load();
+        let name = keys.as_ref()?.name(signer)?.to_owned();
+        Some(Proved { name, own: None })
+    }
+
+    fn transcript<'a>(&'a self, prove: &'a Prove, channel: &'a [u8]) -> Transcript<'a> {
+        let Prove { identity, nonce: client, propose, .. } = prove;
+        Transcript { server: &self.nonce, client, identity, propose, channel }
     }
 
     pub(super) fn identified(&mut self, verdict: Result<String, Failure>, propose: Propose) {

@@ -18,6 +18,11 @@ pub trait Path: Debug + Send + Sync + 'static {
     /// Asking again for what is already set changes nothing. A setting that the transport does not
     /// have, or that the system refuses, comes back with its reason; it is never left out.
     fn tune(&self, tuning: &Tuning) -> Vec<Setting>;
+
+    /// Returns what both ends of the connection below know for this label, and nobody else: 32 bytes
+    /// of TLS' keying material (RFC 8446, 7.5) without a context. `None` where nothing protects the
+    /// connection, or its handshake is not over.
+    fn exported(&self, label: &[u8]) -> Option<[u8; 32]>;
 }
 
 /// Figures of a path, cumulative since the stream was opened unless the field says "now".

@@ -59,6 +59,10 @@ impl Path for KcpPath {
         tuning.answer_rest(&mut settings, NAME);
         settings
     }
+
+    fn exported(&self, _: &[u8]) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 fn arq(stats: &Stats) -> Arq {

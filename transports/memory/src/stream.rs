@@ -258,6 +258,10 @@ impl Path for MemoryPath {
             .map(|(option, value)| Setting::unsupported(option, value, name))
             .collect()
     }
+
+    fn exported(&self, _: &[u8]) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 fn pipe(link: LinkConfig, delivery: Delivery, window: usize) -> Pipe {

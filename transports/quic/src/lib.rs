@@ -57,7 +57,7 @@ use std::{
     time::Duration,
 };
 
-use polyperf_certs::{Identity, KnownServers, Provider, Trust};
+use polyperf_certs::{CurrentIdentity, KnownServers, Provider, Trust};
 use polyperf_socket::UdpPorts;
 use polyperf_transport::{
     Connection, Delivery, Error, Gate, Listener, Peer, Sockets, Transport, Tuning, async_trait,
@@ -74,7 +74,7 @@ pub struct Quic(Arc<Shared>);
 pub struct Settings {
     /// Who listeners say they are; `None` makes an identity when there is a first one, and keeps it
     /// in memory.
-    pub identity: Option<Identity>,
+    pub identity: Option<CurrentIdentity>,
     /// How clients know whom they talk to.
     pub trust: Trust,
     /// Whose cryptography is used.

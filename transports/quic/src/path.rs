@@ -161,6 +161,13 @@ impl Path for QuicPath {
         tuning.answer_rest(&mut settings, self.carried.transport);
         settings
     }
+
+    fn exported(&self, label: &[u8]) -> Option<[u8; 32]> {
+        let mut exported = [0; 32];
+        let connection = &self.carried.connection;
+        let known = connection.export_keying_material(&mut exported, label, &[]);
+        known.ok().map(|()| exported)
+    }
 }
 
 /// What quinn joins at most, whatever the kernel would take.

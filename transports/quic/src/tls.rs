@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use polyperf_certs::{Fingerprint, Identity, Provider, Trust, Verifier, provider};
+use polyperf_certs::{CurrentIdentity, Fingerprint, Identity, Provider, Trust, Verifier, provider};
 use polyperf_transport::Security;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::{
@@ -20,7 +20,7 @@ use crate::{Kind, PERF, sessions::Sessions};
 /// What all connections of both transports share.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    identity: Mutex<Option<Identity>>,
+    identity: Mutex<Option<CurrentIdentity>>,
     trust: Trust,
     provider: Provider,
     peers: Mutex<HashMap<Server, Arc<Peer>>>,
@@ -43,18 +43,18 @@ pub(crate) struct Peer {
 type Server = (String, u16, Option<Fingerprint>);
 
 impl Tls {
-    pub(crate) fn new(identity: Option<Identity>, trust: Trust, provider: Provider) -> Self {
+    pub(crate) fn new(identity: Option<CurrentIdentity>, trust: Trust, provider: Provider) -> Self {
         Self { identity: Mutex::new(identity), trust, provider, peers: Mutex::default() }
     }
 
     /// Returns who listeners say they are.
-    pub(crate) fn identity(&self) -> io::Result<Identity> {
+    pub(crate) fn identity(&self) -> io::Result<CurrentIdentity> {
         let mut identity = lock(&self.identity);
         if let Some(identity) = &*identity {
             return Ok(identity.clone());
         }
         let made = Identity::generate(&[]).map_err(io::Error::other)?;
-        Ok(identity.insert(made).clone())
+        Ok(identity.insert(made.into()).clone())
     }
 
     /// Returns what listeners offer.

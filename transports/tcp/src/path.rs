@@ -31,6 +31,10 @@ impl Path for TcpPath {
         tuning.answer_rest(&mut settings, crate::NAME);
         settings
     }
+
+    fn exported(&self, _: &[u8]) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// Sets on the socket what `tuning` asks for, and reads each value back.

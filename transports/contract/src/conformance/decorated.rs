@@ -142,6 +142,10 @@ impl Path for DecoratedPath {
     fn tune(&self, tuning: &Tuning) -> Vec<Setting> {
         self.0.tune(tuning)
     }
+
+    fn exported(&self, label: &[u8]) -> Option<[u8; 32]> {
+        self.0.exported(label)
+    }
 }
 
 fn decorate(stream: Stream) -> Stream {

@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use polyperf_certs::Fingerprint;
+use polyperf_certs::{CurrentIdentity, Fingerprint, Identity};
 use polyperf_socket::{Crew, QuicPort, UdpPorts, Worker, canonical};
 use polyperf_transport::{AcceptError, Gate, Mark, Stream};
 use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     arrival::Arrival,
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Host {
     local: SocketAddr,
-    fingerprint: Fingerprint,
+    identity: CurrentIdentity,
     doors: Mutex<HashMap<Kind, Door>>,
     _open: oneshot::Sender<()>,
 }
@@ -50,7 +50,8 @@ impl Host {
         addr: SocketAddr,
     ) -> io::Result<Arc<Self>> {
         let identity = shared.tls.identity()?;
-        let tls = shared.tls.server(&identity)?;
+        let shown = identity.now();
+        let tls = shared.tls.server(&shown)?;
         let worker = Worker::start("quic-0")?;
         let port = {
             let _registering = worker.enter();
@@ -72,8 +73,7 @@ impl Host {
             Arc::clone(&carrier) as _,
         )?;
         let (open, closed) = oneshot::channel();
-        let fingerprint = identity.fingerprint();
-        let host = Self { local, fingerprint, doors: Mutex::default(), _open: open };
+        let host = Self { local, identity, doors: Mutex::default(), _open: open };
         let host = Arc::new(host);
         let accepting = Accepting {
             shared: Arc::clone(shared),
@@ -84,6 +84,7 @@ impl Host {
             carrier,
             crew: Crew::of(Arc::clone(&worker), "quic", most_workers()),
             config,
+            shown,
             limits: Arc::default(),
         };
         worker.run(accepting.run(closed));
@@ -95,7 +96,7 @@ impl Host {
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.identity.now().fingerprint()
     }
 
     /// Returns whether this is the endpoint at `addr`, which may be written in either family's way.
@@ -141,12 +142,14 @@ struct Accepting {
     carrier: Arc<Carrier>,
     crew: Crew,
     config: ServerConfig,
+    /// The latest identity that was to be shown.
+    shown: Identity,
     limits: Arc<Limits>,
 }
 
 impl Accepting {
     /// Works until the last listener is gone. Open connections live on.
-    async fn run(self, mut closed: oneshot::Receiver<()>) {
+    async fn run(mut self, mut closed: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
                 incoming = self.endpoint.accept() => match incoming {
@@ -160,7 +163,7 @@ impl Accepting {
         self.endpoint.set_server_config(None);
     }
 
-    fn consider(&self, incoming: Incoming) {
+    fn consider(&mut self, incoming: Incoming) {
         let peer = incoming.remote_address();
         let proved = incoming.remote_address_validated();
         match self.limits.admit(peer.ip(), proved) {
@@ -173,8 +176,9 @@ impl Accepting {
         }
     }
 
-    fn accept(&self, incoming: Incoming, place: Place) {
+    fn accept(&mut self, incoming: Incoming, place: Place) {
         let Some(host) = self.host.upgrade() else { return incoming.ignore() };
+        self.show(host.identity.now());
         let peer = incoming.remote_address();
         let mark = incoming.orig_dst_cid();
         let mark = mark.first_chunk::<{ size_of::<Mark>() }>();
@@ -208,6 +212,19 @@ impl Accepting {
             patience: self.shared.patience,
         };
         worker.run(arrival.serve(connecting));
+    }
+
+    /// Shows another identity from now on, if it is another, and resumes no session of the one before.
+    fn show(&mut self, identity: Identity) {
+        if self.shown == identity {
+            return;
+        }
+        match self.shared.tls.server(&identity) {
+            Ok(tls) => self.config.crypto = tls,
+            Err(error) => warn!(%error, "clients are shown the identity from before"),
+        }
+        // Said once, and not for each client.
+        self.shown = identity;
     }
 
     fn config_for(&self, options: Option<&Options>, peer: SocketAddr) -> io::Result<ServerConfig> {

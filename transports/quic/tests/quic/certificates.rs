@@ -16,7 +16,7 @@ async fn refusal(client: &QuicTransport, peer: &Peer) -> String {
 }
 
 async fn serve(identity: &Identity) -> Box<dyn Listener> {
-    let settings = Settings { identity: Some(identity.clone()), ..Settings::default() };
+    let settings = Settings { identity: Some(identity.clone().into()), ..Settings::default() };
     listen(&with(settings).streams()).await
 }
 
@@ -49,7 +49,7 @@ async fn a_changed_key_is_refused_with_both_fingerprints_when_there_was_early_da
     drop(pair);
 
     let after = Identity::generate(&[]).unwrap();
-    let settings = Settings { identity: Some(after.clone()), ..Settings::default() };
+    let settings = Settings { identity: Some(after.clone().into()), ..Settings::default() };
     let server = with(settings).streams();
     let listener = again(&server, addr).await;
     let open = async { client.connect(&peer).await?.open(Hello::Own(HELLO)).await };

@@ -20,7 +20,7 @@ fn peer(addr: SocketAddr, tuning: Tuning) -> Peer {
 }
 
 fn server(identity: &Identity) -> QuicTransport {
-    with(Settings { identity: Some(identity.clone()), ..Settings::default() }).streams()
+    with(Settings { identity: Some(identity.clone().into()), ..Settings::default() }).streams()
 }
 
 /// Whether the connection of a client's stream was resumed, and what came of its early data.
