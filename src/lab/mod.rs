@@ -11,40 +11,65 @@
 //! starts; [`Lab::open`] makes the ends and the link. All of it is gone when the process is, however
 //! it comes to its end.
 
+#[cfg(target_os = "linux")]
 mod carrier;
 pub mod doctor;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
 mod endpoint;
 mod error;
+#[cfg(target_os = "linux")]
 mod frame;
+#[cfg(target_os = "linux")]
 #[allow(clippy::module_inception, reason = "the lab itself")]
 mod lab;
+#[cfg(target_os = "linux")]
 mod lane;
+mod passage;
+#[cfg(target_os = "linux")]
 mod place;
+#[cfg(target_os = "linux")]
 mod pool;
+#[cfg(target_os = "linux")]
 mod prepare;
 pub mod preset;
+#[cfg(target_os = "linux")]
 mod relay;
+#[cfg(target_os = "linux")]
 mod remedy;
+#[cfg(target_os = "linux")]
 mod shuttle;
+#[cfg(target_os = "linux")]
 mod sys;
+#[cfg(target_os = "linux")]
 mod tally;
 mod tier;
 mod truth;
+#[cfg(target_os = "linux")]
 mod way;
 
 pub use polyperf_memory::link;
 
 pub use self::{
     doctor::Calibration,
-    endpoint::Endpoint,
     error::{LabError, Obstacle},
-    lab::Lab,
-    prepare::{Prepared, prepare},
+    passage::{LinkReport, Passage},
     tier::Tier,
     truth::{Crossing, Direction, Drops, Flow, Heading, Spoilt, Spread, Truth},
 };
 
-use self::{link::LinkConfig, place::Place};
+#[cfg(not(target_os = "linux"))]
+pub use self::elsewhere::{Endpoint, Lab, Prepared, prepare};
+use self::link::LinkConfig;
+#[cfg(target_os = "linux")]
+use self::place::Place;
+#[cfg(target_os = "linux")]
+pub use self::{
+    endpoint::Endpoint,
+    lab::Lab,
+    prepare::{Prepared, prepare},
+};
 
 /// What the link is like, in both directions.
 #[derive(Debug, Clone, PartialEq)]

@@ -72,7 +72,9 @@ impl RelayedSockets {
 
     /// Returns the address at which a socket really is that is asked for here.
     fn behind(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let is_ours = addr.ip().is_unspecified() || addr.ip() == IpAddr::V4(self.known);
+        // Who asks a socket for its address, and opens another beside it, names the hidden one.
+        let ours = [self.known, self.hidden].map(IpAddr::V4);
+        let is_ours = addr.ip().is_unspecified() || ours.contains(&addr.ip());
         if !is_ours || addr.is_ipv6() {
             let known = self.known;
             return Err(io::Error::new(
@@ -360,12 +362,14 @@ impl Relay {
     }
 
     fn set(&mut self, links: Links) {
-        // What waits in a socket is on its way, too.
-        for (front, _) in self.doors.values() {
-            while front.recv_from(&mut self.buffer).is_ok() {}
-        }
-        for route in &self.routes {
-            while route.back.recv(&mut self.buffer).is_ok() {}
+        // What waits in a socket is on its way, too; not what is sent meanwhile.
+        let fronts = self.doors.values().map(|(front, _)| &**front);
+        for socket in fronts.chain(self.routes.iter().map(|route| &route.back)) {
+            for _ in 0..MOST_WAITING {
+                if socket.recv_from(&mut self.buffer).is_err() {
+                    break;
+                }
+            }
         }
         self.epoch = Instant::now();
         (self.to_far, self.to_near) = (Lane::new(links.to_far), Lane::new(links.to_near));
@@ -420,3 +424,119 @@ const MOST_ROUTES: usize = 256;
 /// Of a port that is free at one address, and not at the other.
 const PORTS_TRIED: usize = 16;
 const ROOM: usize = 4 << 20;
+/// Datagrams that have room in a socket.
+const MOST_WAITING: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{DEFAULT_MTU, Lab, Prepared, Tier};
+
+    fn lab() -> Lab {
+        let prepared = Prepared { tier: Tier::Relay, processes: None, refused: Vec::new() };
+        Lab::assemble(prepared, DEFAULT_MTU).map_err(|failure| failure.error).unwrap()
+    }
+
+    fn waiting(socket: UdpSocket) -> UdpSocket {
+        socket.set_nonblocking(false).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket
+    }
+
+    fn far(lab: &Lab, port: u16) -> UdpSocket {
+        waiting(lab.far().sockets().udp(SocketAddr::from((lab.far().v4(), port))).unwrap())
+    }
+
+    fn near(lab: &Lab, server: &UdpSocket) -> UdpSocket {
+        let client = lab.near().sockets().udp(SocketAddr::from((lab.near().v4(), 0))).unwrap();
+        client.connect((lab.far().v4(), server.local_addr().unwrap().port())).unwrap();
+        waiting(client)
+    }
+
+    fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = vec![0; LONGEST];
+        let (len, from) = socket.recv_from(&mut buffer).unwrap();
+        buffer.truncate(len);
+        (buffer, from)
+    }
+
+    #[test]
+    fn both_ends_see_each_other_where_they_are_known_to_be() {
+        let lab = lab();
+        let server = far(&lab, 0);
+        let client = near(&lab, &server);
+        client.send(b"there").unwrap();
+        let (datagram, from) = receive(&server);
+        assert_eq!((datagram.as_slice(), from.ip()), (&b"there"[..], lab.near().v4().into()));
+        assert_ne!(server.local_addr().unwrap().ip(), IpAddr::from(lab.far().v4()), "hidden");
+        server.send_to(b"and back", from).unwrap();
+        // Connected, it takes datagrams from the known address alone.
+        assert_eq!(receive(&client).0, b"and back");
+        let truth = lab.truth().unwrap();
+        let flow = &truth.to_far.flows[0];
+        assert_eq!(
+            (flow.from, flow.to),
+            (client.local_addr().unwrap(), client.peer_addr().unwrap())
+        );
+        assert_eq!((flow.crossing.packets, flow.crossing.bytes), (1, 5 + 28));
+        assert_eq!(truth.to_near.total.delivered, 1);
+    }
+
+    #[test]
+    fn what_is_longer_than_the_link_allows_does_not_pass() {
+        let lab = lab();
+        let server = far(&lab, 0);
+        let client = near(&lab, &server);
+        for len in [1473, 1472] {
+            client.send(&vec![1; len]).unwrap();
+        }
+        let (datagram, from) = receive(&server);
+        assert_eq!(datagram.len(), 1472);
+        for len in [1473, 1471] {
+            server.send_to(&vec![1; len], from).unwrap();
+        }
+        assert_eq!(receive(&client).0.len(), 1471);
+    }
+
+    #[test]
+    fn a_port_is_free_again_when_its_socket_is_gone_and_not_before() {
+        let lab = lab();
+        let server = far(&lab, 0);
+        let client = near(&lab, &server);
+        client.send(b"one").unwrap();
+        receive(&server);
+        let port = server.local_addr().unwrap().port();
+        let taken = lab.far().sockets().udp(SocketAddr::from((lab.far().v4(), port)));
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(server);
+        let server = far(&lab, port);
+        client.send(b"two").unwrap();
+        assert_eq!(receive(&server).0, b"two");
+    }
+
+    #[test]
+    fn more_clients_than_there_is_room_for_are_served_all_the_same() {
+        let lab = lab();
+        let server = far(&lab, 0);
+        let clients: Vec<_> = (0..MOST_ROUTES + 20).map(|_| near(&lab, &server)).collect();
+        for client in &clients {
+            client.send(b"first").unwrap();
+            let (_, from) = receive(&server);
+            server.send_to(b"heard", from).unwrap();
+            assert_eq!(receive(client).0, b"heard");
+        }
+        clients[0].send(b"still here").unwrap();
+        assert_eq!(receive(&server).0, b"still here");
+    }
+
+    #[test]
+    fn addresses_that_are_not_the_relays_are_refused() {
+        let lab = lab();
+        for addr in ["[::]:0", "[::1]:0", "127.0.0.9:0"] {
+            let error = lab.far().sockets().udp(addr.parse().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            let expected = format!("the lab's relay is at {} alone", lab.far().v4());
+            assert!(error.to_string().ends_with(&expected), "{error}");
+        }
+    }
+}

@@ -118,8 +118,12 @@ impl Shuttle {
     fn set(&mut self, links: Links) -> io::Result<()> {
         let Self { near, far, pool, spare, .. } = self;
         for device in [&*near, &*far] {
-            // What waits in a device is on its way, too.
-            while way::read(device, spare, pool, |frame, pool| pool.give_back(frame))? {}
+            // What waits in a device is on its way, too; not what is sent meanwhile.
+            for _ in 0..MOST_WAITING {
+                if !way::read(device, spare, pool, |frame, pool| pool.give_back(frame))? {
+                    break;
+                }
+            }
         }
         self.epoch = Instant::now();
         self.handed_on = Duration::ZERO;
@@ -143,3 +147,6 @@ impl Shuttle {
 /// How long after packets were handed on the next are, at the earliest, unless something is read
 /// meanwhile. One packet by itself is never kept.
 const TOGETHER: Duration = Duration::from_micros(40);
+
+/// Reads that empty the queue of a device.
+const MOST_WAITING: usize = 100;

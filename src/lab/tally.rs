@@ -147,16 +147,28 @@ impl Times {
     }
 
     /// Returns how they spread; `None` if there are none.
+    ///
+    /// It looks at each step of the distribution once: whoever carries packets does not carry them
+    /// meanwhile.
     pub(super) fn show(&self) -> Option<Spread> {
-        let at = |part| Duration::from_nanos(self.0.value_at_quantile(part));
-        (!self.0.is_empty()).then(|| Spread {
-            count: self.0.len(),
-            mean: Duration::try_from_secs_f64(self.0.mean() / NANOS).unwrap_or_default(),
-            p50: at(0.5),
-            p95: at(0.95),
-            p99: at(0.99),
-            max: Duration::from_nanos(self.0.max()),
-        })
+        let count = self.0.len();
+        let mut longest = None;
+        let (mut seen, mut sum) = (0, 0_u128);
+        let mut parts = [(0.5, None), (0.95, None), (0.99, None)];
+        for step in self.0.iter_recorded() {
+            seen += step.count_at_value();
+            let nanos = self.0.median_equivalent(step.value_iterated_to());
+            sum += u128::from(nanos) * u128::from(step.count_at_value());
+            for (part, value) in &mut parts {
+                if value.is_none() && seen as f64 >= count as f64 * *part {
+                    *value = Some(nanos);
+                }
+            }
+            longest = Some(nanos);
+        }
+        let [p50, p95, p99] = parts.map(|(_, nanos)| Duration::from_nanos(nanos.unwrap_or(0)));
+        let mean = Duration::from_nanos(u64::try_from(sum / u128::from(count.max(1))).ok()?);
+        longest.map(|max| Spread { count, mean, p50, p95, p99, max: Duration::from_nanos(max) })
     }
 }
 
@@ -171,7 +183,6 @@ const MOST_FLOWS: usize = 256;
 const OTHERS: u32 = u32::MAX;
 const LONGEST: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 2;
-const NANOS: f64 = 1e9;
 
 #[cfg(test)]
 mod tests {
@@ -202,6 +213,34 @@ mod tests {
         let queueing = total.queueing.unwrap();
         assert!(queueing.p50.abs_diff(Duration::from_millis(4)) < Duration::from_micros(41));
         assert_eq!(tally.others(), None);
+    }
+
+    #[test]
+    fn a_spread_is_that_of_what_was_recorded() {
+        let mut times = Times::new();
+        assert_eq!(times.show(), None);
+        times.record(0, 99);
+        times.record(7, 1);
+        let mostly_none = times.show().unwrap();
+        assert_eq!((mostly_none.p99, mostly_none.max), (Duration::ZERO, Duration::from_nanos(7)));
+        let mut times = Times::new();
+        times.record(1000, 1);
+        for micros in 1..=1000 {
+            times.record(micros * 1000, 1);
+        }
+        let spread = times.show().unwrap();
+        assert_eq!(spread.count, 1001);
+        let expected = [
+            (spread.p50, 500),
+            (spread.mean, 500),
+            (spread.p95, 950),
+            (spread.p99, 990),
+            (spread.max, 1000),
+        ];
+        for (seen, micros) in expected {
+            let off = seen.as_secs_f64() * 1e6 / f64::from(micros) - 1.0;
+            assert!(off.abs() < 0.01, "{seen:?} for {micros} µs");
+        }
     }
 
     #[test]

@@ -78,10 +78,12 @@ impl Tier {
         !matches!(self, Self::Relay | Self::Loopback)
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) const fn has_user_namespace(self) -> bool {
         matches!(self, Self::TunUser | Self::PacketUser)
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) const fn has_tun(self) -> bool {
         matches!(self, Self::TunUser | Self::TunRoot)
     }

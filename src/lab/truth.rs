@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+#[cfg(target_os = "linux")]
 use polyperf_memory::link::Cause;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -255,6 +256,7 @@ impl Drops {
         queue + aqm + policer + loss + blackout + script + cut
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) const fn count(&mut self, cause: Cause, packets: u64) {
         *match cause {
             Cause::Queue => &mut self.queue,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf::lab::{self, Lab, LabError, Links, Tier, link::LinkConfig};
+use polyperf::lab::{self, Endpoint, Lab, LabError, Links, Tier, link::LinkConfig};
 
 use crate::{Cases, open, traffic::udp_pair};
 
@@ -66,12 +66,12 @@ pub(crate) fn try_tier(name: &str) {
 
 fn a_second_thread_is_refused() {
     let (end, wait) = std::sync::mpsc::channel::<()>();
-    let second = thread::spawn(move || drop(wait.recv()));
+    let second = thread::spawn(move || wait.recv().is_err());
     let error = lab::prepare(None).unwrap_err();
     assert!(matches!(error, LabError::Threads { threads: 2 }), "{error}");
     assert!(error.to_string().ends_with("call prepare first in main"), "{error}");
     drop(end);
-    second.join().unwrap();
+    assert!(second.join().unwrap());
 }
 
 fn an_impossible_mtu_is_refused() {
@@ -149,11 +149,12 @@ fn nothing_is_left_after_a_kill() {
 /// Opens a lab, starts programs at both ends that would outlive anything, and waits to be killed.
 pub(crate) fn hold(mark: &str) {
     let Some(lab) = crate::open_quietly() else { return println!("nothing to hold here") };
-    for end in [lab.near(), lab.far()] {
+    let start = |end: &Endpoint| {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("setsid sleep {mark} & exec sleep {mark}")]);
-        end.spawn(command).unwrap();
-    }
+        end.spawn(command).unwrap()
+    };
+    let _children = [lab.near(), lab.far()].map(start);
     while marked(mark).len() < 6 {
         thread::yield_now();
     }

@@ -6,6 +6,7 @@
 //! cannot be had there is tried for its refusal.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that runs tests")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod endings;
 mod lossy;
@@ -13,27 +14,32 @@ mod packets;
 mod queues;
 mod timing;
 mod traffic;
+mod transports;
+mod users;
 
 use std::{
     env,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
     process::{Child, Command, ExitCode},
 };
 
-use polyperf::lab::{self, Lab, Links, Tier, Truth};
+use polyperf::lab::{self, Lab, LabError, Links, Prepared, Tier, Truth};
+
+use crate::users::Program;
 
 /// Something that the lab promises.
 struct Case {
     name: &'static str,
     run: fn(),
+    /// Whether it depends on how packets come and go, so that each kind of device has to show it.
+    of_devices: bool,
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    [endings::CASES, lossy::CASES, packets::CASES, queues::CASES, timing::CASES]
-        .into_iter()
-        .flatten()
-        .map(|(name, run)| Case { name, run: *run })
+    let once = [endings::CASES, lossy::CASES, queues::CASES, timing::CASES, transports::CASES];
+    let all = once.map(|cases| (cases, false)).into_iter().chain([(packets::CASES, true)]);
+    all.flat_map(|(cases, of_devices)| {
+        cases.iter().map(move |(name, run)| Case { name, run: *run, of_devices })
+    })
 }
 
 /// Name, and what is done.
@@ -41,14 +47,14 @@ type Cases = &'static [(&'static str, fn())];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    if let [flag, name] = arguments.as_slice() {
+    if let [flag, name, ..] = arguments.as_slice() {
         match flag.as_str() {
-            CASE => run_one(name),
+            CASE | CASE_OVER_PAIRS => run_one(name),
             "--hold" => endings::hold(name),
             "--tier" => endings::try_tier(name),
             _ => {}
         }
-        if [CASE, "--hold", "--tier"].contains(&flag.as_str()) {
+        if [CASE, CASE_OVER_PAIRS, "--hold", "--tier"].contains(&flag.as_str()) {
             return ExitCode::SUCCESS;
         }
     }
@@ -71,56 +77,30 @@ fn run_all(cases: impl Iterator<Item = Case>) -> ExitCode {
     let (mut well, mut ill) = (0, 0);
     for case in cases {
         for user in program.users() {
-            let passed = program.run(user, case.name);
-            println!("test {} as {user} ... {}", case.name, if passed { "ok" } else { "FAILED" });
-            *if passed { &mut well } else { &mut ill } += 1;
+            let flags: &[_] = if case.of_devices { &[CASE, CASE_OVER_PAIRS] } else { &[CASE] };
+            for flag in flags {
+                let passed = run(program.command(user), flag, case.name);
+                println!(
+                    "test {} as {user} ... {}",
+                    case.name,
+                    if passed { "ok" } else { "FAILED" }
+                );
+                *if passed { &mut well } else { &mut ill } += 1;
+            }
         }
     }
     println!("\ntest result: {well} passed; {ill} failed");
     if ill == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// This program, where everybody may run it.
-struct Program {
-    own: PathBuf,
-    /// A copy for the user without rights, who may not see where this one is.
-    open: Option<(tempfile::TempDir, PathBuf)>,
-}
-
-impl Program {
-    fn new() -> Self {
-        let own = env::current_exe().expect("the program knows where it is");
-        let open = is_root().then(|| {
-            let folder = tempfile::tempdir().expect("a folder");
-            let copy = folder.path().join("lab");
-            std::fs::copy(&own, &copy).expect("a copy of the program");
-            for path in [folder.path(), &copy] {
-                let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-                std::fs::set_permissions(path, all).expect("permissions");
-            }
-            (folder, copy)
-        });
-        Self { own, open }
+fn run(mut program: Command, flag: &str, case: &str) -> bool {
+    let mut child = program.args([flag, case]).spawn().expect("the program runs");
+    let status = wait(&child).then(|| child.wait().expect("the program has ended"));
+    if status.is_none() {
+        println!("  it hangs");
+        child.kill().and_then(|()| child.wait()).expect("the program is ended");
     }
-
-    fn users(&self) -> &'static [&'static str] {
-        if self.open.is_some() { &["root", NOBODY] } else { &["this user"] }
-    }
-
-    fn run(&self, user: &str, case: &str) -> bool {
-        let path = match &self.open {
-            Some((_, copy)) if user == NOBODY => copy,
-            _ => &self.own,
-        };
-        let mut command = command(path, user == NOBODY);
-        let mut child = command.args([CASE, case]).spawn().expect("the program runs");
-        let status = wait(&child).then(|| child.wait().expect("the program has ended"));
-        if status.is_none() {
-            println!("  it hangs");
-            child.kill().and_then(|()| child.wait()).expect("the program is ended");
-        }
-        status.is_some_and(|status| status.success())
-    }
+    status.is_some_and(|status| status.success())
 }
 
 /// Waits until a child has ended; returns whether it has, in time.
@@ -139,27 +119,6 @@ fn wait(child: &Child) -> bool {
     entry.revents != 0
 }
 
-/// Returns a command that runs a program, perhaps as a user without any right.
-fn command(path: &Path, as_nobody: bool) -> Command {
-    let mut command = Command::new(path);
-    if as_nobody {
-        command.uid(NOBODYS).gid(NOBODYS).current_dir("/");
-        // SAFETY: between the fork and the program it makes a single system call.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            });
-        }
-    }
-    command
-}
-
-fn is_root() -> bool {
-    // SAFETY: it takes nothing and cannot fail.
-    unsafe { libc::geteuid() == 0 }
-}
-
 /// Opens a lab of the best tier if that has networks of their own.
 fn open_quietly() -> Option<Lab> {
     let prepared = lab::prepare(None).unwrap_or_else(|error| panic!("{error}"));
@@ -168,10 +127,25 @@ fn open_quietly() -> Option<Lab> {
     has_namespaces.then(open)
 }
 
+/// Prepares the best tier; the best with pairs of Ethernet links if that is asked for, and to be
+/// had.
+fn prepare() -> Prepared {
+    if env::args().any(|argument| argument == CASE_OVER_PAIRS) {
+        for tier in [Tier::PacketRoot, Tier::PacketUser] {
+            match lab::prepare(Some(tier)) {
+                Ok(prepared) => return prepared,
+                Err(LabError::Refused { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    lab::prepare(None).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Opens a lab of the best tier, and says which it is; `None`, after its refusals have been looked
 /// at, if there are no networks of their own here.
 fn open() -> Option<Lab> {
-    let prepared = lab::prepare(None).unwrap_or_else(|error| panic!("{error}"));
+    let prepared = prepare();
     println!("  tier {}", prepared.tier());
     if prepared.tier().has_namespaces() {
         return Some(
@@ -206,8 +180,7 @@ fn unspoilt<T>(lab: &Lab, links: &Links, mut run: impl FnMut() -> T) -> (T, Trut
 }
 
 const CASE: &str = "--case";
-const NOBODY: &str = "nobody";
-const NOBODYS: u32 = 65_534;
-const ATTEMPTS: u32 = 6;
+const CASE_OVER_PAIRS: &str = "--case-over-pairs";
+const ATTEMPTS: u32 = 4;
 /// No case takes nearly as long.
 const PATIENCE_MS: i32 = 120_000;

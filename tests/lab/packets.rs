@@ -8,7 +8,7 @@ use std::{
 };
 
 use polyperf::lab::{
-    self, Lab, Links,
+    Lab, Links,
     link::{LinkConfig, Loss, Probability},
 };
 
@@ -96,7 +96,7 @@ fn a_stream_arrives() {
 }
 
 fn packets_are_no_longer() {
-    let prepared = lab::prepare(None).unwrap();
+    let prepared = crate::prepare();
     if !prepared.tier().has_namespaces() {
         return println!("  tier {} has no MTU of its own", prepared.tier());
     }
@@ -149,13 +149,14 @@ fn pair(lab: &Lab, address: IpAddr) -> (UdpSocket, UdpSocket) {
 /// Hands ten datagrams of 1200 bytes and one of 500 to the kernel in one call.
 fn send_at_once(socket: &UdpSocket) -> Vec<u8> {
     set(socket, UDP_SEGMENT, SEGMENT.try_into().unwrap());
-    let bytes: Vec<u8> = (0..10 * SEGMENT + 500).map(|at| (at * 7 % 253) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..10 * SEGMENT + 500).map(|at| u8::try_from(at * 7 % 253).unwrap()).collect();
     assert_eq!(socket.send(&bytes).unwrap(), bytes.len());
     bytes
 }
 
 fn set(socket: &UdpSocket, name: libc::c_int, value: libc::c_int) {
-    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    let len = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap();
     // SAFETY: the kernel reads a number, and copies it.
     let result = unsafe {
         let value = (&raw const value).cast();

@@ -22,10 +22,11 @@ fn codel_keeps_it_short() {
         truth.to_far
     };
     let (full, short) = (run(Aqm::Off), run(Aqm::CoDel(CoDel::new())));
-    let median = |direction: &polyperf::lab::Direction| direction.total.queueing.unwrap().p50;
-    assert!(median(&full) > Duration::from_millis(50), "{:?}", full.total.queueing);
-    assert!(median(&short) < Duration::from_millis(25), "{:?}", short.total.queueing);
-    assert!(short.total.drops.aqm > 0 && short.total.drops.queue == 0);
+    let (filled, kept) = (full.total.queueing.unwrap(), short.total.queueing.unwrap());
+    assert!(filled.p95 > Duration::from_millis(100), "{filled:?}");
+    assert!(kept.p50 < Duration::from_millis(25), "{kept:?}");
+    assert!(short.total.drops.aqm > 0, "{:?}", short.total.drops);
+    assert_eq!(full.total.drops.aqm, 0, "{:?}", full.total.drops);
 }
 
 fn marks_reach_the_kernel() {
@@ -35,7 +36,10 @@ fn marks_reach_the_kernel() {
     let (bulk, truth) = unspoilt(&lab, &links, || tcp(&lab, Some("reno"), SECOND, 2 * SECOND));
     let total = truth.to_far.total;
     assert!(total.marks > 0, "{total:?}");
-    assert_eq!((total.drops.total(), bulk.retransmits), (0, 0), "{total:?}");
+    assert_eq!(total.drops.total(), 0, "{total:?}");
+    // Nothing is lost, so all that can go twice is a probe of the tail (RFC 8985), where this machine
+    // has kept an acknowledgement waiting.
+    assert!(bulk.retransmits <= 2, "{} of {total:?}", bulk.retransmits);
     // Nobody would slow down for marks that do not arrive.
     assert!(total.queueing.unwrap().p50 < Duration::from_millis(25), "{total:?}");
 }

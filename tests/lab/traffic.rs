@@ -15,20 +15,20 @@ use polyperf::lab::{Endpoint, Lab};
 
 /// What a flow of TCP delivered.
 #[derive(Debug, Clone, Copy)]
-pub struct Bulk {
+pub(crate) struct Bulk {
     /// Bits per second of payload that arrived, the start left out.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Segments that the sender sent again.
-    pub retransmits: u32,
+    pub(crate) retransmits: u32,
 }
 
 /// Sends over one TCP connection to the far end for so long, after a start that does not count.
-pub fn tcp(lab: &Lab, control: Option<&str>, omit: Duration, time: Duration) -> Bulk {
+pub(crate) fn tcp(lab: &Lab, control: Option<&str>, omit: Duration, time: Duration) -> Bulk {
     tcp_to(lab, lab.far().v4().into(), control, omit, time)
 }
 
 /// As [`tcp`], to this address of the far end.
-pub fn tcp_to(
+pub(crate) fn tcp_to(
     lab: &Lab,
     address: IpAddr,
     control: Option<&str>,
@@ -80,11 +80,11 @@ fn receive(mut stream: TcpStream, omit: Duration, time: Duration) -> f64 {
 }
 
 /// Returns the segments that were sent again on this connection.
-pub fn retransmits(stream: &TcpStream) -> u32 {
+pub(crate) fn retransmits(stream: &TcpStream) -> u32 {
     use std::os::fd::AsRawFd;
     // SAFETY: zeros are a valid value of this structure of numbers.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let mut len = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap();
     // SAFETY: it fills in at most as many bytes as there are.
     let result = unsafe {
         let info = (&raw mut info).cast();
@@ -96,7 +96,7 @@ pub fn retransmits(stream: &TcpStream) -> u32 {
 }
 
 /// Returns a UDP socket of an end that waits for what it receives, up to a limit.
-pub fn udp(end: &Endpoint, address: impl Into<IpAddr>) -> UdpSocket {
+pub(crate) fn udp(end: &Endpoint, address: impl Into<IpAddr>) -> UdpSocket {
     let socket = end.sockets().udp(SocketAddr::new(address.into(), 0)).unwrap();
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(SILENCE)).unwrap();
@@ -104,7 +104,7 @@ pub fn udp(end: &Endpoint, address: impl Into<IpAddr>) -> UdpSocket {
 }
 
 /// Returns a connected pair of UDP sockets, near and far.
-pub fn udp_pair(lab: &Lab) -> (UdpSocket, UdpSocket) {
+pub(crate) fn udp_pair(lab: &Lab) -> (UdpSocket, UdpSocket) {
     let (near, far) = (udp(lab.near(), lab.near().v4()), udp(lab.far(), lab.far().v4()));
     near.connect(far.local_addr().unwrap()).unwrap();
     far.connect(near.local_addr().unwrap()).unwrap();
@@ -113,7 +113,7 @@ pub fn udp_pair(lab: &Lab) -> (UdpSocket, UdpSocket) {
 
 /// Sends numbered datagrams of `len` bytes to the far end, `gap` apart, and returns how long each of
 /// those that arrived was on its way, by its number.
-pub fn one_way(lab: &Lab, count: u32, len: usize, gap: Duration) -> Vec<(u32, Duration)> {
+pub(crate) fn one_way(lab: &Lab, count: u32, len: usize, gap: Duration) -> Vec<(u32, Duration)> {
     let (near, far) = udp_pair(lab);
     let epoch = Instant::now();
     let receiver = thread::spawn(move || {
@@ -145,7 +145,7 @@ pub fn one_way(lab: &Lab, count: u32, len: usize, gap: Duration) -> Vec<(u32, Du
 }
 
 /// Returns which of so many numbered datagrams arrive, sent so that no kernel loses any.
-pub fn arrivals(lab: &Lab, count: u32) -> Vec<bool> {
+pub(crate) fn arrivals(lab: &Lab, count: u32) -> Vec<bool> {
     let (near, far) = (udp(lab.near(), lab.near().v4()), udp(lab.far(), lab.far().v4()));
     let peer = far.local_addr().unwrap();
     near.connect(peer).unwrap();
@@ -185,7 +185,7 @@ fn wait_for_all(lab: &Lab, sent: u64, received: &AtomicU64) {
 
 /// Sends datagrams of `len` bytes at `rate` bits per second of payload, and returns the bits per
 /// second of payload that arrive in `time`, after `omit`.
-pub fn flood(lab: &Lab, len: usize, rate: f64, omit: Duration, time: Duration) -> f64 {
+pub(crate) fn flood(lab: &Lab, len: usize, rate: f64, omit: Duration, time: Duration) -> f64 {
     let (near, far) = udp_pair(lab);
     let receiver = thread::spawn(move || {
         let mut buffer = vec![0; 1 << 16];
@@ -218,10 +218,10 @@ pub fn flood(lab: &Lab, len: usize, rate: f64, omit: Duration, time: Duration) -
 }
 
 /// Returns the value that `part` of all do not exceed.
-pub fn quantile(times: &mut [Duration], part: f64) -> Duration {
+pub(crate) fn quantile(times: &mut [Duration], part: f64) -> Duration {
     times.sort_unstable();
-    let place = (times.len() as f64 * part).ceil() as usize;
-    times[place.saturating_sub(1).min(times.len() - 1)]
+    let not_exceeding = |place: &usize| (*place + 1) as f64 >= times.len() as f64 * part;
+    times[(0..times.len()).find(not_exceeding).unwrap()]
 }
 
 fn wait_until(then: Instant) {

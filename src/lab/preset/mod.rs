@@ -8,6 +8,7 @@ mod parse;
 mod reader;
 mod shipped;
 mod shown;
+mod summary;
 mod synthetic;
 #[cfg(test)]
 mod tests;

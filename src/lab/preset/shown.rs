@@ -69,6 +69,20 @@ fn row(preset: &Preset) -> [String; COLUMNS] {
     ]
 }
 
+/// Returns what there is to say of a preset in a line, part by part.
+pub(super) fn facts_of(preset: &Preset) -> Vec<String> {
+    let [_, rate, delay, jitter, loss, queue, _] = row(preset);
+    let told = [
+        (rate, "", ""),
+        (delay, "", " one way"),
+        (jitter, "jitter ", ""),
+        (loss, "loss ", ""),
+        (queue, "queue ", ""),
+    ];
+    let known = told.into_iter().filter(|(cell, ..)| cell != NOTHING);
+    known.map(|(cell, before, after)| format!("{before}{cell}{after}")).collect()
+}
+
 /// Joins two amounts, and says a unit that they share once.
 fn joined(down: &str, up: &str) -> String {
     match (down.rsplit_once(' '), up.rsplit_once(' ')) {

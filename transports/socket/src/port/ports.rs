@@ -137,7 +137,7 @@ impl Drop for PortShare {
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) socket: Arc<DatagramSocket>,
-    /// As the kernel writes it.
+    /// Where it is reached: the address that was asked for, with the port that was found.
     pub(super) local: SocketAddr,
     pub(super) sockets: Arc<dyn Sockets>,
     pub(super) options: PortOptions,
@@ -150,7 +150,9 @@ impl Port {
     fn bind(ports: &UdpPorts, addr: SocketAddr) -> io::Result<Self> {
         let UdpPorts { sockets, options, open } = ports;
         let socket = sockets.udp(addr)?;
-        let local = socket.local_addr()?;
+        // Whoever relays datagrams to a socket may have it elsewhere than where it is reached.
+        let mut local = addr;
+        local.set_port(socket.local_addr()?.port());
         let own_sockets = options.own_sockets && share(&socket, sockets, local).is_ok();
         let socket = Arc::new(DatagramSocket::new(socket)?);
         socket.force_buffers(options.buffers)?;
