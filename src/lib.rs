@@ -16,7 +16,6 @@ mod control;
 pub mod engine;
 pub mod event;
 pub mod history;
-#[cfg(target_os = "linux")]
 pub mod lab;
 pub mod measure;
 pub mod metrics;

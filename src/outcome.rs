@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    lab::LinkReport,
     measure::{FlowId, Interval, Role, SideSummary},
     micros,
     spec::TestSpec,
@@ -118,6 +119,9 @@ pub struct Outcome {
     /// The server's own report, if it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_output: Option<String>,
+    /// The emulated link that the test crossed, if it was one, at the end that set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Box<LinkReport>>,
 }
 
 /// How a test ended.

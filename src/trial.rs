@@ -260,6 +260,7 @@ impl Trial {
             remote,
             ended,
             server_output,
+            link: None,
         })
     }
 

@@ -151,7 +151,7 @@ fn decision(runs: &[Run]) -> Decision {
 }
 
 fn judged(runs: &[Run]) -> Vec<Verdict> {
-    let arm = |name: &str| Arm { name: name.to_owned(), transport: name.to_owned() };
+    let arm = |name: &str| Arm::of(name);
     let plan = Plan {
         arms: vec![arm(BASELINE), arm(OTHER)],
         baseline: BASELINE.to_owned(),
@@ -163,6 +163,7 @@ fn judged(runs: &[Run]) -> Vec<Verdict> {
         streams: 1,
         parts: vec![PartKind::Up],
         thresholds: Thresholds::default(),
+        link: None,
     };
     verdicts(&plan, runs)
 }

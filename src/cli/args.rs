@@ -6,8 +6,13 @@ use polyperf_certs::{Fingerprint, Provider};
 
 use super::web::WebArgs;
 use crate::{
-    compare::{Metric, Thresholds, experiment::PartKind},
+    compare::{
+        Metric, Thresholds,
+        cross::Cross,
+        experiment::{Arm, PartKind},
+    },
     history::{self, Location, Retention},
+    lab::Tier,
     spec::{SpecFields, TestSpec},
     transport::KeepAlive,
 };
@@ -22,6 +27,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Run the same test over several transports.
     Compare(CompareArgs),
+    /// Measure over emulated links.
+    Lab(LabArgs),
     /// Compare two saved results.
     Diff(DiffArgs),
     /// Look after identities.
@@ -236,8 +243,8 @@ pub struct CompareArgs {
     pub target: Option<Target>,
     /// What all tests have in common.
     pub test: SpecFields,
-    /// The transports, in the order in which they are reported; `None` is the usual ones.
-    pub transports: Option<Vec<String>>,
+    /// What is compared, in the order in which it is reported; nothing is the usual transports.
+    pub arms: Vec<Arm>,
     /// How many blocks; `None` is as many as it takes.
     pub blocks: Option<u32>,
     /// The transport that the others are compared with; `None` is the first.
@@ -254,6 +261,8 @@ pub struct CompareArgs {
     pub thresholds: Thresholds,
     /// How the result is reported: as text, JSON or CSV.
     pub report: Report,
+    /// The emulated links that all of it runs over, if it does.
+    pub links: Option<LinksArgs>,
     /// Where a report with charts is written as well.
     pub html: Option<PathBuf>,
     /// Where the JSON document is written as well.
@@ -270,6 +279,85 @@ pub struct CompareArgs {
     pub trust: Trust,
     /// The options that matter, without those that say where a report goes, to do it again.
     pub again: Vec<String>,
+}
+
+/// Emulated links to compare over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinksArgs {
+    /// Their names, or files.
+    pub presets: Vec<String>,
+    /// What their dice follow from in the first block.
+    pub seed: u64,
+    /// What they are made of; `None` takes the first that the machine permits.
+    pub tier: Option<Tier>,
+    /// What sends beside bulk.
+    pub cross: Vec<Cross>,
+    /// How long bulk is measured; `None` leaves it to each link.
+    pub time: Option<Duration>,
+    /// How long bulk warms up; `None` leaves it to each link.
+    pub warm_up: Option<Duration>,
+    /// How long nothing happens between tests; `None` leaves it to each link.
+    pub gap: Option<Duration>,
+    /// What is measured; `None` is all but the largest transfer.
+    pub parts: Option<Vec<PartKind>>,
+}
+
+/// The options of `polyperf lab`, for each of its commands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LabArgs {
+    /// List the links that there are.
+    List {
+        /// Whether to report JSON.
+        json: bool,
+    },
+    /// Show a link.
+    Show {
+        /// Its name, or a file.
+        preset: String,
+        /// Whether to report JSON.
+        json: bool,
+    },
+    /// Run a client over a link.
+    Run {
+        /// The link.
+        link: LabLink,
+        /// The client's command line, without the program and the host.
+        line: Vec<String>,
+    },
+    /// Run a command on either side.
+    Exec {
+        /// The link.
+        link: LabLink,
+        /// The command of the near side.
+        near: String,
+        /// The command of the far side.
+        far: String,
+        /// Where to write what the link counted.
+        truth: Option<PathBuf>,
+    },
+    /// Open a shell on the near side.
+    Shell {
+        /// The link.
+        link: LabLink,
+        /// The command of the far side; `None` is a server.
+        far: Option<String>,
+    },
+    /// Try what the machine permits.
+    Doctor {
+        /// Whether to report JSON.
+        json: bool,
+    },
+}
+
+/// An emulated link.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabLink {
+    /// Its name, or a file.
+    pub preset: String,
+    /// What its dice follow from.
+    pub seed: u64,
+    /// What it is made of; `None` takes the first that the machine permits.
+    pub tier: Option<Tier>,
 }
 
 /// The options of `polyperf diff`.

@@ -4,16 +4,17 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     access,
-    args::CompareArgs,
+    args::{CompareArgs, LinksArgs},
     client::{report, target},
-    config, diff, governance, host, identity,
-    raw::{RawCompare, RawExperiment},
+    config, diff, governance, host, identity, lab,
+    raw::{RawCompare, RawExperiment, RawLinks},
     values::{Mistakes, file, natural, one_of, seconds_up_to, shown, size, whole},
 };
 use crate::{
     compare::{
         Thresholds,
-        experiment::{MAX_BLOCKS, PartKind},
+        cross::Cross,
+        experiment::{Arm, MAX_BLOCKS, PartKind},
     },
     spec::{Limit, MAX_BLOCK, MAX_STREAMS, SpecFields},
 };
@@ -31,8 +32,9 @@ pub(super) fn compare(
         mistakes
             .add(format!("-p {port} is of no use without HOST: name the host, or leave out -p"));
     }
-    let names = mistakes
-        .value("--transport", raw.transport.as_ref(), |text| list(text, transports, "name"));
+    let arms = mistakes
+        .value("--transport", raw.transport.as_ref(), |text| arms(text, transports))
+        .unwrap_or_default();
     let login = access::login(&raw.login, mistakes);
     if let (None, Some(login)) = (&raw.host, &login) {
         mistakes.add(format!(
@@ -46,22 +48,34 @@ pub(super) fn compare(
         mistakes.add(format!("{option} is of no use without HOST: name the host, or leave it out"));
     }
     let experiment = &raw.experiment;
-    let compared: Vec<_> = match &names {
-        Some(names) => names.iter().map(String::as_str).collect(),
-        None => transports.to_vec(),
+    let compared: Vec<_> = match arms.is_empty() {
+        true => transports.to_vec(),
+        false => arms.iter().map(|arm| arm.name.as_str()).collect(),
     };
     let baseline = mistakes.name("--baseline", experiment.baseline.as_ref(), &compared);
     let parts = mistakes.value("--parts", experiment.parts.as_ref(), parts);
+    let gap = mistakes.value("--gap", experiment.gap.as_ref(), seconds_up_to(HOUR, true));
+    let test = test(raw, mistakes);
+    let asked = match test.limit {
+        Limit::Time(time) if raw.time.is_some() => Some(time),
+        _ => None,
+    };
+    let links = links(raw, transports, mistakes).map(|links| LinksArgs {
+        time: asked,
+        warm_up: raw.omit.as_ref().map(|_| test.omit),
+        gap,
+        parts: parts.clone(),
+        ..links
+    });
     CompareArgs {
         target: host.map(|host| target(host, port, mistakes)),
-        test: test(raw, mistakes),
-        transports: names,
+        test,
+        arms,
         blocks: mistakes.value("--repeat", experiment.repeat.as_ref(), whole(1..=MAX_BLOCKS)),
         baseline,
         seed: mistakes.value("--seed", experiment.seed.as_ref(), natural),
-        gap: mistakes
-            .value("--gap", experiment.gap.as_ref(), seconds_up_to(HOUR, true))
-            .unwrap_or(DEFAULT_GAP),
+        gap: gap.unwrap_or(DEFAULT_GAP),
+        links,
         negative_control: experiment.aa,
         parts: parts.unwrap_or_else(|| PartKind::ALL.to_vec()),
         thresholds: thresholds(experiment, mistakes),
@@ -103,6 +117,58 @@ fn test(raw: &RawCompare, mistakes: &mut Mistakes) -> SpecFields {
     fields
 }
 
+/// Checks the links; what is common to all comparisons is filled in by the caller.
+fn links(raw: &RawCompare, transports: &[&str], mistakes: &mut Mistakes) -> Option<LinksArgs> {
+    let RawLinks { link, cross, dice } = &raw.links;
+    let (seed, tier) = lab::dice(dice, mistakes);
+    let cross = mistakes
+        .value("--cross", cross.as_ref(), |text| competitors(text, transports))
+        .unwrap_or_default();
+    if link.is_none() {
+        let given = [
+            ("--cross", raw.links.cross.is_some()),
+            ("--link-seed", dice.link_seed.is_some()),
+            ("--tier", dice.tier.is_some()),
+        ];
+        for (option, _) in given.into_iter().filter(|(_, given)| *given) {
+            mistakes
+                .add(format!("{option} is of no use without --link: name a link, or leave it out"));
+        }
+    }
+    if let (Some(host), Some(_)) = (&raw.host, link) {
+        mistakes.add(format!(
+            "{} cannot be behind an emulated link, which ends in this process: leave out the host, or \
+             --link",
+            shown(host)
+        ));
+    }
+    let presets = mistakes.value("--link", link.as_ref(), |text| {
+        each(text, "link", |name| match name {
+            "" => Err("is empty: give a name".to_owned()),
+            name => Ok(name.to_owned()),
+        })
+    })?;
+    let (time, warm_up, gap, parts) = (None, None, None, None);
+    Some(LinksArgs { presets, seed, tier, cross, time, warm_up, gap, parts })
+}
+
+/// Parses competitors between commas: a transport each, and how many streams.
+fn competitors(text: &str, transports: &[&str]) -> Result<Vec<Cross>, String> {
+    let competitor = |text: &str| {
+        let (name, streams) = match text.rsplit_once(':') {
+            Some((name, count)) => (name, whole(1..=MAX_STREAMS)(count)?),
+            None => (text, 1),
+        };
+        match Arm::named(name, transports) {
+            Some(arm) => Ok(Cross { arm, streams }),
+            None => one_of(name, transports).map(|name| Cross { arm: Arm::of(&name), streams }),
+        }
+    };
+    text.split(',')
+        .map(|one| competitor(one).map_err(|problem| format!("has {}, that {problem}", shown(one))))
+        .collect()
+}
+
 fn thresholds(raw: &RawExperiment, mistakes: &mut Mistakes) -> Thresholds {
     let default = Thresholds::default();
     let mut part = |option, text: &Option<String>, default| {
@@ -121,11 +187,30 @@ fn parts(text: &str) -> Result<Vec<PartKind>, String> {
     Ok(PartKind::ALL.into_iter().filter(|part| names.iter().any(|n| n == part.label())).collect())
 }
 
+/// Parses what is compared: transports between commas, each with its congestion control behind a
+/// dash or as it is.
+fn arms(text: &str, transports: &[&str]) -> Result<Vec<Arm>, String> {
+    let parse = |name: &str| match Arm::named(name, transports) {
+        Some(arm) => Ok(arm.name),
+        None => one_of(name, transports),
+    };
+    let names = each(text, "name", parse)?;
+    Ok(names.iter().filter_map(|name| Arm::named(name, transports)).collect())
+}
+
 /// Parses names between commas, each once.
 fn list(text: &str, known: &[&str], what: &str) -> Result<Vec<String>, String> {
+    each(text, what, |name| one_of(name, known))
+}
+
+fn each(
+    text: &str,
+    what: &str,
+    parse: impl Fn(&str) -> Result<String, String>,
+) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::new();
     for name in text.split(',') {
-        let name = one_of(name, known)
+        let name = parse(name)
             .map_err(|problem| format!("has a {what}, {}, that {problem}", shown(name)))?;
         if names.contains(&name) {
             return Err(format!("has {name} twice: keep one"));
@@ -149,6 +234,10 @@ fn again(raw: &RawCompare) -> Vec<String> {
         ("--baseline", &experiment.baseline),
         ("--gap", &experiment.gap),
         ("--parts", &experiment.parts),
+        ("--link", &raw.links.link),
+        ("--cross", &raw.links.cross),
+        ("--link-seed", &raw.links.dice.link_seed),
+        ("--tier", &raw.links.dice.tier),
         ("--threshold-goodput", &experiment.threshold_goodput),
         ("--threshold-latency", &experiment.threshold_latency),
     ];

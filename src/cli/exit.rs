@@ -99,6 +99,11 @@ pub(super) fn section_of_doctor() -> String {
     listed(&MEANINGS_OF_DOCTOR)
 }
 
+/// Returns the same for what runs over an emulated link.
+pub(super) fn section_of_lab() -> String {
+    listed(&MEANINGS_OF_LAB)
+}
+
 /// Returns the same for `polyperf psk`, which runs no test either.
 pub(super) fn section_of_psk() -> String {
     let can_be = |code: u8| [SUCCESS, USAGE, LOCAL_IO].contains(&code);
@@ -155,6 +160,13 @@ const MEANINGS_OF_DOCTOR: [(u8, &str); 4] = [
     (FAILED, "something is not as it should be; the command that mends it is shown"),
     (USAGE, "the command line is wrong"),
     (LOCAL_IO, "nothing can be written"),
+];
+
+const MEANINGS_OF_LAB: [(u8, &str); 4] = [
+    (SUCCESS, "success"),
+    (FAILED, "what ran over the link failed; its own exit code where it is another"),
+    (USAGE, "the command line or the link's description is wrong"),
+    (LOCAL_IO, "this machine permits no such link, or a file cannot be read or written"),
 ];
 
 const MEANINGS_OF_DIFF: [(u8, &str); 4] = [

@@ -21,6 +21,7 @@ mod host;
 mod identity;
 mod iperf3;
 mod kcp;
+mod lab;
 mod layers;
 mod packets;
 mod quic;
@@ -44,9 +45,9 @@ use clap::{CommandFactory, FromArgMatches};
 pub use self::{
     args::{
         Access, CertArgs, ClientArgs, Command, CompareArgs, ConfigArgs, DiffArgs, DoctorArgs,
-        Family, Governance, HistoryArgs, HistoryAt, HistoryFilter, HistoryKept, KeyFile, Local,
-        Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Proof, PskArgs, Report, ServerArgs,
-        Shells, Target, Tls, Trust, Unit, When,
+        Family, Governance, HistoryArgs, HistoryAt, HistoryFilter, HistoryKept, KeyFile, LabArgs,
+        LabLink, LinksArgs, Local, Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Proof,
+        PskArgs, Report, ServerArgs, Shells, Target, Tls, Trust, Unit, When,
     },
     exit::{Exit, Stream},
     tools::{completion_script, manual},
@@ -172,6 +173,7 @@ fn check(raw: &Raw, transports: &[&str], mistakes: &mut Mistakes) -> Option<Comm
         RawCommand::Completions(raw) => tools::completions(raw, mistakes)?,
         RawCommand::Man(raw) => tools::man(raw, mistakes),
         RawCommand::History(raw) => Command::History(history::history(&raw.command, mistakes)?),
+        RawCommand::Lab(raw) => Command::Lab(lab::lab(&raw.command, mistakes)?),
         RawCommand::Psk(raw) => Command::Psk(governance::psk(&raw.command, mistakes)?),
     })
 }

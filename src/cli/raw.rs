@@ -12,6 +12,7 @@ use super::{
     history::{RawHistory, RawKept, RawSaved},
     identity::{RawPlace, RawTrust},
     kcp::RawKcp,
+    lab::{RawDice, RawLab},
     packets::RawPackets,
     quic::{RawQuic, RawTls},
     tools::{RawCompletions, RawDoctor, RawMan},
@@ -62,6 +63,8 @@ pub(super) enum RawCommand {
     History(Box<RawHistory>),
     /// Make pre-shared keys, with which clients and servers know each other.
     Psk(Box<RawPsk>),
+    /// Measure over emulated links: lossy, far away, or with queues that are too long.
+    Lab(Box<RawLab>),
 }
 
 #[derive(Debug, Args)]
@@ -391,11 +394,14 @@ pub(super) struct RawCompare {
     /// Bytes of socket buffer, or of the stream's window.
     #[arg(short, long, value_name = "N[KMG]")]
     pub(super) window: Option<String>,
-    /// Transports to compare, separated by commas [default: all but quic-datagram].
+    /// Transports to compare, separated by commas, each as it is or with a congestion control, as in
+    /// tcp-cubic,tcp-bbr,quic [default: all but quic-datagram].
     #[arg(long, value_name = "NAMES")]
     pub(super) transport: Option<String>,
     #[command(flatten)]
     pub(super) experiment: RawExperiment,
+    #[command(flatten)]
+    pub(super) links: RawLinks,
     /// Report one JSON document at the end, with every run.
     #[arg(short = 'J', long, help_heading = "Report")]
     pub(super) json: bool,
@@ -451,6 +457,22 @@ pub(super) struct RawExperiment {
     pub(super) threshold_latency: Option<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Link")]
+pub(super) struct RawLinks {
+    /// Emulated links to compare over, separated by commas: names of polyperf lab list, or files. Times
+    /// are then the links' own, and the transports tcp with each congestion control, quic, kcp and
+    /// rudp, unless others are asked for.
+    #[arg(long, value_name = "PRESETS")]
+    pub(super) link: Option<String>,
+    /// What sends beside bulk on the same link, separated by commas: a transport, with its congestion
+    /// control if need be, and how many streams, as in tcp-cubic:2.
+    #[arg(long, value_name = "TRANSPORT[:N]")]
+    pub(super) cross: Option<String>,
+    #[command(flatten)]
+    pub(super) dice: RawDice,
+}
+
 fn after(examples: &str) -> String {
     format!("Examples:\n{examples}\n{}", exit::section())
 }
@@ -467,6 +489,7 @@ const TOP_USAGE: &str = "polyperf server [OPTIONS]
        polyperf web-password
        polyperf history COMMAND [OPTIONS]
        polyperf psk make IDENTITY
+       polyperf lab COMMAND [OPTIONS]
        polyperf -s | -c HOST [OPTIONS], as with iperf3";
 const TOP_EXAMPLES: &str = "  polyperf server
   polyperf client HOST -t 10 -R
@@ -489,4 +512,5 @@ const SERVER_EXAMPLES: &str = "  polyperf server
 const COMPARE_EXAMPLES: &str = "  polyperf compare
   polyperf compare HOST --transport tcp,quic -t 5 --html report.html
   polyperf compare HOST --aa --transport tcp --save monday.json
+  polyperf compare --link lossy-iid,geo --repeat 7
 ";

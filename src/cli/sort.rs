@@ -236,6 +236,7 @@ impl<'c> Sorter<'c> {
             let (word, mode) = (value_name(word), mode.name());
             let remedy = match word {
                 "IDENTITY" => format!("name whom it is for, as in polyperf {mode} alice"),
+                "PRESET" => format!("name a link, as in polyperf {mode} lossy-iid"),
                 _ => format!("name the server, as in polyperf {mode} 192.0.2.1"),
             };
             self.mistakes.add(format!("{word} is missing: {remedy}"));
@@ -255,8 +256,8 @@ impl<'c> Sorter<'c> {
                 format!("polyperf {name} {}", listed(&names, "or"))
             }
             None => "polyperf client HOST, polyperf server, polyperf compare, polyperf diff, \
-                polyperf cert, polyperf psk, polyperf history, polyperf config, polyperf doctor, \
-                polyperf completions, polyperf man or polyperf web-password"
+                polyperf cert, polyperf psk, polyperf lab, polyperf history, polyperf config, \
+                polyperf doctor, polyperf completions, polyperf man or polyperf web-password"
                 .to_owned(),
         };
         self.mistakes.add(format!("{what}: write {remedy}"));

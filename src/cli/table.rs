@@ -34,6 +34,14 @@ pub(super) enum Mode {
     HistoryPrune,
     Psk,
     PskMake,
+    /// The group of those that follow.
+    Lab,
+    LabList,
+    LabShow,
+    LabRun,
+    LabExec,
+    LabShell,
+    LabDoctor,
 }
 
 /// What an option means.
@@ -77,7 +85,7 @@ pub(super) enum Lookup<'a> {
 pub(super) struct Table(Vec<Known>);
 
 impl Mode {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 32] = [
         Self::Client,
         Self::Server,
         Self::Compare,
@@ -103,6 +111,13 @@ impl Mode {
         Self::HistoryPrune,
         Self::Psk,
         Self::PskMake,
+        Self::Lab,
+        Self::LabList,
+        Self::LabShow,
+        Self::LabRun,
+        Self::LabExec,
+        Self::LabShell,
+        Self::LabDoctor,
     ];
 
     /// Returns its name: that of its group comes first.
@@ -133,6 +148,13 @@ impl Mode {
             Self::HistoryPrune => "history prune",
             Self::Psk => "psk",
             Self::PskMake => "psk make",
+            Self::Lab => "lab",
+            Self::LabList => "lab list",
+            Self::LabShow => "lab show",
+            Self::LabRun => "lab run",
+            Self::LabExec => "lab exec",
+            Self::LabShell => "lab shell",
+            Self::LabDoctor => "lab doctor",
         }
     }
 

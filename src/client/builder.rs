@@ -234,6 +234,7 @@ impl Builder {
             spec: default.spec,
             family: default.family,
             client_port: default.client_port,
+            passage: default.passage,
             keep_intervals: default.keep_intervals,
         }))
     }

@@ -6,6 +6,7 @@ use super::ControlTls;
 use crate::{
     auth::{ClientProof, Credentials},
     engine::Drive,
+    lab::Passage,
     protocol::native::Deadlines,
     registry::Registry,
     spec::TestSpec,
@@ -56,6 +57,8 @@ pub struct Config {
     pub drive: Drive,
     /// How long each step of the control protocol may take.
     pub deadlines: Deadlines,
+    /// The emulated link that the test crosses, which begins anew with it.
+    pub passage: Option<Passage>,
     /// Whether to keep each interval for [`Outcome::intervals`](crate::outcome::Outcome).
     pub keep_intervals: bool,
 }
@@ -93,6 +96,7 @@ impl Config {
             file: None,
             drive: Drive::Threads,
             deadlines: Deadlines::default(),
+            passage: None,
             keep_intervals: true,
         }
     }

@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     event::{Bus, Event, FailedEvent},
-    outcome::{Failure, Outcome, Side},
+    outcome::{Failure, FailureCode, Outcome, Side},
 };
 
 /// A client that runs tests, one at a time, against one server.
@@ -71,7 +71,7 @@ impl Client {
         &self,
         stop: impl Future<Output = String> + Send,
     ) -> Result<Arc<Outcome>, Failure> {
-        let result = session::run(&self.config, &self.bus, stop).await;
+        let result = self.cross(stop).await;
         match &result {
             Ok(outcome) => self.bus.emit(Event::Finished(Arc::clone(outcome))),
             Err(failure) => self.bus.emit(Event::Failed(Arc::new(FailedEvent {
@@ -82,5 +82,19 @@ impl Client {
             }))),
         }
         result
+    }
+
+    /// Runs the test, over an emulated link if it is to cross one.
+    async fn cross(
+        &self,
+        stop: impl Future<Output = String> + Send,
+    ) -> Result<Arc<Outcome>, Failure> {
+        let Some(passage) = &self.config.passage else {
+            return session::run(&self.config, &self.bus, stop).await;
+        };
+        passage.begin().map_err(|error| Failure::new(FailureCode::LocalIo, error.to_string()))?;
+        let outcome = session::run(&self.config, &self.bus, stop).await?;
+        let link = Some(Box::new(passage.report()));
+        Ok(Arc::new(Outcome { link, ..Outcome::clone(&outcome) }))
     }
 }

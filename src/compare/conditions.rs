@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{
     Target,
     experiment::{Experiment, PartKind},
+    words,
 };
 use crate::{
     measure::{FlowSummary, Role},
@@ -35,6 +36,7 @@ pub(super) fn lines(experiment: &Experiment) -> Vec<(&'static str, String)> {
         ("Server", server(experiment)),
         ("Started", format!("{}, took {}", date(experiment.started), took(experiment.took))),
     ];
+    lines.extend(plan.link.iter().flat_map(|link| words::link_lines(link)));
     let told = [
         ("Congestion control", of_arms(experiment, congestion)),
         ("Socket buffers", of_arms(experiment, buffers)),
@@ -58,6 +60,10 @@ fn order(experiment: &Experiment) -> String {
 
 fn server(experiment: &Experiment) -> String {
     match &experiment.target {
+        Target::InProcess if experiment.plan.link.is_some() => {
+            "in the same process, on the far side of the link; both ends share this machine's cores"
+                .to_owned()
+        }
         Target::InProcess => {
             "in the same process, over loopback; both ends share this machine's cores".to_owned()
         }

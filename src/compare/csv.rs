@@ -19,11 +19,13 @@ use crate::report::safe;
 ///
 /// Never: memory takes every line.
 #[must_use]
-pub fn render(experiment: &Experiment) -> String {
+pub fn render(experiments: &[Experiment]) -> String {
     let mut writer = ::csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(COLUMNS).expect("memory takes it");
-    for line in experiment.runs.iter().flat_map(|run| lines(experiment, run)) {
-        writer.serialize(line).expect("memory takes it");
+    for experiment in experiments {
+        for line in experiment.runs.iter().flat_map(|run| lines(experiment, run)) {
+            writer.serialize(line).expect("memory takes it");
+        }
     }
     let bytes = writer.into_inner().expect("memory takes it");
     String::from_utf8(bytes).expect("strings make a string")
@@ -40,10 +42,12 @@ struct Line {
     /// What failed, in lines without a metric.
     part: Option<PartKind>,
     failure: String,
+    /// The emulated link, where there is one.
+    link: String,
 }
 
-const COLUMNS: [&str; 8] =
-    ["block", "arm", "transport", "metric", "unit", "value", "part", "failure"];
+const COLUMNS: [&str; 9] =
+    ["block", "arm", "transport", "metric", "unit", "value", "part", "failure", "link"];
 
 fn lines(experiment: &Experiment, run: &Run) -> Vec<Line> {
     let arm = experiment.plan.arms.iter().find(|arm| arm.name == run.arm);
@@ -51,6 +55,7 @@ fn lines(experiment: &Experiment, run: &Run) -> Vec<Line> {
         block: run.block,
         arm: safe::cell(&run.arm),
         transport: safe::cell(arm.map_or("", |arm| &arm.transport)),
+        link: safe::cell(experiment.plan.link.as_ref().map_or("", |link| &link.name)),
         ..Line::default()
     };
     let values = run.values.iter().map(|(&metric, &value)| Line {
@@ -85,7 +90,7 @@ mod tests {
     use super::{super::samples, *};
 
     fn records(experiment: &Experiment) -> Vec<::csv::StringRecord> {
-        let text = render(experiment);
+        let text = render(std::slice::from_ref(experiment));
         let mut reader = ::csv::Reader::from_reader(text.as_bytes());
         assert_eq!(reader.headers().unwrap(), &COLUMNS[..]);
         reader.records().collect::<Result<_, _>>().unwrap()
@@ -122,7 +127,10 @@ mod tests {
     #[test]
     fn no_cell_is_a_formula_or_acts_on_a_terminal() {
         let experiment = samples::hostile();
-        assert!(!render(&experiment).contains(|c: char| c.is_control() && c != '\n'));
+        assert!(
+            !render(std::slice::from_ref(&experiment))
+                .contains(|c: char| c.is_control() && c != '\n')
+        );
         for record in records(&experiment) {
             let texts = [1, 2, 7].map(|column| record[column].to_owned());
             assert!(!texts.iter().any(|text| text.starts_with(['=', '+', '-', '@'])), "{texts:?}");

@@ -5,8 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, Target, Thresholds, Verdict};
+use super::{
+    Metric, Target, Thresholds, Verdict,
+    cross::{Competitor, Cross},
+};
 use crate::{
+    lab::{Calibration, Tier, preset::Preset},
     micros,
     outcome::{Failure, HostInfo, Outcome},
 };
@@ -82,15 +86,45 @@ pub struct Plan {
     pub parts: Vec<PartKind>,
     /// What a difference must exceed to be called one.
     pub thresholds: Thresholds,
+    /// The emulated link that all of it crosses, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Box<LinkPlan>>,
+}
+
+/// The emulated link that an experiment runs over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkPlan {
+    /// Its name and version: `wifi-bad@1`.
+    pub name: String,
+    /// What it is like, in a line.
+    pub about: String,
+    /// All of what it is like.
+    #[schemars(with = "Preset")]
+    pub preset: serde_json::Value,
+    /// What its dice follow from in the first block; each block after that has the next number. All
+    /// arms of a block have the same dice.
+    pub seed: u64,
+    /// What it is made of.
+    pub tier: Tier,
+    /// How good this machine is at it; `None` if that was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// What sends beside bulk on the same link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cross: Vec<Cross>,
 }
 
 /// One of the things that are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Arm {
-    /// Its name: the transport's, and where that occurs twice, with a mark.
+    /// Its name: the transport's, with its congestion control where one was asked for, and where that
+    /// occurs twice, with a mark.
     pub name: String,
     /// The transport.
     pub transport: String,
+    /// The congestion control that was asked for; `None` leaves it to the transport.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion: Option<String>,
 }
 
 /// One arm in one block.
@@ -136,6 +170,12 @@ pub struct Part {
     pub part: PartKind,
     /// What became of it.
     pub result: PartResult,
+    /// How many times it was done again because the emulator of the link had spoilt it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u32,
+    /// What was sent beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub competitors: Vec<Competitor>,
 }
 
 /// The tests that a run consists of.
@@ -179,6 +219,11 @@ pub enum PartResult {
 }
 
 impl Experiment {
+    /// Concludes anew what follows from the runs.
+    pub(super) fn conclude(&mut self) {
+        self.verdicts = super::verdicts(&self.plan, &self.runs);
+    }
+
     /// Returns each block's value of a metric of an arm, `None` where that failed or was not
     /// measured, in the order of the blocks.
     #[must_use]
@@ -199,11 +244,45 @@ impl Experiment {
     }
 }
 
+impl Arm {
+    /// Returns the arm of a transport as it is.
+    #[must_use]
+    pub fn of(transport: &str) -> Self {
+        Self { name: transport.to_owned(), transport: transport.to_owned(), congestion: None }
+    }
+
+    /// Returns the arm that a name stands for: one of `transports`, or one with its congestion
+    /// control behind a dash, as in `tcp-bbr`; `None` if it begins with none of them.
+    #[must_use]
+    pub fn named(name: &str, transports: &[&str]) -> Option<Self> {
+        if transports.contains(&name) {
+            return Some(Self::of(name));
+        }
+        let control = |transport: &&&str| name.strip_prefix(**transport)?.strip_prefix('-');
+        let longest = transports.iter().filter(|transport| control(transport).is_some());
+        let transport = longest.max_by_key(|transport| transport.len())?;
+        let congestion = control(&transport).filter(|control| !control.is_empty())?;
+        let (name, congestion) = (name.to_owned(), Some(congestion.to_owned()));
+        Some(Self { name, transport: (*transport).to_owned(), congestion })
+    }
+}
+
 impl Run {
     /// Returns what a part came to, if it has something to show.
     #[must_use]
     pub fn outcome(&self, kind: PartKind) -> Option<&Outcome> {
         self.parts.iter().find(|part| part.part == kind).and_then(|part| part.result.outcome())
+    }
+
+    /// Returns what all competitors together got through beside the way up, in bits per second.
+    #[must_use]
+    pub fn competitors_goodput(&self) -> Option<f64> {
+        let up = self.parts.iter().find(|part| part.part == PartKind::Up && !part.is_spoilt())?;
+        let rates = up.competitors.iter().map(|one| one.goodput_bps);
+        rates
+            .collect::<Option<Vec<f64>>>()
+            .filter(|all| !all.is_empty())
+            .map(|all| all.iter().sum())
     }
 
     /// Returns the first failure, with the part that failed.
@@ -216,6 +295,21 @@ impl Run {
     }
 }
 
+impl Part {
+    /// Returns a part that nothing was sent beside, done once.
+    #[must_use]
+    pub fn once(part: PartKind, result: PartResult) -> Self {
+        Self { part, result, repeated: 0, competitors: Vec::new() }
+    }
+
+    /// Returns whether the emulator of the link has spoilt it, so that its figures are not the link's.
+    #[must_use]
+    pub fn is_spoilt(&self) -> bool {
+        let link = self.result.outcome().and_then(|outcome| outcome.link.as_ref());
+        link.is_some_and(|link| !link.spoilt.is_empty())
+    }
+}
+
 impl PartResult {
     /// Returns what both ends counted, if there is something to show.
     #[must_use]
@@ -224,5 +318,27 @@ impl PartResult {
             Self::Measured { outcome } => Some(outcome),
             Self::Failed { .. } | Self::Skipped => None,
         }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arm_is_a_transport_and_what_follows_a_dash_its_congestion_control() {
+        let known = ["tcp", "kcp", "tokio-kcp", "quic", "quic-datagram"];
+        let named = |name| Arm::named(name, &known);
+        assert_eq!(named("tokio-kcp"), Some(Arm::of("tokio-kcp")));
+        let of = |name| named(name).map(|arm| (arm.transport, arm.congestion.unwrap_or_default()));
+        assert_eq!(of("tcp-bbr"), Some(("tcp".to_owned(), "bbr".to_owned())));
+        assert_eq!(of("quic-datagram-bbr"), Some(("quic-datagram".to_owned(), "bbr".to_owned())));
+        assert_eq!(of("rudp-fixed:50M"), None);
+        assert_eq!(["tcp-", "tcpbbr", "", "-bbr"].map(of), [None, None, None, None]);
     }
 }

@@ -44,6 +44,19 @@ pub enum Metric {
     /// Bytes that the sender put on the wire, as far down as the transport sees, over bytes received,
     /// on the way up.
     WireOverhead,
+    /// How long packets on the way up waited for the rate of an emulated link, 95th percentile, in
+    /// seconds, as the link itself saw it.
+    QueueP95,
+    /// Packets or segments sent again on the way up beyond those that an emulated link has lost, for
+    /// each gigabyte received.
+    Spurious,
+    /// What an arm got through of all that it and its competitors did, as a share of one.
+    ShareOfLink,
+    /// Jain's index of the streams of an arm and of its competitors, from 0 to 1.
+    Fairness,
+    /// How much of what competitors get through among their own kind they lose beside an arm, as a
+    /// share of one.
+    Harm,
     /// Seconds of processor time of both ends for each gigabyte received, on the way up.
     CpuPerGb,
     /// From the start of the way up to half of its final rate, in seconds.
@@ -90,7 +103,7 @@ pub enum Better {
 
 impl Metric {
     /// Every metric, in the order in which reports have them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::GoodputUp,
         Self::GoodputDown,
         Self::FirstReply,
@@ -107,6 +120,11 @@ impl Metric {
         Self::Loss,
         Self::Retransmits,
         Self::WireOverhead,
+        Self::QueueP95,
+        Self::Spurious,
+        Self::ShareOfLink,
+        Self::Fairness,
+        Self::Harm,
         Self::CpuPerGb,
         Self::ToHalf,
         Self::ToNineTenths,
@@ -141,6 +159,11 @@ impl Metric {
             Self::Loss => "loss",
             Self::Retransmits => "retransmits",
             Self::WireOverhead => "wire bytes / goodput bytes",
+            Self::QueueP95 => "queueing delay p95",
+            Self::Spurious => "spurious retransmits",
+            Self::ShareOfLink => "share of the link",
+            Self::Fairness => "Jain's index",
+            Self::Harm => "harm",
             Self::CpuPerGb => "CPU-s per GB",
             Self::ToHalf => "time to 50 % of the rate",
             Self::ToNineTenths => "time to 90 % of the rate",
@@ -157,11 +180,12 @@ impl Metric {
             Self::GoodputUp | Self::GoodputDown => Unit::BitsPerSecond,
             Self::Transactions | Self::Connections => Unit::PerSecond,
             Self::Responsiveness => Unit::PerMinute,
-            Self::Loss => Unit::Share,
-            Self::Retransmits => Unit::PerGigabyte,
+            Self::Loss | Self::ShareOfLink | Self::Fairness | Self::Harm => Unit::Share,
+            Self::Retransmits | Self::Spurious => Unit::PerGigabyte,
             Self::WireOverhead => Unit::Factor,
             Self::CpuPerGb => Unit::SecondsPerGigabyte,
             Self::FirstReply
+            | Self::QueueP95
             | Self::IdleP50
             | Self::IdleP95
             | Self::IdleP99
@@ -185,7 +209,9 @@ impl Metric {
             | Self::GoodputDown
             | Self::Transactions
             | Self::Connections
-            | Self::Responsiveness => Better::Higher,
+            | Self::Responsiveness
+            | Self::ShareOfLink
+            | Self::Fairness => Better::Higher,
             _ => Better::Lower,
         }
     }

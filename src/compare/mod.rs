@@ -23,6 +23,7 @@
 //! ```
 
 mod conditions;
+pub mod cross;
 pub mod csv;
 pub mod diff;
 mod distributions;
@@ -32,6 +33,7 @@ mod figures;
 mod grid;
 pub mod html;
 pub mod json;
+pub mod links;
 mod metric;
 mod order;
 mod plan;
@@ -50,7 +52,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::{experiment::PartKind, figures::Figures};
+use self::{
+    experiment::{Arm, PartKind},
+    figures::Figures,
+};
 pub use self::{
     metric::{Better, Metric, Thresholds, Unit},
     runner::run,
@@ -72,6 +77,9 @@ pub struct Config {
     pub target: Target,
     /// The transports to compare, in this order.
     pub transports: Registry,
+    /// What to compare, in this order, where a transport occurs more than once or with a congestion
+    /// control of its own; if there is nothing, each of `transports`.
+    pub arms: Vec<Arm>,
     /// What is common to all tests: how long bulk is measured and what it omits before, streams,
     /// blocks, settings. Transport, direction, workload and intervals are filled in.
     pub test: SpecFields,
@@ -146,6 +154,7 @@ impl Config {
         Self {
             target: Target::InProcess,
             transports: Registry::standard().usual(),
+            arms: Vec::new(),
             test: SpecFields {
                 limit: Limit::Time(Duration::from_millis(400)),
                 omit: Duration::from_millis(100),

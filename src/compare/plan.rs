@@ -18,12 +18,15 @@ impl Plan {
     /// Everything that is wrong with it.
     pub(super) fn of(config: &Config, seed: u64) -> Result<Self, SpecErrors> {
         let test = TestSpec::try_from(config.test.clone())?;
-        let names = config.transports.names();
-        let baseline = match &config.baseline {
-            Some(name) => names.iter().find(|known| *known == name).copied(),
-            None => names.first().copied(),
+        let mut arms = match config.arms.is_empty() {
+            true => config.transports.names().into_iter().map(Arm::of).collect(),
+            false => config.arms.clone(),
         };
-        let Some(baseline) = baseline else {
+        let baseline = match &config.baseline {
+            Some(name) => arms.iter().find(|known| known.name == *name),
+            None => arms.first(),
+        };
+        let Some(baseline) = baseline.cloned() else {
             let value = config.baseline.clone().unwrap_or_else(|| "none".to_owned());
             let allowed = "one of the transports that are compared";
             return Err(SpecErrors::one(SpecError { field: "baseline", value, allowed }));
@@ -33,20 +36,18 @@ impl Plan {
             let allowed = "a time: runs of a fixed size do not load a path for equally long";
             return Err(SpecErrors::one(SpecError { field: "limit", value, allowed }));
         };
-        let arm = |name: &str, transport: &str| Arm {
-            name: name.to_owned(),
-            transport: transport.to_owned(),
-        };
-        let mut arms: Vec<_> = names.iter().map(|name| arm(name, name)).collect();
+        for arm in &arms {
+            TestSpec::try_from(arm.test(&config.test))?;
+        }
         if config.negative_control {
-            arms.push(arm(&format!("{baseline}{AGAIN}"), baseline));
+            arms.push(Arm { name: format!("{}{AGAIN}", baseline.name), ..baseline.clone() });
         }
         let blocks = config
             .blocks
             .unwrap_or_else(|| blocks_needed(arms.len() - 1, config.thresholds.alpha).max(7));
         Ok(Self {
             arms,
-            baseline: baseline.to_owned(),
+            baseline: baseline.name,
             blocks,
             seed,
             gap: config.gap,
@@ -55,6 +56,7 @@ impl Plan {
             streams: test.streams,
             parts: config.parts.clone(),
             thresholds: config.thresholds,
+            link: None,
         })
     }
 
@@ -62,12 +64,40 @@ impl Plan {
     #[must_use]
     pub fn duration(&self) -> Duration {
         let part = |part: &PartKind| match part {
-            PartKind::Churn | PartKind::Idle => brief(self.time),
-            PartKind::Up | PartKind::Down => idle(self.time) + self.warm_up + self.time,
+            PartKind::Churn | PartKind::Idle => self.brief(),
+            PartKind::Up | PartKind::Down => self.idle() + self.warm_up + self.time,
             PartKind::Transfer10k | PartKind::Transfer1m | PartKind::Transfer10m => Duration::ZERO,
         };
         let run = self.parts.iter().map(part).sum::<Duration>() + self.gap;
         run * u32::try_from(self.arms.len()).unwrap_or(u32::MAX) * self.blocks
+    }
+}
+
+impl Plan {
+    /// Returns how long the parts without load last.
+    fn brief(&self) -> Duration {
+        (self.time / 2).clamp(SHORTEST_BRIEF, self.longest_brief())
+    }
+
+    /// Returns how long a path is probed before the load begins.
+    fn idle(&self) -> Duration {
+        (self.time / 4).clamp(SHORTEST_BRIEF, self.longest_brief())
+    }
+
+    /// Over an emulated link the time goes by its round trips, of which it takes some.
+    fn longest_brief(&self) -> Duration {
+        if self.link.is_some() { LONGEST_OVER_LINK } else { LONGEST_BRIEF }
+    }
+}
+
+impl Arm {
+    /// Returns the test that is common to all, with what is the arm's own.
+    fn test(&self, common: &SpecFields) -> SpecFields {
+        let mut fields = SpecFields { transport: self.transport.clone(), ..common.clone() };
+        if self.congestion.is_some() {
+            fields.tuning.congestion.clone_from(&self.congestion);
+        }
+        fields
     }
 }
 
@@ -105,12 +135,14 @@ impl PartKind {
     }
 
     /// Returns the test, given what is common to all and how long bulk is measured.
-    pub(super) fn test(self, common: &SpecFields, transport: &str, time: Duration) -> SpecFields {
+    pub(super) fn test(self, common: &SpecFields, arm: &Arm, plan: &Plan) -> SpecFields {
         use crate::spec::Direction::{Forward, Reverse};
-        let common = SpecFields { transport: transport.to_owned(), ..common.clone() };
+        let time = plan.time;
+        let limit = Limit::Time(time);
+        let common = SpecFields { limit, omit: plan.warm_up, ..arm.test(common) };
         let bulk = |direction| SpecFields {
             direction,
-            probe: Some(Probe { every: PROBE_EVERY, idle: idle(time), ..Probe::default() }),
+            probe: Some(Probe { every: PROBE_EVERY, idle: plan.idle(), ..Probe::default() }),
             interval: Some((time / INTERVALS).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)),
             ..common.clone()
         };
@@ -138,27 +170,17 @@ impl PartKind {
             Self::Down => bulk(Reverse),
             Self::Idle => {
                 let workload = Workload::Rr(Exchange::default());
-                asking(workload, Limit::Time(brief(time)), brief(time) / 10)
+                asking(workload, Limit::Time(plan.brief()), plan.brief() / 10)
             }
             Self::Churn => {
                 let workload = Workload::Churn(Exchange::default());
-                asking(workload, Limit::Time(brief(time)), Duration::ZERO)
+                asking(workload, Limit::Time(plan.brief()), Duration::ZERO)
             }
             Self::Transfer10k => transfer(10_000, 5),
             Self::Transfer1m => transfer(1_000_000, 3),
             Self::Transfer10m => transfer(10_000_000, 1),
         }
     }
-}
-
-/// How long the parts without load last.
-fn brief(time: Duration) -> Duration {
-    (time / 2).clamp(SHORTEST_BRIEF, LONGEST_BRIEF)
-}
-
-/// How long a path is probed before the load begins.
-fn idle(time: Duration) -> Duration {
-    (time / 4).clamp(SHORTEST_BRIEF, LONGEST_BRIEF)
 }
 
 /// What marks the second of two arms with the same transport.
@@ -171,3 +193,4 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 const LONGEST_INTERVAL: Duration = Duration::from_millis(250);
 const SHORTEST_BRIEF: Duration = Duration::from_millis(100);
 const LONGEST_BRIEF: Duration = Duration::from_secs(1);
+const LONGEST_OVER_LINK: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@ use std::{
     convert::Infallible,
     error::Error,
     future::Future,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,12 +13,15 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     Config, Step, Target,
-    experiment::{Experiment, Part, PartKind, PartResult, Plan, Run, SCHEMA},
+    cross::Competitor,
+    experiment::{Arm, Experiment, Part, PartKind, PartResult, Plan, Run, SCHEMA},
+    links::Sides,
     order, unequal, values, verdicts,
 };
 use crate::{
     client::{self, Client},
     engine,
+    lab::Passage,
     outcome::{Ended, Failure, FailureCode, Outcome},
     registry::Registry,
     server::{Handle, Server},
@@ -38,7 +42,23 @@ pub async fn run(
     progress: impl FnMut(Step) + Send,
     stop: impl Future<Output = String> + Send,
 ) -> Result<Experiment, SpecErrors> {
-    let plan = Plan::of(config, config.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())))?;
+    let plan = Plan::of(config, seed(config))?;
+    let mut experiments = all(config, vec![plan], None, progress, stop).await;
+    Ok(experiments.remove(0))
+}
+
+pub(super) fn seed(config: &Config) -> u64 {
+    config.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))
+}
+
+/// Carries out plans side by side: each block has every arm of every plan, in random order.
+pub(super) async fn all(
+    config: &Config,
+    plans: Vec<Plan>,
+    sides: Option<&Sides<'_>>,
+    progress: impl FnMut(Step) + Send,
+    stop: impl Future<Output = String> + Send,
+) -> Vec<Experiment> {
     let (tell, told) = watch::channel(None);
     let listen = async {
         tell.send_replace(Some(stop.await));
@@ -47,7 +67,8 @@ pub async fn run(
     let began = unix_time();
     let mut running = Running {
         config,
-        plan: &plan,
+        plans: &plans,
+        sides,
         progress,
         told: told.clone(),
         started: Instant::now(),
@@ -58,34 +79,45 @@ pub async fn run(
         never = listen => match never {},
     };
     let took = running.started.elapsed();
-    let all = plan.arms.len() * usize::try_from(plan.blocks).unwrap_or(usize::MAX);
-    let incomplete = runs.len() < all || runs.iter().any(was_cut_short);
-    let stopped = told.borrow().clone().filter(|_| incomplete);
-    let verdicts = verdicts(&plan, &runs);
-    let notes = unequal::notes(&plan, &runs);
-    Ok(Experiment {
-        schema: SCHEMA,
-        target: config.target.clone(),
-        started: began,
-        took,
-        host: engine::host_info(),
-        plan,
-        command: None,
-        runs,
-        verdicts,
-        notes,
-        stopped,
-    })
+    let experiment = |(plan, runs): (Plan, Vec<Run>)| {
+        let all = plan.arms.len() * usize::try_from(plan.blocks).unwrap_or(usize::MAX);
+        let incomplete = runs.len() < all || runs.iter().any(was_cut_short);
+        Experiment {
+            schema: SCHEMA,
+            target: config.target.clone(),
+            started: began,
+            took,
+            host: engine::host_info(),
+            verdicts: verdicts(&plan, &runs),
+            notes: unequal::notes(&plan, &runs),
+            stopped: told.borrow().clone().filter(|_| incomplete),
+            plan,
+            command: None,
+            runs,
+        }
+    };
+    plans.clone().into_iter().zip(runs).map(experiment).collect()
 }
 
 struct Running<'a, P> {
     config: &'a Config,
-    plan: &'a Plan,
+    plans: &'a [Plan],
+    /// Where the ends are, if the plans cross emulated links: a link each.
+    sides: Option<&'a Sides<'a>>,
     progress: P,
     /// Why to stop, once there is a reason.
     told: watch::Receiver<Option<String>>,
     started: Instant,
     index: usize,
+}
+
+/// A link and a block of it, or just a block.
+struct Scene<'a> {
+    plan: &'a Plan,
+    block: u32,
+    /// The link, with the dice of the block.
+    passage: Option<Passage>,
+    places: &'a Places,
 }
 
 /// Where an arm's server is.
@@ -99,7 +131,7 @@ struct Place {
 type Places = BTreeMap<String, Result<Place, Failure>>;
 
 impl<P: FnMut(Step) + Send> Running<'_, P> {
-    async fn all(&mut self) -> Vec<Run> {
+    async fn all(&mut self) -> Vec<Vec<Run>> {
         match &self.config.target {
             Target::Host { host, port } => {
                 let place = || {
@@ -127,11 +159,29 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
     /// cannot even listen takes no other with it.
     async fn serve(&self, serving: &mut JoinSet<()>) -> (Places, Vec<Handle>) {
         let (mut places, mut handles) = (Places::new(), Vec::new());
-        for transport in self.config.transports.iter() {
-            let transports = with_control(self.config, Some(transport));
+        let competing = self.sides.iter().flat_map(|sides| &sides.over.cross);
+        let competing = competing.map(|cross| cross.arm.transport.as_str());
+        for name in self.config.transports.names().into_iter().chain(competing) {
+            if places.contains_key(name) {
+                continue;
+            }
+            let (transports, served, host) = match self.sides {
+                None => {
+                    let transports = with_control(self.config, self.config.transports.get(name));
+                    (transports.clone(), transports, LOOPBACK)
+                }
+                Some(sides) => {
+                    let of = |side: &Registry| {
+                        let control = side.get(&self.config.control).cloned();
+                        let all = control.into_iter().chain(side.get(name).cloned());
+                        all.fold(Registry::empty(), Registry::with)
+                    };
+                    (of(&sides.near), of(&sides.far), sides.host)
+                }
+            };
             let server = Server::builder()
-                .listen(([127, 0, 0, 1], 0).into())
-                .transports(transports.clone())
+                .listen((host, 0).into())
+                .transports(served)
                 .drive(self.config.drive)
                 .bind()
                 .await;
@@ -139,32 +189,41 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
                 Ok(server) => {
                     let addrs = server.local_addrs();
                     let control = addrs.into_iter().find(|(of, _)| *of == self.config.control);
-                    let addr = control.map_or(([127, 0, 0, 1], 0).into(), |(_, addr)| addr);
+                    let addr = control.map_or((host, 0).into(), |(_, addr)| addr);
                     handles.push(server.handle());
                     serving.spawn(async {
                         let _ = server.run(std::future::pending()).await;
                     });
-                    Ok(Place { transports, host: addr.ip().to_string(), port: addr.port() })
+                    Ok(Place { transports, host: host.to_string(), port: addr.port() })
                 }
                 Err(error) => Err(Failure::new(FailureCode::Connect, chain(&error))),
             };
-            places.insert(transport.name().to_owned(), place);
+            places.insert(name.to_owned(), place);
         }
         (places, handles)
     }
 
-    async fn blocks(&mut self, places: &Places) -> Vec<Run> {
-        let mut runs = Vec::new();
-        let orders = order::blocks(self.plan.seed, self.plan.arms.len(), self.plan.blocks);
+    /// Returns the runs of each plan. All plans have the same blocks and seed.
+    async fn blocks(&mut self, places: &Places) -> Vec<Vec<Run>> {
+        let mut runs: Vec<Vec<Run>> = self.plans.iter().map(|_| Vec::new()).collect();
+        let arms = self.plans.iter().enumerate();
+        let arms: Vec<(usize, usize)> =
+            arms.flat_map(|(nth, plan)| (0..plan.arms.len()).map(move |arm| (nth, arm))).collect();
+        let Some(first) = self.plans.first() else { return runs };
+        let orders = order::blocks(first.seed, arms.len(), first.blocks);
+        let mut gap = None;
         for (block, order) in (1..).zip(orders) {
-            for arm in order {
-                if !runs.is_empty() && self.told.borrow().is_none() {
-                    tokio::time::sleep(self.plan.gap).await;
+            for (nth, arm) in order.into_iter().filter_map(|of| arms.get(of).copied()) {
+                let plan = &self.plans[nth];
+                if let Some(gap) = gap.replace(plan.gap).filter(|_| self.told.borrow().is_none()) {
+                    tokio::time::sleep(gap).await;
                 }
                 if self.told.borrow().is_some() {
                     return runs;
                 }
-                runs.push(self.run(block, arm, places).await);
+                let passage = self.sides.and_then(|sides| sides.passage(nth, block));
+                let scene = Scene { plan, block, passage, places };
+                runs[nth].push(self.run(&scene, arm).await);
             }
         }
         runs
@@ -172,11 +231,11 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
 
     /// Does every part of one arm, up to the first that does not begin: the others would not either,
     /// and each may take as long as its deadline to find out.
-    async fn run(&mut self, block: u32, arm: usize, places: &Places) -> Run {
+    async fn run(&mut self, scene: &Scene<'_>, arm: usize) -> Run {
         let at = self.started.elapsed();
-        let arm = &self.plan.arms[arm];
+        let arm = &scene.plan.arms[arm];
         let mut run = Run {
-            block,
+            block: scene.block,
             arm: arm.name.clone(),
             at,
             values: BTreeMap::new(),
@@ -185,40 +244,130 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
         };
         let mut failed = false;
         let delivery = self.config.transports.get(&arm.transport).map(|found| found.delivery());
-        for &kind in self.plan.parts.iter().filter(|part| delivery.is_none_or(|of| part.suits(of)))
-        {
-            let result = if failed || self.told.borrow().is_some() {
-                PartResult::Skipped
+        let suits = |part: &&PartKind| delivery.is_none_or(|of| part.suits(of));
+        for &kind in scene.plan.parts.iter().filter(suits) {
+            let part = if failed || self.told.borrow().is_some() {
+                Part::once(kind, PartResult::Skipped)
             } else {
-                self.announce(block, &arm.name, kind);
-                match places.get(&arm.transport) {
-                    Some(Ok(place)) => self.measure(kind, &arm.transport, place).await,
-                    Some(Err(failure)) => PartResult::Failed { failure: failure.clone() },
-                    None => PartResult::Skipped,
-                }
+                self.announce(scene.block, &arm.name, kind);
+                self.part(scene, kind, arm).await
             };
-            failed |= matches!(result, PartResult::Failed { .. });
-            if let Some(outcome) = result.outcome().filter(|outcome| is_complete(outcome)) {
+            failed |= matches!(part.result, PartResult::Failed { .. });
+            let outcome = part.result.outcome().filter(|outcome| is_complete(outcome));
+            if let Some(outcome) = outcome.filter(|_| !part.is_spoilt()) {
                 run.values.extend(values::of(kind, outcome, &self.config.target));
                 if kind == PartKind::Up {
+                    run.values.extend(values::beside(outcome, &part.competitors));
                     run.limited_by = values::limited_by(outcome);
                 }
             }
-            run.parts.push(Part { part: kind, result });
+            run.parts.push(part);
         }
         run
     }
 
-    async fn measure(&self, kind: PartKind, transport: &str, place: &Place) -> PartResult {
-        let fields = kind.test(&self.config.test, transport, self.plan.time);
+    /// Does a part, and does it again if the emulator of its link has spoilt it.
+    async fn part(&self, scene: &Scene<'_>, kind: PartKind, arm: &Arm) -> Part {
+        let mut repeated = 0;
+        loop {
+            let (result, competitors) = self.beside_others(scene, kind, arm).await;
+            let part = Part { part: kind, result, repeated, competitors };
+            let again = part.is_spoilt() && repeated < MOST_REPEATS && self.told.borrow().is_none();
+            if scene.passage.is_some() {
+                // What is still under way is not to meet the next test.
+                tokio::time::sleep(scene.plan.gap).await;
+            }
+            if !again {
+                return part;
+            }
+            repeated += 1;
+        }
+    }
+
+    /// Does a part, beside competitors where there are any and it is one of bulk.
+    async fn beside_others(
+        &self,
+        scene: &Scene<'_>,
+        kind: PartKind,
+        arm: &Arm,
+    ) -> (PartResult, Vec<Competitor>) {
+        let bulk = matches!(kind, PartKind::Up | PartKind::Down);
+        let cross = self.sides.map_or(&[][..], |sides| &sides.over.cross[..]);
+        let (Some(passage), true, false) = (&scene.passage, bulk, cross.is_empty()) else {
+            let passage = scene.passage.clone();
+            return (self.measure(scene, kind, arm, passage).await, Vec::new());
+        };
+        if let Err(error) = passage.begin() {
+            let failure = Failure::new(FailureCode::LocalIo, error.to_string());
+            return (PartResult::Failed { failure }, Vec::new());
+        }
+        let (stop, stopping) = watch::channel(None);
+        let mut running = JoinSet::new();
+        for (nth, cross) in cross.iter().enumerate() {
+            let spec = TestSpec::try_from(cross.test(kind, &self.config.test));
+            let spec = spec.map_err(|errors| errors.to_string());
+            let client = spec.and_then(|spec| match scene.places.get(&cross.arm.transport) {
+                Some(Ok(place)) => Ok(Client::new(self.client(place, spec, true))),
+                Some(Err(failure)) => Err(failure.message.clone()),
+                None => Err("its transport is not served".to_owned()),
+            });
+            let stopping = stopping.clone();
+            running.spawn(async move {
+                let ended = match client {
+                    Ok(client) => client.run_until(reason(stopping)).await,
+                    Err(message) => Err(Failure::new(FailureCode::Connect, message)),
+                };
+                (nth, ended.map_err(|failure| failure.message))
+            });
+        }
+        // They are there first, and have the link to themselves until they have filled it.
+        tokio::time::sleep(scene.plan.warm_up.max(scene.plan.gap)).await;
+        let result = self.measure(scene, kind, arm, Some(passage.clone().begun())).await;
+        stop.send_replace(Some("the test beside is over".to_owned()));
+        let mut competitors = Vec::new();
+        while let Some(ended) = running.join_next().await {
+            let Ok((nth, ended)) = ended else { continue };
+            competitors.push((
+                nth,
+                match (ended, result.outcome()) {
+                    (Ok(outcome), Some(measured)) => cross[nth].beside(measured, &outcome),
+                    (Ok(_), None) => cross[nth].failed("nothing was measured beside".to_owned()),
+                    (Err(message), _) => cross[nth].failed(message),
+                },
+            ));
+        }
+        competitors.sort_by_key(|(nth, _)| *nth);
+        (result, competitors.into_iter().map(|(_, one)| one).collect())
+    }
+
+    async fn measure(
+        &self,
+        scene: &Scene<'_>,
+        kind: PartKind,
+        arm: &Arm,
+        passage: Option<Passage>,
+    ) -> PartResult {
+        let failed = |code, message| PartResult::Failed { failure: Failure::new(code, message) };
+        let fields = kind.test(&self.config.test, arm, scene.plan);
         let spec = match TestSpec::try_from(fields) {
             Ok(spec) => spec,
-            Err(errors) => {
-                let failure = Failure::new(FailureCode::Unsupported, errors.to_string());
-                return PartResult::Failed { failure };
-            }
+            Err(errors) => return failed(FailureCode::Unsupported, errors.to_string()),
         };
-        let client = Client::new(client::Config {
+        let place = match scene.places.get(&arm.transport) {
+            Some(Ok(place)) => place,
+            Some(Err(failure)) => return PartResult::Failed { failure: failure.clone() },
+            None => return PartResult::Skipped,
+        };
+        let keep_intervals = matches!(kind, PartKind::Up | PartKind::Down);
+        let client = client::Config { passage, ..self.client(place, spec, keep_intervals) };
+        match Client::new(client).run_until(reason(self.told.clone())).await {
+            Ok(outcome) => PartResult::Measured { outcome },
+            Err(failure) => PartResult::Failed { failure },
+        }
+    }
+
+    fn client(&self, place: &Place, spec: TestSpec, keep_intervals: bool) -> client::Config {
+        client::Config {
             port: place.port,
             transports: place.transports.clone(),
             control: Some(self.config.control.clone()),
@@ -228,25 +377,23 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
             proof: self.config.proof.clone(),
             tls: self.config.tls.clone(),
             drive: self.config.drive,
-            keep_intervals: matches!(kind, PartKind::Up | PartKind::Down),
+            keep_intervals,
             ..client::Config::new(&place.host, spec)
-        });
-        match client.run_until(reason(self.told.clone())).await {
-            Ok(outcome) => PartResult::Measured { outcome },
-            Err(failure) => PartResult::Failed { failure },
         }
     }
 
     fn announce(&mut self, block: u32, arm: &str, part: PartKind) {
         self.index += 1;
-        let parts = self.plan.arms.len() * self.plan.parts.len();
-        let of = parts * usize::try_from(self.plan.blocks).unwrap_or(usize::MAX);
+        let once = |plan: &Plan| plan.arms.len() * plan.parts.len();
+        let parts: usize = self.plans.iter().map(once).sum();
+        let blocks = self.plans.first().map_or(0, |plan| plan.blocks);
+        let of = parts * usize::try_from(blocks).unwrap_or(usize::MAX);
         let elapsed = self.started.elapsed();
         let done = self.index - 1;
         // One run of every arm says more of what failures and handshakes add than the plan does.
         let remaining = match done {
             done if done >= parts => each(elapsed, done).saturating_mul(number(of - done)),
-            _ => self.plan.duration().saturating_sub(elapsed),
+            _ => self.plans.iter().map(Plan::duration).sum::<Duration>().saturating_sub(elapsed),
         };
         let arm = arm.to_owned();
         (self.progress)(Step { block, arm, part, index: self.index, of, remaining });
@@ -297,6 +444,11 @@ fn was_cut_short(run: &Run) -> bool {
         PartResult::Skipped => true,
     })
 }
+
+/// Where servers are that no link is in front of.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How often a test is done again that the emulator of its link has spoilt.
+const MOST_REPEATS: u32 = 3;
 
 /// Returns an error with everything that caused it.
 fn chain(error: &(dyn Error + 'static)) -> String {

@@ -19,6 +19,9 @@ use crate::report::{figure::UNKNOWN, safe};
 #[must_use]
 pub fn render(experiment: &Experiment) -> String {
     let mut text = String::new();
+    if let Some(link) = &experiment.plan.link {
+        let _ = writeln!(text, "Over {}: {}\n", safe::line(&link.name), words::link(link));
+    }
     for topic in TOPICS {
         if let Some(table) = table(experiment, topic) {
             let _ = writeln!(text, "{table}");
@@ -62,7 +65,7 @@ enum Column {
     Limit,
 }
 
-const TOPICS: [Topic; 3] = [
+const TOPICS: [Topic; 4] = [
     Topic {
         title: "Bulk",
         columns: &[
@@ -73,6 +76,16 @@ const TOPICS: [Topic; 3] = [
             Column::Figure("Wire", Metric::WireOverhead),
             Column::Figure("CPU s/GB", Metric::CpuPerGb),
             Column::Limit,
+        ],
+    },
+    Topic {
+        title: "On the link, up",
+        columns: &[
+            Column::Figure("Queue p95, ms", Metric::QueueP95),
+            Column::Figure("Spurious/GB", Metric::Spurious),
+            Column::WithInterval("Share", Metric::ShareOfLink),
+            Column::Figure("Jain's index", Metric::Fairness),
+            Column::Figure("Harm", Metric::Harm),
         ],
     },
     Topic {
@@ -210,7 +223,7 @@ fn condition_lines(experiment: &Experiment) -> Vec<String> {
     let mut lines: Vec<_> =
         conditions.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
     lines.extend(words::EXPLAINED.map(str::to_owned));
-    if experiment.target == Target::InProcess {
+    if experiment.target == Target::InProcess && experiment.plan.link.is_none() {
         lines.push(words::LOOPBACK.to_owned());
     }
     lines

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::{
     Figures, Metric, Target,
+    cross::{Competitor, jain},
     experiment::{LimitedBy, PartKind},
     figures::received_in_all,
 };
 use crate::{
+    lab::Truth,
     measure::{CpuScope, ExchangeSummary, Latencies, LatencySummary, Role},
     outcome::{Outcome, Side},
     report::connection,
@@ -52,6 +54,9 @@ fn up(outcome: &Outcome, target: &Target) -> Vec<(Metric, Option<f64>)> {
     let gigabytes = received(outcome).map(|bytes| bytes / 1e9).filter(|bytes| *bytes > 0.0);
     let repeated = figures.retransmits.or(figures.packets_lost);
     let start = StartUp::of(outcome);
+    let truth = outcome.link.as_ref().and_then(|link| link.truth.as_ref());
+    let queueing = truth.and_then(|truth| truth.to_far.total.queueing);
+    let spurious = spurious(repeated, truth);
     vec![
         (Metric::GoodputUp, figures.goodput_bps),
         (Metric::LoadedP50, at(0.5)),
@@ -62,6 +67,8 @@ fn up(outcome: &Outcome, target: &Target) -> Vec<(Metric, Option<f64>)> {
         (Metric::Loss, figures.loss),
         (Metric::Retransmits, repeated.zip(gigabytes).map(|(count, size)| as_f64(count) / size)),
         (Metric::WireOverhead, wire_overhead(outcome)),
+        (Metric::QueueP95, queueing.map(|times| times.p95.as_secs_f64())),
+        (Metric::Spurious, spurious.zip(gigabytes).map(|(count, size)| as_f64(count) / size)),
         (Metric::CpuPerGb, figures.cpu_per_gb),
         (Metric::ToHalf, start.as_ref().and_then(|start| start.until(0.5))),
         (Metric::ToNineTenths, start.as_ref().and_then(|start| start.until(0.9))),
@@ -112,8 +119,37 @@ fn received(outcome: &Outcome) -> Option<f64> {
     Some(as_f64(bytes))
 }
 
-/// Returns what the sender put on the wire over what arrived.
+/// Returns what a test of bulk came to beside competitors.
+pub(super) fn beside(outcome: &Outcome, competitors: &[Competitor]) -> Vec<(Metric, f64)> {
+    let Some(own) = outcome.goodput(Side::Server) else { return Vec::new() };
+    let rates = competitors.iter().map(|one| Some((one.streams, one.goodput_bps?)));
+    let Some(rates) = rates.collect::<Option<Vec<(u16, f64)>>>() else { return Vec::new() };
+    if rates.is_empty() {
+        return Vec::new();
+    }
+    let others: f64 = rates.iter().map(|(_, rate)| rate).sum();
+    let streams = [(outcome.info.spec.streams, own)].into_iter().chain(rates);
+    let each = |(count, rate): (u16, f64)| {
+        std::iter::repeat_n(rate / f64::from(count.max(1)), count.into())
+    };
+    let each: Vec<f64> = streams.flat_map(each).collect();
+    let share = (own + others > 0.0).then(|| own / (own + others));
+    let told = [(Metric::ShareOfLink, share), (Metric::Fairness, jain(&each))];
+    told.into_iter().filter_map(|(metric, value)| Some((metric, value?))).collect()
+}
+
+/// Returns how many of the packets that were sent again the emulated link had not lost.
+fn spurious(repeated: Option<u64>, truth: Option<&Truth>) -> Option<u64> {
+    Some(repeated?.saturating_sub(truth?.to_far.total.drops.total()))
+}
+
+/// Returns what the sender put on the wire over what arrived: as an emulated link has seen it, with
+/// what control and probes took, or else as the transport says.
 fn wire_overhead(outcome: &Outcome) -> Option<f64> {
+    if let Some(truth) = outcome.link.as_ref().and_then(|link| link.truth.as_ref()) {
+        let arrived = received_in_all(outcome, Side::Server).filter(|bytes| *bytes > 0)?;
+        return Some(as_f64(truth.to_far.total.bytes) / as_f64(arrived));
+    }
     let connections = connection::of_test(outcome);
     if let Some(beyond) = connection::wire_overhead(&connections, Side::Client) {
         return Some(1.0 + beyond);
@@ -140,8 +176,12 @@ impl StartUp {
         let begins = spec.load_begins();
         let mut rates = Vec::new();
         let mut counted = Vec::new();
-        for interval in &outcome.intervals {
-            let seen = interval.remote.as_ref()?;
+        let known = outcome.intervals.iter().filter_map(|interval| interval.remote.as_ref());
+        // What a lost packet has kept from being told in time leaves a gap; many leave nothing to see.
+        if known.clone().count() < outcome.intervals.len() / 4 * 3 {
+            return None;
+        }
+        for seen in known {
             let length = seen.duration().as_secs_f64();
             if length <= 0.0 || seen.end <= begins {
                 continue;

@@ -188,6 +188,11 @@ pub(super) fn part_of(metric: Metric) -> PartKind {
         | Metric::Loss
         | Metric::Retransmits
         | Metric::WireOverhead
+        | Metric::QueueP95
+        | Metric::Spurious
+        | Metric::ShareOfLink
+        | Metric::Fairness
+        | Metric::Harm
         | Metric::CpuPerGb
         | Metric::ToHalf
         | Metric::ToNineTenths => PartKind::Up,

@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Against, Decision, Metric, Thresholds, Verdict,
-    experiment::{Experiment, LimitedBy, PartKind, PartResult, Run},
+    experiment::{Experiment, LimitedBy, LinkPlan, PartKind, PartResult, Run},
     shown::{figure, percent, ratio},
 };
-use crate::{outcome::Ended, report::safe};
+use crate::{
+    outcome::Ended,
+    report::{figure, safe},
+    units::BitRate,
+};
 
 /// Something that went wrong in the same way in these blocks.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +58,11 @@ pub(super) fn troubles(experiment: &Experiment) -> Vec<Trouble> {
 fn troubles_of(run: &Run) -> impl Iterator<Item = (&'static str, String)> {
     run.parts.iter().filter_map(|one| {
         let message = match &one.result {
+            PartResult::Measured { outcome } if one.is_spoilt() => {
+                let spoilt = outcome.link.iter().flat_map(|link| &link.spoilt);
+                let spoilt: Vec<_> = spoilt.map(ToString::to_string).collect();
+                format!("spoilt by this machine {} times: {}", one.repeated + 1, spoilt.join("; "))
+            }
             PartResult::Failed { failure } => safe::line(&failure.message).into_owned(),
             PartResult::Measured { outcome } => match &outcome.ended {
                 Ended::Complete => return None,
@@ -83,6 +92,45 @@ fn in_blocks(blocks: &[u32]) -> String {
     let ranges: Vec<_> = ranges.iter().map(range).collect();
     let name = if blocks.len() == 1 { "block" } else { "blocks" };
     format!("{name} {}", ranges.join(", "))
+}
+
+/// Returns what a link is like, in a line.
+pub(super) fn link(link: &LinkPlan) -> String {
+    let LinkPlan { about, tier, seed, .. } = link;
+    let dice = format!("dice of block 1 from seed {seed}");
+    let made = tier.about();
+    format!("{}; {dice}; {made}", safe::line(about))
+}
+
+/// Returns the conditions that a link adds, as names and values.
+pub(super) fn link_lines(link: &LinkPlan) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("Link", format!("{}, {}", safe::line(&link.name), self::link(link)))];
+    if let Some(calibration) = &link.calibration {
+        let floor = figure::millis(calibration.round_trip.p50);
+        let late = figure::millis(calibration.lateness.p99);
+        lines.push((
+            "Emulator",
+            format!(
+                "round trip of its own {floor} ms, late by {late} ms at p99, up to {} packet by \
+                 packet",
+                BitRate(calibrated(calibration.exact))
+            ),
+        ));
+    }
+    let competitors: Vec<_> = link
+        .cross
+        .iter()
+        .map(|cross| format!("{} × {}", cross.streams, safe::short(&cross.arm.name)))
+        .collect();
+    if !competitors.is_empty() {
+        lines.push(("Beside bulk", competitors.join(", ")));
+    }
+    lines
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+fn calibrated(bits_per_second: u64) -> f64 {
+    bits_per_second as f64
 }
 
 /// Returns what a part of a run is called.

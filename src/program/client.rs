@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use polyperf_transport::Sockets;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
@@ -12,13 +15,22 @@ use crate::{
     client::{self, Client},
     event::Event,
     history::{Counts, Writer},
+    lab::Passage,
     outcome::{Ended, Failure, Outcome, Side},
+    registry::{Registry, Security},
     report::Options,
     tui::Stage,
 };
 
-/// Runs one test, and shows it.
-pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
+/// A link that a client crosses, and where its sockets come from.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) sockets: Arc<dyn Sockets>,
+    pub(super) passage: Passage,
+}
+
+/// Runs one test, and shows it; `over` an emulated link if there is one.
+pub(super) async fn run(args: ClientArgs, warnings: &[String], over: Option<Over>) -> u8 {
     let stage = Stage::default();
     logging::start(&args.log, &stage);
     for warning in warnings {
@@ -65,7 +77,16 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String]) -> u8 {
     let tls = args
         .control_tls
         .then(|| client::ControlTls { trust: security.trust.clone(), provider: security.provider });
-    let config = client::Config { auth, proof, tls, ..config::client(&args, security) };
+    let (transports, passage) = match over {
+        None => (config::transports(&args.local, security), None),
+        Some(Over { sockets, passage }) => {
+            // The server behind the link is new each time, so it is not one to remember.
+            let security = Security { trust: Security::default().trust, ..security };
+            (Registry::secured(&sockets, security), Some(passage))
+        }
+    };
+    let config = config::client(&args, transports);
+    let config = client::Config { auth, proof, tls, passage, ..config };
     let client = Client::new(config);
     let history = match keep(&args, &client).await {
         Ok(history) => history,

@@ -1,17 +1,21 @@
+mod links;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use super::{
-    complain, config, governance, login, print, progress::Steps, security, signals::Signals,
+    complain, config, governance, lab, login, on_threads, print, progress::Steps, security,
+    signals::Signals,
 };
 use crate::{
-    cli::{CompareArgs, Local, Report, Tls, exit},
+    cli::{CompareArgs, LinksArgs, Local, Report, Tls, exit},
     client::ControlTls,
     compare::{
-        self, Config,
-        experiment::{Experiment, PartResult, Run},
+        self, Config, Step,
+        experiment::{Arm, Experiment, PartResult, Run},
+        links::Over,
     },
     outcome::{Ended, FailureCode},
     registry::{Registry, Security},
@@ -19,9 +23,17 @@ use crate::{
     tui::Stage,
 };
 
-/// Runs every transport in turns, and shows what came of each.
-pub(super) async fn run(args: CompareArgs, warnings: &[String]) -> u8 {
+/// Runs every transport in turns, and shows what came of each. Nothing may have started a thread:
+/// emulated links need namespaces.
+pub(super) fn start(args: CompareArgs, warnings: &[String]) -> u8 {
     warnings.iter().for_each(|warning| complain(warning));
+    match args.links.as_ref().map(|links| links::open(links, &args.arms)).transpose() {
+        Ok(over) => on_threads(run(args, over)),
+        Err(refused) => lab::refuse(&refused),
+    }
+}
+
+async fn run(args: CompareArgs, over: Option<Over>) -> u8 {
     let auth = match args.login.as_ref().map(login::credentials).transpose() {
         Ok(auth) => auth,
         Err(error) => {
@@ -71,34 +83,50 @@ pub(super) async fn run(args: CompareArgs, warnings: &[String]) -> u8 {
     let tls = args
         .control_tls
         .then(|| ControlTls { trust: security.trust.clone(), provider: security.provider });
-    let config = Config { auth, proof, tls, ..config(&args, security) };
-    let experiment = compare::run(&config, |step| steps.show(&step), stop).await;
+    let config = Config { auth, proof, tls, ..config(&args, security, over.as_ref()) };
+    let progress = |step: Step| steps.show(&step);
+    let experiments = match &over {
+        None => compare::run(&config, progress, stop).await.map(|experiment| vec![experiment]),
+        Some(over) => compare::links::run(&config, over, progress, stop).await,
+    };
     steps.finish();
-    match experiment {
-        Ok(mut experiment) => {
-            experiment.command = Some(command(&args, &experiment));
-            show(&args, &experiment)
+    match experiments {
+        Ok(mut experiments) => {
+            for experiment in &mut experiments {
+                experiment.command = Some(command(&args, experiment));
+            }
+            show(&args, &experiments)
         }
         Err(errors) => refused(&errors),
     }
 }
 
-fn config(args: &CompareArgs, security: Security) -> Config {
-    let transports = config::transports(&Local::default(), security);
+fn config(args: &CompareArgs, security: Security, over: Option<&Over>) -> Config {
+    let transports = match over {
+        Some(over) => Registry::secured(&over.lab.near().sockets(), security),
+        None => config::transports(&Local::default(), security),
+    };
+    let arms = match over {
+        Some(over) if args.arms.is_empty() => links::arms(over),
+        _ => args.arms.clone(),
+    };
+    let parts = match &args.links {
+        Some(LinksArgs { parts: None, .. }) => links::parts(),
+        _ => args.parts.clone(),
+    };
     let mut config = match &args.target {
         Some(target) => Config::against(&target.host, target.port),
         None => Config::in_process(),
     };
-    config.transports = match &args.transports {
-        Some(names) => {
-            let wanted = |name: &String| transports.get(name).cloned();
-            names.iter().filter_map(wanted).fold(Registry::empty(), Registry::with)
-        }
-        None => transports.usual(),
+    let wanted = |arm: &Arm| transports.get(&arm.transport).cloned();
+    config.transports = match arms.is_empty() {
+        true => transports.usual(),
+        false => arms.iter().filter_map(wanted).fold(Registry::empty(), Registry::with),
     };
     Config {
+        arms,
         test: args.test.clone(),
-        parts: args.parts.clone(),
+        parts,
         blocks: args.blocks,
         seed: args.seed,
         gap: args.gap,
@@ -119,30 +147,32 @@ fn command(args: &CompareArgs, experiment: &Experiment) -> String {
     words.join(" ")
 }
 
-fn show(args: &CompareArgs, experiment: &Experiment) -> u8 {
-    let json = compare::json::render(experiment);
-    let json = match json {
-        Ok(json) => json,
+fn show(args: &CompareArgs, experiments: &[Experiment]) -> u8 {
+    let documents: serde_json::Result<Vec<String>> =
+        experiments.iter().map(compare::json::render).collect();
+    let documents = match documents {
+        Ok(documents) => documents,
         Err(error) => {
             complain(&format!("cannot write the comparison: {error}"));
             return exit::LOCAL_IO;
         }
     };
-    let code = code(experiment);
-    let mut written = Ok(());
-    if let Some(path) = &args.save {
-        written = write(path, &json);
-    }
-    if let (Some(path), Ok(())) = (&args.html, &written) {
-        written = write(path, &compare::html::render(experiment));
-    }
+    let written = experiments.iter().zip(&documents).try_for_each(|(experiment, json)| {
+        let link = experiment.plan.link.as_ref().filter(|_| experiments.len() > 1);
+        let place = |path: &PathBuf| link.map_or(path.clone(), |link| beside(path, &link.name));
+        args.save.as_ref().map_or(Ok(()), |path| write(&place(path), json))?;
+        let html = args.html.as_ref();
+        html.map_or(Ok(()), |path| write(&place(path), &compare::html::render(experiment)))
+    });
     let text = match args.report {
-        Report::Json => json,
-        Report::Csv => compare::csv::render(experiment),
-        Report::Text | Report::JsonStream => compare::text::render(experiment),
+        Report::Json => compare::json::together(documents),
+        Report::Csv => compare::csv::render(experiments),
+        Report::Text | Report::JsonStream => {
+            experiments.iter().map(compare::text::render).collect::<Vec<_>>().join("\n")
+        }
     };
     // What was measured is shown even where it cannot be kept.
-    let shown = print(&text, code);
+    let shown = print(&text, code(experiments));
     match written {
         Ok(()) => shown,
         Err(error) => {
@@ -150,6 +180,15 @@ fn show(args: &CompareArgs, experiment: &Experiment) -> u8 {
             exit::LOCAL_IO
         }
     }
+}
+
+/// Returns the place of one link's file among those of several: `report-geo@1.html`.
+fn beside(path: &Path, link: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().map_or(String::new(), |of| format!(".{}", of.to_string_lossy()));
+    // A link's own file may be called anything.
+    let link: String = link.chars().map(|c| if c == '/' { '_' } else { c }).collect();
+    path.with_file_name(format!("{stem}-{link}{ending}"))
 }
 
 /// Checks that a file can be written, and leaves nothing behind.
@@ -180,11 +219,12 @@ fn unfinished(path: &Path) -> PathBuf {
 }
 
 /// A comparison with a failure in it has failed; one that is nothing else says which failure.
-fn code(experiment: &Experiment) -> u8 {
-    if experiment.stopped.is_some() {
+fn code(experiments: &[Experiment]) -> u8 {
+    if experiments.iter().any(|experiment| experiment.stopped.is_some()) {
         return exit::INTERRUPTED;
     }
-    let parts = || experiment.runs.iter().flat_map(|run| &run.parts);
+    let runs = || experiments.iter().flat_map(|experiment| &experiment.runs);
+    let parts = || runs().flat_map(|run| &run.parts);
     let complete = |result: &PartResult| {
         result.outcome().is_some_and(|outcome| outcome.ended == Ended::Complete)
     };
@@ -192,7 +232,7 @@ fn code(experiment: &Experiment) -> u8 {
         return exit::SUCCESS;
     }
     let nothing = parts().all(|part| part.result.outcome().is_none());
-    match experiment.runs.iter().find_map(Run::failure) {
+    match runs().find_map(Run::failure) {
         Some((_, failure)) if nothing => exit::code_for(&failure.code),
         _ => exit::FAILED,
     }

@@ -19,8 +19,7 @@ use crate::{
 /// iperf3's default for UDP, in bits per second.
 const DATAGRAM_RATE: u64 = 1 << 20;
 
-pub(super) fn client(args: &ClientArgs, security: Security) -> client::Config {
-    let transports = transports(&args.local, security);
+pub(super) fn client(args: &ClientArgs, transports: Registry) -> client::Config {
     let spec = with_default_rate(args, &transports);
     let default = client::Config::new(&args.target.host, spec);
     client::Config {

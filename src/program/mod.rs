@@ -9,6 +9,7 @@ mod diff;
 mod doctor;
 mod governance;
 mod history;
+mod lab;
 mod logging;
 mod login;
 mod manual;
@@ -49,14 +50,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     };
     match command {
         Command::Client(args) => {
-            on(&mut Builder::new_current_thread(), client::run(args, &settings.warnings))
+            on(&mut Builder::new_current_thread(), client::run(args, &settings.warnings, None))
         }
         Command::Server(args) => {
             on(&mut Builder::new_multi_thread(), server::run(args, settings, line))
         }
-        Command::Compare(args) => {
-            on(&mut Builder::new_multi_thread(), compare::run(args, &settings.warnings))
-        }
+        Command::Compare(args) => compare::start(args, &settings.warnings),
+        Command::Lab(args) => lab::run(args),
         Command::Diff(args) => diff::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Psk(args) => governance::make(&args),
@@ -81,6 +81,11 @@ fn on(builder: &mut Builder, work: impl Future<Output = u8>) -> u8 {
     // A name look-up that hangs must not hold up the exit.
     runtime.shutdown_background();
     code
+}
+
+/// Does some work on as many threads as there are processors.
+fn on_threads(work: impl Future<Output = u8>) -> u8 {
+    on(&mut Builder::new_multi_thread(), work)
 }
 
 fn leave(exit: &Exit) -> u8 {

@@ -18,6 +18,9 @@ pub(super) fn hangups() -> io::Result<Signal> {
 }
 
 impl Signals {
+    /// The name of what asks for an end without a terminal.
+    pub(super) const TERMINATE: &'static str = "SIGTERM";
+
     /// Listens, for a program with this terminal.
     pub(super) fn listen(stage: Stage) -> io::Result<Self> {
         Ok(Self {
@@ -36,7 +39,7 @@ impl Signals {
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "an interrupt (Ctrl-C)",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.terminate.recv() => Self::TERMINATE,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     connection, exchange,
     figure::{self, UNKNOWN},
-    repair,
+    link, repair,
     row::{self, Row},
     safe,
     table::Table,
@@ -31,6 +31,7 @@ pub(super) fn lines(outcome: &Outcome, table: &Table, rows: &[Row]) -> Vec<Strin
     let changes = outcome.info.changes.iter();
     lines.extend(changes.map(|change| format!("Changed by the server: {}", safe::line(change))));
     lines.extend(flow_errors(outcome));
+    lines.extend(outcome.link.iter().flat_map(|report| link::lines(report)));
     lines.extend(ended(&outcome.ended));
     if let Some(output) = &outcome.server_output {
         lines.push("Server output:".to_owned());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::{self, ConnectionSummary};
 use crate::{
     event::{FailedEvent, IntervalEvent},
+    lab::LinkReport,
     measure::{Interval, SideSummary},
     outcome::{Dialect, Ended, Failure, Outcome, Side, TestInfo},
 };
@@ -58,6 +59,9 @@ pub struct Polyperf {
     /// The connections that carried its streams, where the transport knows of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<ConnectionSummary>,
+    /// The emulated link that the test crossed, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Box<LinkReport>>,
     /// Why the test has nothing, or not everything, to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -110,6 +114,7 @@ impl Polyperf {
             local: Some(outcome.local.clone()),
             remote: outcome.remote.clone(),
             connections: connection::told(outcome),
+            link: outcome.link.clone(),
             error,
             ..Self::of(&outcome.info)
         }
@@ -150,6 +155,7 @@ impl Polyperf {
             local: None,
             remote: None,
             connections: Vec::new(),
+            link: None,
             error: None,
         }
     }

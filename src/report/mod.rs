@@ -11,6 +11,7 @@ mod exchange;
 pub(crate) mod figure;
 mod iperf3;
 mod json;
+pub(crate) mod link;
 mod one_way;
 mod repair;
 mod row;

@@ -334,6 +334,7 @@ fn outcome_of(info: TestInfo) -> Outcome {
         remote: Some(remote),
         ended: Ended::Complete,
         server_output: None,
+        link: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod endings;
 mod governance;
 mod history;
 mod identity;
+mod lab;
 mod local;
 mod operations;
 mod output;

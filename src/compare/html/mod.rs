@@ -84,12 +84,16 @@ fn page(experiment: &Experiment) -> Page {
         is_baseline: arm.name == plan.baseline,
         compared: words::compared(experiment, &arm.name),
     });
-    let loopback = (experiment.target == Target::InProcess).then_some(words::LOOPBACK);
+    let loopback =
+        (experiment.target == Target::InProcess && plan.link.is_none()).then_some(words::LOOPBACK);
     Page {
         policy: policy(&style, &script),
-        target: match &experiment.target {
-            Target::InProcess => "this machine, over loopback".to_owned(),
-            Target::Host { host, port } => format!("{} port {port}", safe::short(host)),
+        target: match (&experiment.target, &plan.link) {
+            (Target::InProcess, Some(link)) => {
+                format!("this machine, over {}", safe::short(&link.name))
+            }
+            (Target::InProcess, None) => "this machine, over loopback".to_owned(),
+            (Target::Host { host, port }, _) => format!("{} port {port}", safe::short(host)),
         },
         date: conditions::date(experiment.started),
         stopped: experiment.stopped.as_deref().map(|reason| safe::line(reason).into_owned()),

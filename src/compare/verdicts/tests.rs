@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn plan(arms: &[&str], blocks: u32) -> Plan {
-    let arm = |name: &&str| Arm { name: (*name).to_owned(), transport: (*name).to_owned() };
+    let arm = |name: &&str| Arm::of(name);
     Plan {
         arms: arms.iter().map(arm).collect(),
         baseline: arms[0].to_owned(),
@@ -22,6 +22,7 @@ fn plan(arms: &[&str], blocks: u32) -> Plan {
         streams: 1,
         parts: vec![PartKind::Up],
         thresholds: Thresholds::default(),
+        link: None,
     }
 }
 
@@ -38,7 +39,7 @@ fn run(block: u32, arm: &str, values: &[(Metric, f64)]) -> Run {
 
 fn failed_run(block: u32, arm: &str, part: PartKind) -> Run {
     let failure = Failure::new(FailureCode::Connect, "nobody is there");
-    let part = Part { part, result: PartResult::Failed { failure } };
+    let part = Part::once(part, PartResult::Failed { failure });
     Run { parts: vec![part], ..run(block, arm, &[]) }
 }
 

@@ -50,6 +50,7 @@ pub fn outcome(document: &Value) -> Outcome {
         remote: ours.remote,
         ended: ours.ended.expect("it has ended"),
         server_output: text.or(output),
+        link: ours.link,
     }
 }
 

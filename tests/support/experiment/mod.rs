@@ -41,10 +41,7 @@ pub(crate) const HOSTILE: &str = "=cmd()\u{1b}[2J\u{9b}0m\r\nfake line\u{202e}ev
 /// Returns an experiment of these transports, in which everything was measured.
 pub(crate) fn of(transports: &[&str], blocks: u32, seed: u64) -> Experiment {
     let mut random = Random(seed);
-    let arms: Vec<Arm> = transports
-        .iter()
-        .map(|name| Arm { name: (*name).to_owned(), transport: (*name).to_owned() })
-        .collect();
+    let arms: Vec<Arm> = transports.iter().map(|name| Arm::of(name)).collect();
     let plan = Plan {
         baseline: arms.first().map_or_else(String::new, |arm| arm.name.clone()),
         arms,
@@ -56,6 +53,7 @@ pub(crate) fn of(transports: &[&str], blocks: u32, seed: u64) -> Experiment {
         streams: 1,
         parts: PARTS.to_vec(),
         thresholds: Thresholds::default(),
+        link: None,
     };
     let mut runs = Vec::new();
     for block in 1..=blocks {
@@ -201,8 +199,7 @@ fn run(arm: &Arm, block: u32, at: Duration, random: &mut Random) -> Run {
             PartKind::Down => bulk(arm, Direction::Reverse, rates[1], &character, &loaded, random),
             _ => exchanges(arm, kind, &idle),
         };
-        parts
-            .push(Part { part: kind, result: PartResult::Measured { outcome: Arc::new(outcome) } });
+        parts.push(Part::once(kind, PartResult::Measured { outcome: Arc::new(outcome) }));
     }
     Run {
         block,

@@ -95,6 +95,7 @@ fn outcome(
         remote: Some(SideSummary { flows: server, cpu }),
         ended: Ended::Complete,
         server_output: None,
+        link: None,
     }
 }
 
