@@ -33,15 +33,18 @@ fn marks_reach_the_kernel() {
     let Some(lab) = open() else { return };
     let codel = Aqm::CoDel(CoDel::new().with_ecn());
     let links = Links { to_far: bloated(codel), to_near: bloated(Aqm::Off) };
-    let (bulk, truth) = unspoilt(&lab, &links, || tcp(&lab, Some("reno"), SECOND, 2 * SECOND));
-    let total = truth.to_far.total;
-    assert!(total.marks > 0, "{total:?}");
-    assert_eq!(total.drops.total(), 0, "{total:?}");
-    // Nothing is lost, so all that can go twice is a probe of the tail (RFC 8985), where this machine
-    // has kept an acknowledgement waiting.
-    assert!(bulk.retransmits <= 2, "{} of {total:?}", bulk.retransmits);
-    // Nobody would slow down for marks that do not arrive.
-    assert!(total.queueing.unwrap().p50 < Duration::from_millis(25), "{total:?}");
+    let nothing_goes_twice = || {
+        let (bulk, truth) = unspoilt(&lab, &links, || tcp(&lab, Some("reno"), SECOND, 2 * SECOND));
+        let total = truth.to_far.total;
+        assert!(total.marks > 0, "{total:?}");
+        assert_eq!(total.drops.total(), 0, "{total:?}");
+        // Nobody would slow down for marks that do not arrive.
+        assert!(total.queueing.unwrap().p50 < Duration::from_millis(25), "{total:?}");
+        bulk.retransmits == 0
+    };
+    // Where nothing is lost, a busy machine that keeps an acknowledgement waiting has the kernel probe
+    // the tail (RFC 8985), which is no answer to the link; but not each time.
+    assert!((0..3).any(|_| nothing_goes_twice()), "something was sent again each time");
 }
 
 /// 200 ms of queue at 50 Mbit/s.

@@ -48,10 +48,10 @@ async fn a_wrong_password_lets_nobody_in_and_many_have_to_wait() {
     let world = World::new(|config| config.admin = Some(admin())).await;
     // The wait is a matter of seconds, and to look at a password may take a busy machine as long.
     let mut answer = None;
-    for _ in 0..10 {
+    for round in 0..10 {
         for password in ["", "correct hors", "correct horse "] {
             let status = world.try_password(password).send(world.site).await.status;
-            assert!(status == 401 || status == 429, "{password:?}: {status}");
+            assert!(status == 401 || (round > 0 && status == 429), "{password:?}: {status}");
         }
         let right = world.try_password(PASSWORD).send(world.site).await;
         if right.status == 429 {
