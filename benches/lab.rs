@@ -146,7 +146,7 @@ impl Figure {
         let limits = format!("{least:.2} to {most:.2} {}", self.unit);
         let truth = lab.truth().expect("a truth");
         println!("{:<22} {limits:<26} {verdict:<7} {}", self.name, shown.join(" "));
-        for spoilt in truth.spoilt(None) {
+        for spoilt in truth.spoilt(None, None) {
             println!("{:<22} the last was spoilt: {spoilt}", "");
         }
         is_well

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use polyperf_certs::{Fingerprint, Provider};
+use polyperf_transport::Processors;
 
 use super::web::WebArgs;
 use crate::{
@@ -135,6 +136,8 @@ pub struct ServerArgs {
     pub max_duration: Duration,
     /// The rate of all running tests together, in bits per second; `None` sets no limit.
     pub max_rate: Option<u64>,
+    /// The processors that threads which move bytes keep to; `None` leaves that to the system.
+    pub data_processors: Option<Processors>,
     /// Whom to let in; `None` lets in everybody.
     pub access: Option<Access>,
     /// Who may do how much.
@@ -286,10 +289,8 @@ pub struct CompareArgs {
 pub struct LinksArgs {
     /// Their names, or files.
     pub presets: Vec<String>,
-    /// What their dice follow from in the first block.
-    pub seed: u64,
-    /// What they are made of; `None` takes the first that the machine permits.
-    pub tier: Option<Tier>,
+    /// Their dice, in the first block, and what they are made of.
+    pub made: LinkMade,
     /// What sends beside bulk.
     pub cross: Vec<Cross>,
     /// How long bulk is measured; `None` leaves it to each link.
@@ -354,10 +355,19 @@ pub enum LabArgs {
 pub struct LabLink {
     /// Its name, or a file.
     pub preset: String,
+    /// Its dice, and what it is made of.
+    pub made: LinkMade,
+}
+
+/// How an emulated link is made, whatever it is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkMade {
     /// What its dice follow from.
     pub seed: u64,
     /// What it is made of; `None` takes the first that the machine permits.
     pub tier: Option<Tier>,
+    /// How late packets may come out of it at p99 before a run is spoilt; `None` leaves it to the link.
+    pub latest: Option<Duration>,
 }
 
 /// The options of `polyperf diff`.

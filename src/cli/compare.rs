@@ -120,7 +120,7 @@ fn test(raw: &RawCompare, mistakes: &mut Mistakes) -> SpecFields {
 /// Checks the links; what is common to all comparisons is filled in by the caller.
 fn links(raw: &RawCompare, transports: &[&str], mistakes: &mut Mistakes) -> Option<LinksArgs> {
     let RawLinks { link, cross, dice } = &raw.links;
-    let (seed, tier) = lab::dice(dice, mistakes);
+    let made = lab::made(dice, mistakes);
     let cross = mistakes
         .value("--cross", cross.as_ref(), |text| competitors(text, transports))
         .unwrap_or_default();
@@ -129,6 +129,7 @@ fn links(raw: &RawCompare, transports: &[&str], mistakes: &mut Mistakes) -> Opti
             ("--cross", raw.links.cross.is_some()),
             ("--link-seed", dice.link_seed.is_some()),
             ("--tier", dice.tier.is_some()),
+            ("--link-late", dice.link_late.is_some()),
         ];
         for (option, _) in given.into_iter().filter(|(_, given)| *given) {
             mistakes
@@ -149,7 +150,7 @@ fn links(raw: &RawCompare, transports: &[&str], mistakes: &mut Mistakes) -> Opti
         })
     })?;
     let (time, warm_up, gap, parts) = (None, None, None, None);
-    Some(LinksArgs { presets, seed, tier, cross, time, warm_up, gap, parts })
+    Some(LinksArgs { presets, made, cross, time, warm_up, gap, parts })
 }
 
 /// Parses competitors between commas: a transport each, and how many streams.
@@ -238,6 +239,7 @@ fn again(raw: &RawCompare) -> Vec<String> {
         ("--cross", &raw.links.cross),
         ("--link-seed", &raw.links.dice.link_seed),
         ("--tier", &raw.links.dice.tier),
+        ("--link-late", &raw.links.dice.link_late),
         ("--threshold-goodput", &experiment.threshold_goodput),
         ("--threshold-latency", &experiment.threshold_latency),
     ];

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    args::{LabArgs, LabLink},
+    args::{LabArgs, LabLink, LinkMade},
     exit,
-    values::{Mistakes, file, natural, one_of, shown},
+    values::{Mistakes, file, natural, one_of, seconds_up_to, shown},
 };
 use crate::lab::Tier;
 
@@ -140,12 +140,20 @@ pub(super) struct RawDice {
     /// if not given, the first that this machine permits.
     #[arg(long, value_name = "TIER")]
     pub(super) tier: Option<String>,
+    /// How many seconds late packets may come out of the link at p99 before a run is spoilt and done
+    /// again; 0.001, or a twentieth of the link's delay if that is more, if not given.
+    #[arg(long, value_name = "S")]
+    pub(super) link_late: Option<String>,
 }
 
-/// Checks what a link's dice follow from, and what it is made of.
-pub(super) fn dice(raw: &RawDice, mistakes: &mut Mistakes) -> (u64, Option<Tier>) {
-    let seed = mistakes.value("--link-seed", raw.link_seed.as_ref(), natural).unwrap_or(1);
-    (seed, mistakes.value("--tier", raw.tier.as_ref(), tier))
+/// Checks what a link's dice follow from, what it is made of, and how exact it is to be.
+pub(super) fn made(raw: &RawDice, mistakes: &mut Mistakes) -> LinkMade {
+    let latest = seconds_up_to(MAX_LATE, false);
+    LinkMade {
+        seed: mistakes.value("--link-seed", raw.link_seed.as_ref(), natural).unwrap_or(1),
+        tier: mistakes.value("--tier", raw.tier.as_ref(), tier),
+        latest: mistakes.value("--link-late", raw.link_late.as_ref(), latest),
+    }
 }
 
 /// Checks the options of one of the commands. Returns `None` if a mistake leaves nothing to do.
@@ -186,8 +194,8 @@ pub(super) fn lab(raw: &RawLabCommand, mistakes: &mut Mistakes) -> Option<LabArg
 }
 
 fn link(preset_of: Option<&String>, raw: &RawDice, mistakes: &mut Mistakes) -> Option<LabLink> {
-    let (seed, tier) = dice(raw, mistakes);
-    Some(LabLink { preset: preset(preset_of, mistakes)?, seed, tier })
+    let made = made(raw, mistakes);
+    Some(LabLink { preset: preset(preset_of, mistakes)?, made })
 }
 
 /// Parses the name of a tier.
@@ -233,6 +241,8 @@ const RUN_EXAMPLES: &str = "  polyperf lab run lossy-iid -- client --transport q
 const EXEC_EXAMPLES: &str =
     "  polyperf lab exec bufferbloat --near 'iperf3 -s' --far 'iperf3 -c {near}'
 ";
+/// The longest that packets may be late, in seconds.
+const MAX_LATE: u64 = 3600;
 const SHELL_EXAMPLES: &str = "  polyperf lab shell wifi-bad
   polyperf lab shell geo --far 'iperf3 -s'
 ";

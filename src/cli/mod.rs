@@ -46,8 +46,8 @@ pub use self::{
     args::{
         Access, CertArgs, ClientArgs, Command, CompareArgs, ConfigArgs, DiffArgs, DoctorArgs,
         Family, Governance, HistoryArgs, HistoryAt, HistoryFilter, HistoryKept, KeyFile, LabArgs,
-        LabLink, LinksArgs, Local, Log, LogFormat, LogLevel, Login, Output, Place, Prefix, Proof,
-        PskArgs, Report, ServerArgs, Shells, Target, Tls, Trust, Unit, When,
+        LabLink, LinkMade, LinksArgs, Local, Log, LogFormat, LogLevel, Login, Output, Place,
+        Prefix, Proof, PskArgs, Report, ServerArgs, Shells, Target, Tls, Trust, Unit, When,
     },
     exit::{Exit, Stream},
     tools::{completion_script, manual},

@@ -299,6 +299,10 @@ pub(super) struct RawServer {
     pub(super) local: RawLocal,
     #[command(flatten)]
     pub(super) limits: RawLimits,
+    /// Processors for the threads that move bytes, as in 2-7,9; everything else keeps off them, where
+    /// there are others. Any if not given.
+    #[arg(long, value_name = "LIST", help_heading = "Threads")]
+    pub(super) data_processors: Option<String>,
     #[command(flatten)]
     pub(super) access: RawAccess,
     #[command(flatten)]
@@ -446,7 +450,7 @@ pub(super) struct RawExperiment {
     /// Run the baseline twice in each block: whatever differs between it and itself is chance.
     #[arg(long)]
     pub(super) aa: bool,
-    /// What is measured, separated by commas: churn, idle, 10k, 1m, 10m, up, down [default: all].
+    /// What is measured, separated by commas: churn, resumed, zero-rtt, idle, 10k, 1m, 10m, up, down [default: all].
     #[arg(long, value_name = "PARTS")]
     pub(super) parts: Option<String>,
     /// Percent that goodput must differ by to be called better or worse [default: 3].

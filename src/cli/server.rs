@@ -31,6 +31,11 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
     mistakes.exclusive(&[("--tui", raw.tui), ("--json", reports)], remedy);
     let idle_timeout =
         mistakes.value("--idle-timeout", idle_timeout.as_ref(), seconds_up_to(MONTH, false));
+    let data_processors =
+        mistakes.value("--data-processors", raw.data_processors.as_ref(), |text| {
+            text.parse()
+                .map_err(|why: &str| format!("{why}: write numbers and ranges, as in 2-7,9"))
+        });
     ServerArgs {
         port: port.unwrap_or(DEFAULT_PORT),
         local,
@@ -40,6 +45,7 @@ pub(super) fn server(raw: &RawServer, mistakes: &mut Mistakes) -> ServerArgs {
         idle_timeout,
         max_duration: max_duration.unwrap_or(Duration::from_secs(86_400)),
         max_rate,
+        data_processors,
         access: access::access(&raw.access, mistakes),
         governance: governance::governance(&raw.governance, mistakes),
         identity: identity::place(&raw.identity, mistakes),

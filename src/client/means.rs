@@ -23,7 +23,7 @@ pub(super) fn means(config: &Config, transport: &dyn Transport) -> Result<Means,
         Some(path) => Some(Arc::new(open(path, &config.spec, transport)?)),
         None => None,
     };
-    Ok(Means { affinity: config.affinity, owns_homes: true, file })
+    Ok(Means { affinity: config.affinity, processors: None, owns_homes: true, file })
 }
 
 fn open(path: &Path, spec: &TestSpec, transport: &dyn Transport) -> Result<File, Failure> {

@@ -109,6 +109,16 @@ pub struct LinkPlan {
     /// How good this machine is at it; `None` if that was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// How late packets might come out of it at p99 before a run was spoilt; `None` is 1 ms, or a
+    /// twentieth of the link's delay if that is more.
+    #[serde(
+        default,
+        rename = "latest_us",
+        with = "crate::micros::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<u64>")]
+    pub latest: Option<Duration>,
     /// What sends beside bulk on the same link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cross: Vec<Cross>,
@@ -186,6 +196,10 @@ pub struct Part {
 pub enum PartKind {
     /// Connections, made, used once and closed.
     Churn,
+    /// The same, each of which resumes an earlier one.
+    Resumed,
+    /// The same, with the request on its way before the handshake is over (0-RTT).
+    ZeroRtt,
     /// Requests and responses on an idle path.
     Idle,
     /// Bulk from the client, with a probe beside.

@@ -19,7 +19,8 @@ pub(super) struct Figures {
     /// Packets that the sender gave up as lost, where the transport counts them.
     pub(super) packets_lost: Option<u64>,
     /// Seconds of processor time of both ends for each gigabyte (10^9 bytes) received. Where only
-    /// that of a whole process is known it holds what else that did, and so is an upper bound.
+    /// that of a whole process is known it holds what else that did, and so is an upper bound; what
+    /// an emulated link in that process took is known, and taken off.
     pub(super) cpu_per_gb: Option<f64>,
 }
 
@@ -58,16 +59,25 @@ fn loss(outcome: &Outcome, receiver: Side) -> Option<f64> {
 fn cpu_per_gb(outcome: &Outcome, receiver: Side, target: &Target) -> Option<f64> {
     let bytes = received_in_all(outcome, receiver).filter(|bytes| *bytes > 0)?;
     let ends = [outcome.local.cpu?, outcome.remote.as_ref()?.cpu?];
-    Some(both(ends, target).as_secs_f64() / (bytes as f64 / 1e9))
+    let both = both(ends, link_time(outcome), target);
+    // Nothing that moves bytes takes no time: what is nothing is not known.
+    (!both.is_zero()).then(|| both.as_secs_f64() / (bytes as f64 / 1e9))
+}
+
+/// Returns the processor time of the thread that emulates a link in this process, where there is one.
+pub(super) fn link_time(outcome: &Outcome) -> Duration {
+    let truth = outcome.link.as_ref().and_then(|link| link.truth.as_ref());
+    truth.and_then(|truth| truth.cpu).unwrap_or_default()
 }
 
 /// Returns the processor time of both ends. Of one process that both ends are in, the process-wide
-/// time already holds both: adding it up would count each end twice.
-fn both(ends: [CpuUse; 2], target: &Target) -> Duration {
+/// time already holds both: adding it up would count each end twice. What the thread of a link took is
+/// in that, too.
+fn both(ends: [CpuUse; 2], link: Duration, target: &Target) -> Duration {
     let time = |end: &CpuUse| end.user.saturating_add(end.system);
     let process = ends.iter().filter(|end| end.scope == CpuScope::Process).map(time).max();
     match (process, target) {
-        (Some(process), Target::InProcess) => process,
+        (Some(process), Target::InProcess) => process.saturating_sub(link),
         _ => time(&ends[0]).saturating_add(time(&ends[1])),
     }
 }
@@ -142,11 +152,23 @@ mod tests {
     fn a_process_that_holds_both_ends_is_counted_once() {
         let threads = |millis| use_of(millis, CpuScope::DataThreads);
         let process = |millis| use_of(millis, CpuScope::Process);
-        let of = |ends, target: &Target| both(ends, target).as_millis();
+        let of = |ends, target: &Target| both(ends, Duration::ZERO, target).as_millis();
         let here = Target::InProcess;
         assert_eq!(of([threads(5), threads(7)], &here), 12);
         assert_eq!(of([process(13), process(14)], &here), 14);
         assert_eq!(of([threads(5), process(14)], &here), 14);
+        assert_eq!(of([process(5), process(14)], &host()), 19);
+    }
+
+    #[test]
+    fn what_a_link_took_is_taken_off_where_its_thread_was_counted() {
+        let threads = |millis| use_of(millis, CpuScope::DataThreads);
+        let process = |millis| use_of(millis, CpuScope::Process);
+        let link = Duration::from_millis(10);
+        let of = |ends, target: &Target| both(ends, link, target).as_millis();
+        assert_eq!(of([process(13), process(14)], &Target::InProcess), 4);
+        assert_eq!(of([process(3), process(4)], &Target::InProcess), 0);
+        assert_eq!(of([threads(5), threads(7)], &Target::InProcess), 12);
         assert_eq!(of([process(5), process(14)], &host()), 19);
     }
 }

@@ -27,6 +27,9 @@ pub struct Over {
     pub cross: Vec<Cross>,
     /// How good this machine is at it, by which runs are judged; `None` if that is not known.
     pub calibration: Option<Calibration>,
+    /// How late packets may come out of a link at p99 before a run is spoilt; `None` is 1 ms, or a
+    /// twentieth of the link's delay if that is more.
+    pub latest: Option<Duration>,
 }
 
 /// A link, and how long it is measured: a long one takes longer to fill.
@@ -59,6 +62,7 @@ impl Sides<'_> {
         let passage = |link: &Stretch| {
             Passage::new(Arc::clone(&over.lab), link.preset.clone(), over.seed)
                 .calibrated(over.calibration.clone())
+                .tolerating(over.latest)
         };
         Sides {
             over,
@@ -119,6 +123,7 @@ fn plan(config: &Config, over: &Over, link: &Stretch, seed: u64) -> Result<Plan,
         seed: over.seed,
         tier: over.lab.tier(),
         calibration: over.calibration.clone(),
+        latest: over.latest,
         cross: over.cross.clone(),
     };
     Ok(Plan { link: Some(Box::new(link)), ..plan })

@@ -16,6 +16,10 @@ pub enum Metric {
     /// From the first packet of a new connection to the last byte of its first response, median,
     /// in seconds.
     FirstReply,
+    /// The same of connections that resume an earlier one.
+    FirstReplyResumed,
+    /// The same of connections whose request is on its way before the handshake is over.
+    FirstReplyZeroRtt,
     /// Requests and responses a second, one at a time, on an idle path.
     Transactions,
     /// Connections made, used once and closed a second, one at a time.
@@ -103,10 +107,12 @@ pub enum Better {
 
 impl Metric {
     /// Every metric, in the order in which reports have them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::GoodputUp,
         Self::GoodputDown,
         Self::FirstReply,
+        Self::FirstReplyResumed,
+        Self::FirstReplyZeroRtt,
         Self::Transactions,
         Self::Connections,
         Self::IdleP50,
@@ -146,6 +152,8 @@ impl Metric {
             Self::GoodputUp => "goodput up",
             Self::GoodputDown => "goodput down",
             Self::FirstReply => "time to first reply",
+            Self::FirstReplyResumed => "time to first reply, resumed",
+            Self::FirstReplyZeroRtt => "time to first reply, 0-RTT",
             Self::Transactions => "transactions",
             Self::Connections => "connections",
             Self::IdleP50 => "idle latency p50",
@@ -185,6 +193,8 @@ impl Metric {
             Self::WireOverhead => Unit::Factor,
             Self::CpuPerGb => Unit::SecondsPerGigabyte,
             Self::FirstReply
+            | Self::FirstReplyResumed
+            | Self::FirstReplyZeroRtt
             | Self::QueueP95
             | Self::IdleP50
             | Self::IdleP95

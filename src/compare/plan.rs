@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyperf_transport::Delivery;
+use polyperf_transport::{Delivery, Transport, Tuning};
 
 use super::{
     Config, blocks_needed,
@@ -60,16 +60,16 @@ impl Plan {
         })
     }
 
-    /// Returns about how long it takes, without what failures and handshakes add.
+    /// Returns about how long a part takes, without what failures and handshakes add.
     #[must_use]
-    pub fn duration(&self) -> Duration {
-        let part = |part: &PartKind| match part {
-            PartKind::Churn | PartKind::Idle => self.brief(),
+    pub fn lasts(&self, part: PartKind) -> Duration {
+        match part {
+            PartKind::Churn | PartKind::Resumed | PartKind::ZeroRtt | PartKind::Idle => {
+                self.brief()
+            }
             PartKind::Up | PartKind::Down => self.idle() + self.warm_up + self.time,
             PartKind::Transfer10k | PartKind::Transfer1m | PartKind::Transfer10m => Duration::ZERO,
-        };
-        let run = self.parts.iter().map(part).sum::<Duration>() + self.gap;
-        run * u32::try_from(self.arms.len()).unwrap_or(u32::MAX) * self.blocks
+        }
     }
 }
 
@@ -103,8 +103,10 @@ impl Arm {
 
 impl PartKind {
     /// All of them, in the order in which a run does them: what needs an idle path comes first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Churn,
+        Self::Resumed,
+        Self::ZeroRtt,
         Self::Idle,
         Self::Transfer10k,
         Self::Transfer1m,
@@ -118,6 +120,8 @@ impl PartKind {
     pub fn label(self) -> &'static str {
         match self {
             Self::Churn => "churn",
+            Self::Resumed => "resumed",
+            Self::ZeroRtt => "zero-rtt",
             Self::Idle => "idle",
             Self::Up => "up",
             Self::Down => "down",
@@ -127,11 +131,28 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a transport that delivers so can do it: what is larger than a message cannot
-    /// be asked for as one.
-    pub(super) fn suits(self, delivery: Delivery) -> bool {
-        let transfers = matches!(self, Self::Transfer10k | Self::Transfer1m | Self::Transfer10m);
-        matches!(delivery, Delivery::Bytes) || !transfers
+    /// Returns whether a transport can do it: what is larger than a message cannot be asked for as
+    /// one, and not every one can resume a connection.
+    pub(super) fn suits(self, transport: &dyn Transport) -> bool {
+        match self {
+            Self::Transfer10k | Self::Transfer1m | Self::Transfer10m => {
+                matches!(transport.delivery(), Delivery::Bytes)
+            }
+            Self::Resumed | Self::ZeroRtt => transport.check(&self.handshake()).is_ok(),
+            Self::Churn | Self::Idle | Self::Up | Self::Down => true,
+        }
+    }
+
+    /// Returns whether a run goes on where it fails: that a server resumes nothing says nothing of
+    /// the rest.
+    pub(super) fn is_extra(self) -> bool {
+        matches!(self, Self::Resumed | Self::ZeroRtt)
+    }
+
+    /// Returns how connections are to be made.
+    fn handshake(self) -> Tuning {
+        let (resume, zero_rtt) = (self == Self::Resumed, self == Self::ZeroRtt);
+        Tuning { resume, zero_rtt, ..Tuning::default() }
     }
 
     /// Returns the test, given what is common to all and how long bulk is measured.
@@ -172,9 +193,12 @@ impl PartKind {
                 let workload = Workload::Rr(Exchange::default());
                 asking(workload, Limit::Time(plan.brief()), plan.brief() / 10)
             }
-            Self::Churn => {
+            Self::Churn | Self::Resumed | Self::ZeroRtt => {
                 let workload = Workload::Churn(Exchange::default());
-                asking(workload, Limit::Time(plan.brief()), Duration::ZERO)
+                let mut fields = asking(workload, Limit::Time(plan.brief()), Duration::ZERO);
+                let Tuning { resume, zero_rtt, .. } = self.handshake();
+                (fields.tuning.resume, fields.tuning.zero_rtt) = (resume, zero_rtt);
+                fields
             }
             Self::Transfer10k => transfer(10_000, 5),
             Self::Transfer1m => transfer(1_000_000, 3),

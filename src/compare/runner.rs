@@ -243,16 +243,14 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
             parts: Vec::new(),
         };
         let mut failed = false;
-        let delivery = self.config.transports.get(&arm.transport).map(|found| found.delivery());
-        let suits = |part: &&PartKind| delivery.is_none_or(|of| part.suits(of));
-        for &kind in scene.plan.parts.iter().filter(suits) {
+        for kind in self.parts(scene.plan, arm) {
             let part = if failed || self.told.borrow().is_some() {
                 Part::once(kind, PartResult::Skipped)
             } else {
                 self.announce(scene.block, &arm.name, kind);
                 self.part(scene, kind, arm).await
             };
-            failed |= matches!(part.result, PartResult::Failed { .. });
+            failed |= matches!(part.result, PartResult::Failed { .. }) && !kind.is_extra();
             let outcome = part.result.outcome().filter(|outcome| is_complete(outcome));
             if let Some(outcome) = outcome.filter(|_| !part.is_spoilt()) {
                 run.values.extend(values::of(kind, outcome, &self.config.target));
@@ -382,10 +380,22 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
         }
     }
 
+    /// Returns what an arm can do of what is planned.
+    fn parts(&self, plan: &Plan, arm: &Arm) -> Vec<PartKind> {
+        let transport = self.config.transports.get(&arm.transport);
+        let suits = |part: &PartKind| transport.is_none_or(|of| part.suits(&**of));
+        plan.parts.iter().copied().filter(suits).collect()
+    }
+
+    /// Returns something of each run of a block.
+    fn each_run<T>(&self, of: impl Fn(&Plan, Vec<PartKind>) -> T) -> impl Iterator<Item = T> {
+        let runs = self.plans.iter().flat_map(|plan| plan.arms.iter().map(move |arm| (plan, arm)));
+        runs.map(move |(plan, arm)| of(plan, self.parts(plan, arm)))
+    }
+
     fn announce(&mut self, block: u32, arm: &str, part: PartKind) {
         self.index += 1;
-        let once = |plan: &Plan| plan.arms.len() * plan.parts.len();
-        let parts: usize = self.plans.iter().map(once).sum();
+        let parts: usize = self.each_run(|_, parts| parts.len()).sum();
         let blocks = self.plans.first().map_or(0, |plan| plan.blocks);
         let of = parts * usize::try_from(blocks).unwrap_or(usize::MAX);
         let elapsed = self.started.elapsed();
@@ -393,7 +403,13 @@ impl<P: FnMut(Step) + Send> Running<'_, P> {
         // One run of every arm says more of what failures and handshakes add than the plan does.
         let remaining = match done {
             done if done >= parts => each(elapsed, done).saturating_mul(number(of - done)),
-            _ => self.plans.iter().map(Plan::duration).sum::<Duration>().saturating_sub(elapsed),
+            _ => {
+                let lasts = |plan: &Plan, parts: Vec<PartKind>| {
+                    parts.into_iter().map(|part| plan.lasts(part)).sum::<Duration>() + plan.gap
+                };
+                let block = self.each_run(lasts).sum::<Duration>();
+                block.saturating_mul(blocks).saturating_sub(elapsed)
+            }
         };
         let arm = arm.to_owned();
         (self.progress)(Step { block, arm, part, index: self.index, of, remaining });

@@ -61,6 +61,8 @@ enum Column {
     Figure(&'static str, Metric),
     /// The same, and its interval in a column beside.
     WithInterval(&'static str, Metric),
+    /// A metric that few transports have, left out where none does.
+    WhereKnown(&'static str, Metric),
     /// What held the way up back.
     Limit,
 }
@@ -92,6 +94,8 @@ const TOPICS: [Topic; 4] = [
         title: "Latency, ms",
         columns: &[
             Column::WithInterval("First reply", Metric::FirstReply),
+            Column::WhereKnown("Resumed", Metric::FirstReplyResumed),
+            Column::WhereKnown("0-RTT", Metric::FirstReplyZeroRtt),
             Column::Figure("Idle p50", Metric::IdleP50),
             Column::Figure("p95", Metric::IdleP95),
             Column::Figure("p99", Metric::IdleP99),
@@ -118,9 +122,16 @@ const TOPICS: [Topic; 4] = [
 /// Returns a topic's table; `None` if nothing of it was measured.
 fn table(experiment: &Experiment, topic: Topic) -> Option<String> {
     let mut head = vec![topic.title.to_owned()];
-    for column in topic.columns {
+    let is_shown = |column: &&Column| match column {
+        Column::WhereKnown(_, metric) => {
+            experiment.runs.iter().any(|run| run.values.contains_key(metric))
+        }
+        Column::Figure(..) | Column::WithInterval(..) | Column::Limit => true,
+    };
+    let columns: Vec<&Column> = topic.columns.iter().filter(is_shown).collect();
+    for column in &columns {
         match column {
-            Column::Figure(name, _) => head.push((*name).to_owned()),
+            Column::Figure(name, _) | Column::WhereKnown(name, _) => head.push((*name).to_owned()),
             Column::WithInterval(name, _) => head.extend([(*name).to_owned(), "95 %".to_owned()]),
             Column::Limit => head.push("Limited by".to_owned()),
         }
@@ -129,7 +140,7 @@ fn table(experiment: &Experiment, topic: Topic) -> Option<String> {
     let mut known = false;
     for arm in &experiment.plan.arms {
         let mut row = vec![safe::short(&arm.name)];
-        for column in topic.columns {
+        for column in &columns {
             let (figure, span) = cells(experiment, &arm.name, column);
             known |= figure.is_some();
             let unknown = || UNKNOWN.to_owned();
@@ -145,7 +156,9 @@ fn table(experiment: &Experiment, topic: Topic) -> Option<String> {
 
 fn cells(experiment: &Experiment, arm: &str, column: &Column) -> (Option<String>, Option<String>) {
     let metric = match column {
-        Column::Figure(_, metric) | Column::WithInterval(_, metric) => *metric,
+        Column::Figure(_, metric)
+        | Column::WithInterval(_, metric)
+        | Column::WhereKnown(_, metric) => *metric,
         Column::Limit => return (words::limit(experiment, arm), None),
     };
     let middle = Middle::of(experiment, arm, metric);

@@ -6,7 +6,7 @@ use super::{
     Figures, Metric, Target,
     cross::{Competitor, jain},
     experiment::{LimitedBy, PartKind},
-    figures::received_in_all,
+    figures::{link_time, received_in_all},
 };
 use crate::{
     lab::Truth,
@@ -25,6 +25,14 @@ pub(super) fn of(part: PartKind, outcome: &Outcome, target: &Target) -> Vec<(Met
                 (Metric::FirstReply, quantile(first.as_ref(), 0.5)),
                 (Metric::Connections, per_second(outcome)),
             ]
+        }
+        PartKind::Resumed => {
+            let first = granted(outcome, |summary| summary.resumed);
+            vec![(Metric::FirstReplyResumed, quantile(first.as_ref(), 0.5))]
+        }
+        PartKind::ZeroRtt => {
+            let first = granted(outcome, |summary| summary.early);
+            vec![(Metric::FirstReplyZeroRtt, quantile(first.as_ref(), 0.5))]
         }
         PartKind::Idle => {
             let idle = latencies(outcome, latency);
@@ -91,6 +99,21 @@ fn latencies(
         all.merge(&other);
         all
     })
+}
+
+/// Returns how long exchanges took if nearly all of their connections were what they were asked to be;
+/// what a few others take does not move a median.
+fn granted(
+    outcome: &Outcome,
+    count: impl Fn(&ExchangeSummary) -> Option<u64>,
+) -> Option<Latencies> {
+    let flows = &outcome.side(Side::Client)?.flows;
+    let told = flows.iter().filter_map(|flow| flow.exchanges.as_ref());
+    let (granted, replies) = told.fold((0, 0), |(granted, replies), summary| {
+        (granted + count(summary).unwrap_or(0), replies + summary.replies)
+    });
+    let nearly_all = granted > 0 && granted >= replies - replies / TENTH;
+    latencies(outcome, |summary| summary.latency.clone()).filter(|_| nearly_all)
 }
 
 fn quantile(latencies: Option<&Latencies>, part: f64) -> Option<f64> {
@@ -246,8 +269,12 @@ fn is_busy(outcome: &Outcome, side: Side) -> bool {
         CpuScope::DataThreads => f64::from(outcome.info.spec.load_flows().max(1)),
         CpuScope::Process => 1.0,
     };
-    let (user, system) = cpu.percent();
-    user + system >= BUSY * threads
+    let used = cpu.user.saturating_add(cpu.system);
+    let used = match cpu.scope {
+        CpuScope::DataThreads => used,
+        CpuScope::Process => used.saturating_sub(link_time(outcome)),
+    };
+    !cpu.wall.is_zero() && used.as_secs_f64() * 100.0 >= BUSY * threads * cpu.wall.as_secs_f64()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "2^53 is more than any test counts")]
@@ -259,3 +286,5 @@ fn as_f64(count: u64) -> f64 {
 const HELD_BACK: f64 = 0.5;
 /// Percent of a processor.
 const BUSY: f64 = 85.0;
+/// The part of all connections that may be made otherwise than was asked for.
+const TENTH: u64 = 10;

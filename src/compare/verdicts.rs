@@ -175,6 +175,8 @@ fn failed(run: &Run, metric: Metric) -> bool {
 pub(super) fn part_of(metric: Metric) -> PartKind {
     match metric {
         Metric::FirstReply | Metric::Connections => PartKind::Churn,
+        Metric::FirstReplyResumed => PartKind::Resumed,
+        Metric::FirstReplyZeroRtt => PartKind::ZeroRtt,
         Metric::Transactions | Metric::IdleP50 | Metric::IdleP95 | Metric::IdleP99 => {
             PartKind::Idle
         }

@@ -117,6 +117,10 @@ pub(super) fn link_lines(link: &LinkPlan) -> Vec<(&'static str, String)> {
             ),
         ));
     }
+    if let Some(latest) = link.latest {
+        let latest = figure::millis(latest);
+        lines.push(("Tolerated", format!("packets late by up to {latest} ms at p99")));
+    }
     let competitors: Vec<_> = link
         .cross
         .iter()
@@ -137,6 +141,8 @@ fn calibrated(bits_per_second: u64) -> f64 {
 pub(super) fn part(kind: PartKind) -> &'static str {
     match kind {
         PartKind::Churn => "connections",
+        PartKind::Resumed => "resumed connections",
+        PartKind::ZeroRtt => "connections with 0-RTT",
         PartKind::Idle => "idle latency",
         PartKind::Up => "bulk up",
         PartKind::Down => "bulk down",

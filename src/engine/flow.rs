@@ -12,7 +12,7 @@ use super::{
     counters::Counters,
     cpu::CpuTime,
     framing::{Framing, Outbox},
-    means::{Means, Tape, pin},
+    means::{Means, Tape},
     signals::{Bell, Phase, Signals},
     sleep,
 };
@@ -363,9 +363,7 @@ pub(super) fn launch<F, H>(
         Drive::Inline => {
             let home = stage.home.clone();
             let task = async move {
-                let pinned = stage.home.is_some() && stage.means.owns_homes;
-                let pin = if pinned { pin } else { without_thread };
-                let affinity = stage.means.affinity.map(pin);
+                let affinity = stage.means.settle_among_others(stage.home.is_some());
                 let (result, record, halves) = work(stage).await;
                 report.end(result, None, record, affinity, halves.into());
             };
@@ -377,7 +375,7 @@ pub(super) fn launch<F, H>(
         Drive::Threads => {
             let thread = std::thread::Builder::new().name(format!("flow-{}", flow.0));
             let body = move || {
-                let affinity = stage.means.affinity.map(pin);
+                let affinity = stage.means.settle();
                 sleep::be_punctual();
                 match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
@@ -436,15 +434,6 @@ impl Drop for Report {
         let end = self.end.take().unwrap_or_else(|| self.broken_down());
         // Nobody may be waiting any more, after an early end.
         let _ = self.stage.ends.send(end);
-    }
-}
-
-fn without_thread(processor: u16) -> Setting {
-    Setting {
-        option: "affinity".to_owned(),
-        asked: processor.to_string(),
-        granted: None,
-        refused: Some("flows share their threads with those of other tests here".to_owned()),
     }
 }
 

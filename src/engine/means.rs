@@ -1,12 +1,14 @@
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
-use polyperf_transport::Setting;
+use polyperf_transport::{Processors, Setting};
 
 /// What one end of a test brings of its own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Means {
     /// The processor that data threads keep to.
     pub(crate) affinity: Option<u16>,
+    /// The processors that data threads keep to unless that says otherwise.
+    pub(crate) processors: Option<Processors>,
     /// Whether threads that carry connections are this test's alone, so that they may keep to it, too.
     pub(crate) owns_homes: bool,
     /// Where bytes come from, or go to.
@@ -21,6 +23,28 @@ pub(super) struct Tape {
 }
 
 impl Means {
+    /// Has the calling thread, which is a flow's own, keep to its processors, and says what came of
+    /// it.
+    pub(super) fn settle(&self) -> Option<Setting> {
+        match self.affinity {
+            Some(processor) => Some(pin(processor)),
+            None => self.processors.as_ref().map(|processors| keep_to(AMONG, processors)),
+        }
+    }
+
+    /// Does so where the calling thread is also other flows', or says why not. With `home` it is one
+    /// that carries connections.
+    pub(super) fn settle_among_others(&self, home: bool) -> Option<Setting> {
+        match (self.affinity, &self.processors) {
+            (Some(processor), _) if home && self.owns_homes => Some(pin(processor)),
+            (Some(processor), _) => Some(without_thread(AFFINITY, &processor.into())),
+            // Its thread has kept to them since it began, if it could.
+            (None, Some(processors)) if home => Some(keep_to(AMONG, processors)),
+            (None, Some(processors)) => Some(without_thread(AMONG, processors)),
+            (None, None) => None,
+        }
+    }
+
     /// Returns the file for one flow, at its start.
     pub(super) fn tape(&self) -> Option<Tape> {
         self.file.as_ref().map(|file| Tape { file: Arc::clone(file), at: 0 })
@@ -65,50 +89,44 @@ impl Tape {
 
 /// Has the calling thread keep to a processor, and says what came of it.
 pub(super) fn pin(processor: u16) -> Setting {
-    let result = keep_to(processor);
+    keep_to(AFFINITY, &processor.into())
+}
+
+fn keep_to(option: &str, processors: &Processors) -> Setting {
+    let result = processors.keep();
     Setting {
-        option: "affinity".to_owned(),
-        asked: processor.to_string(),
-        granted: result.is_ok().then(|| processor.to_string()),
-        refused: result.err().map(|error| refusal(processor, &error)),
+        option: option.to_owned(),
+        asked: processors.to_string(),
+        granted: result.is_ok().then(|| processors.to_string()),
+        refused: result.err().map(|error| refusal(processors, &error)),
     }
 }
 
-fn refusal(processor: u16, error: &io::Error) -> String {
+fn refusal(processors: &Processors, error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::InvalidInput {
         return error.to_string();
     }
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     format!(
-        "{processor} is none of the {count} processors that this process may use (numbers begin at 0)"
+        "{processors} is none of the {count} processors that this process may use (numbers begin at 0)"
     )
 }
 
-#[cfg(target_os = "linux")]
-fn keep_to(processor: u16) -> io::Result<()> {
-    // SAFETY: a set of processors is a bit field, for which zeros are an empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    let known = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
-    if usize::from(processor) >= known {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+fn without_thread(option: &str, processors: &Processors) -> Setting {
+    Setting {
+        option: option.to_owned(),
+        asked: processors.to_string(),
+        granted: None,
+        refused: Some("flows share their threads with those of other tests here".to_owned()),
     }
-    // SAFETY: the processor is within the set, as was just checked, and the set outlives the call,
-    // which concerns the calling thread alone.
-    let result = unsafe {
-        libc::CPU_SET(usize::from(processor), &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn keep_to(_: u16) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "choosing a processor needs Linux"))
 }
 
 fn explained(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
+
+const AFFINITY: &str = "affinity";
+const AMONG: &str = "data_processors";
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use polyperf_transport::{HostSockets, Sockets};
+use polyperf_transport::{HostSockets, Processors, Sockets};
 use socket2::Socket;
 
 use super::{
@@ -132,6 +132,10 @@ impl Sockets for Inside {
 
     fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
         self.run(move |sockets| sockets.udp_beside(addr))
+    }
+
+    fn processors(&self) -> Option<&Processors> {
+        None
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ pub struct Passage {
     preset: Preset,
     seed: u64,
     calibration: Option<Calibration>,
+    latest: Option<Duration>,
     begun: bool,
 }
 
@@ -45,13 +46,19 @@ impl Passage {
     /// Returns a link in `lab`, not set yet.
     #[must_use]
     pub fn new(lab: Arc<Lab>, preset: Preset, seed: u64) -> Self {
-        Self { lab, preset, seed, calibration: None, begun: false }
+        Self { lab, preset, seed, calibration: None, latest: None, begun: false }
     }
 
     /// Sets how good this machine is at it, by which runs are judged.
     #[must_use]
     pub fn calibrated(self, calibration: Option<Calibration>) -> Self {
         Self { calibration, ..self }
+    }
+
+    /// Sets how late packets may come out of it at p99, as [`Truth::spoilt`] takes it.
+    #[must_use]
+    pub fn tolerating(self, latest: Option<Duration>) -> Self {
+        Self { latest, ..self }
     }
 
     /// Returns the same link with other dice.
@@ -91,7 +98,8 @@ impl Passage {
     pub fn report(&self) -> LinkReport {
         // Of a lab that carries nothing any more nothing is known.
         let truth = self.lab.truth().ok();
-        let spoilt = truth.as_ref().map(|truth| truth.spoilt(self.calibration.as_ref()));
+        let spoilt =
+            truth.as_ref().map(|truth| truth.spoilt(self.calibration.as_ref(), self.latest));
         LinkReport {
             link: self.preset.label(),
             about: self.preset.summary(),

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyperf_transport::{HostSockets, Sockets};
+use polyperf_transport::{HostSockets, Processors, Sockets};
 use socket2::{SockRef, Socket};
 
 use super::{
@@ -128,6 +128,10 @@ impl Sockets for RelayedSockets {
 
     fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
         self.sockets.udp_beside(self.behind(addr)?)
+    }
+
+    fn processors(&self) -> Option<&Processors> {
+        None
     }
 }
 

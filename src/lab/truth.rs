@@ -217,19 +217,31 @@ pub enum Spoilt {
 impl Truth {
     /// Returns what the emulator itself has spoilt; nothing if the figures are the link's.
     ///
-    /// Without a calibration of this machine nobody knows how fast a link may be.
+    /// Without a calibration of this machine nobody knows how fast a link may be. `latest` is how late
+    /// packets may come out of it at p99; `None` is 1 ms, or a twentieth of the link's delay if that is
+    /// more.
     #[must_use]
-    pub fn spoilt(&self, calibration: Option<&Calibration>) -> Vec<Spoilt> {
+    pub fn spoilt(
+        &self,
+        calibration: Option<&Calibration>,
+        latest: Option<Duration>,
+    ) -> Vec<Spoilt> {
         let directions = [(Heading::ToFar, &self.to_far), (Heading::ToNear, &self.to_near)];
         let all = directions.into_iter();
-        all.flat_map(|(heading, direction)| direction.spoilt(heading, calibration)).collect()
+        all.flat_map(|(heading, direction)| direction.spoilt(heading, calibration, latest))
+            .collect()
     }
 }
 
 impl Direction {
-    fn spoilt(&self, heading: Heading, calibration: Option<&Calibration>) -> Vec<Spoilt> {
+    fn spoilt(
+        &self,
+        heading: Heading,
+        calibration: Option<&Calibration>,
+        latest: Option<Duration>,
+    ) -> Vec<Spoilt> {
         let some = |packets: u64| (packets > 0).then_some(packets);
-        let limit = LATEST.max(self.delay / PART_OF_DELAY);
+        let limit = latest.unwrap_or_else(|| LATEST.max(self.delay / PART_OF_DELAY));
         let late = self.lateness.map(|lateness| lateness.p99).filter(|p99| *p99 > limit);
         let ceiling =
             calibration.map(|found| if self.per_packet { found.exact } else { found.whole });
@@ -296,7 +308,7 @@ impl fmt::Display for Spoilt {
             Self::Late { heading, p99, limit } => write!(
                 f,
                 "packets {heading} came up to {p99:?} late at p99, and {limit:?} is the most: this \
-                 machine is too busy"
+                 machine is too busy, have less run beside"
             ),
             Self::TooFast { heading, rate, ceiling } => write!(
                 f,
@@ -332,7 +344,7 @@ mod tests {
         let drops = Drops { queue: 9, loss: 7, ..Drops::default() };
         let well =
             Direction { total: Crossing { drops, ..Crossing::default() }, ..Direction::default() };
-        assert_eq!(truth(well).spoilt(None), []);
+        assert_eq!(truth(well).spoilt(None, None), []);
         let ill = Direction {
             device_drops: Some(3),
             write_errors: 2,
@@ -341,7 +353,7 @@ mod tests {
         };
         let heading = Heading::ToFar;
         assert_eq!(
-            truth(ill).spoilt(None),
+            truth(ill).spoilt(None, None),
             [
                 Spoilt::DeviceDrops { heading, packets: 3 },
                 Spoilt::WriteErrors { heading, packets: 2 },
@@ -361,7 +373,11 @@ mod tests {
             (ms(100), ms(6), true),
         ] {
             let direction = Direction { delay, lateness: late(p99), ..Direction::default() };
-            assert_eq!(!truth(direction).spoilt(None).is_empty(), is_spoilt, "{delay:?} {p99:?}");
+            assert_eq!(
+                !truth(direction).spoilt(None, None).is_empty(),
+                is_spoilt,
+                "{delay:?} {p99:?}"
+            );
         }
     }
 
@@ -379,7 +395,7 @@ mod tests {
             [(3_000, true, false), (3_001, true, true), (5_000, false, false), (5_001, false, true)]
         {
             let direction = Direction { rate: Some(rate), per_packet, ..Direction::default() };
-            let spoilt = truth(direction).spoilt(Some(&calibration));
+            let spoilt = truth(direction).spoilt(Some(&calibration), None);
             assert_eq!(!spoilt.is_empty(), is_spoilt, "{rate}");
         }
     }

@@ -78,7 +78,7 @@ pub(super) async fn run(args: ClientArgs, warnings: &[String], over: Option<Over
         .control_tls
         .then(|| client::ControlTls { trust: security.trust.clone(), provider: security.provider });
     let (transports, passage) = match over {
-        None => (config::transports(&args.local, security), None),
+        None => (config::transports(&args.local, None, security), None),
         Some(Over { sockets, passage }) => {
             // The server behind the link is new each time, so it is not one to remember.
             let security = Security { trust: Security::default().trust, ..security };

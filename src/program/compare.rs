@@ -104,7 +104,7 @@ async fn run(args: CompareArgs, over: Option<Over>) -> u8 {
 fn config(args: &CompareArgs, security: Security, over: Option<&Over>) -> Config {
     let transports = match over {
         Some(over) => Registry::secured(&over.lab.near().sockets(), security),
-        None => config::transports(&Local::default(), security),
+        None => config::transports(&Local::default(), None, security),
     };
     let arms = match over {
         Some(over) if args.arms.is_empty() => links::arms(over),

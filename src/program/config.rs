@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use polyperf_transport::{Delivery, HostSockets, Sockets};
+use polyperf_transport::{Delivery, HostSockets, Processors, Sockets};
 
 use crate::{
     cli::{self, ClientArgs, Local, Report, ServerArgs},
@@ -64,8 +64,9 @@ fn with_default_rate(args: &ClientArgs, transports: &Registry) -> TestSpec {
 pub(super) fn server(args: &ServerArgs, security: Security) -> server::Config {
     server::Config {
         listen: vec![SocketAddr::new(listen_ip(&args.local), args.port)],
-        transports: transports(&args.local, security),
+        transports: transports(&args.local, args.data_processors.as_ref(), security),
         limits: limits(args),
+        data_processors: args.data_processors.clone(),
         one_off: args.one_off,
         idle_timeout: args.idle_timeout,
         keep_intervals: args.report == Report::Json,
@@ -103,9 +104,15 @@ pub(super) fn report_unit(unit: cli::Unit) -> Option<report::Unit> {
     letter.parse().ok()
 }
 
-pub(super) fn transports(local: &Local, security: Security) -> Registry {
+/// Returns the transports over this host's sockets, whose threads keep to these processors.
+pub(super) fn transports(
+    local: &Local,
+    processors: Option<&Processors>,
+    security: Security,
+) -> Registry {
     let v6_only = local.family == Some(cli::Family::V6);
     let sockets = HostSockets::new().v6_only(v6_only).device(local.device.clone());
+    let sockets = sockets.on_processors(processors.cloned());
     Registry::secured(&(Arc::new(sockets) as Arc<dyn Sockets>), security)
 }
 

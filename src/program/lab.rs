@@ -63,10 +63,11 @@ impl Refused {
 /// Opens a lab for a link, and says where it is not the best one.
 fn open(link: &LabLink) -> Result<(Arc<Lab>, Passage), Refused> {
     let preset = preset::find(&link.preset)?;
-    let lab = Lab::open(lab::prepare(link.tier)?, preset.mtu.unwrap_or(Preset::MTU))?;
+    let lab = Lab::open(lab::prepare(link.made.tier)?, preset.mtu.unwrap_or(Preset::MTU))?;
     remark(&lab);
     let lab = Arc::new(lab);
-    Ok((Arc::clone(&lab), Passage::new(lab, preset, link.seed)))
+    let passage = Passage::new(Arc::clone(&lab), preset, link.made.seed);
+    Ok((lab, passage.tolerating(link.made.latest)))
 }
 
 /// Refuses a transport that does not cross the link.

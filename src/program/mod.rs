@@ -53,6 +53,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             on(&mut Builder::new_current_thread(), client::run(args, &settings.warnings, None))
         }
         Command::Server(args) => {
+            if let Err(mistake) = server::keep_off(args.data_processors.as_ref()) {
+                complain(&mistake);
+                return exit::LOCAL_IO;
+            }
             on(&mut Builder::new_multi_thread(), server::run(args, settings, line))
         }
         Command::Compare(args) => compare::start(args, &settings.warnings),

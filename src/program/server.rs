@@ -1,6 +1,6 @@
 use std::{error::Error as _, ffi::OsString, io};
 
-use polyperf_transport::Error;
+use polyperf_transport::{Error, Processors};
 use tokio::{
     signal::unix::Signal,
     sync::broadcast::{Receiver, error::RecvError},
@@ -37,6 +37,9 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
     for warning in &settings.warnings {
         warn!("{warning}");
     }
+    if let (Some(data), Ok(rest)) = (&args.data_processors, Processors::of_thread()) {
+        info!(%data, %rest, "threads that move bytes have processors of their own");
+    }
     descriptors::permit_all();
     let setting_up = async {
         // From now on, or one that comes while the server is being set up would end it.
@@ -53,6 +56,21 @@ pub(super) async fn run(args: ServerArgs, settings: Settings, line: Vec<OsString
             exit::LOCAL_IO
         }
     }
+}
+
+/// Has this thread, and those that it starts, keep off the processors for data threads, where there
+/// are others.
+pub(super) fn keep_off(processors: Option<&Processors>) -> Result<(), String> {
+    let Some(processors) = processors else { return Ok(()) };
+    let failed = |error| format!("--data-processors {processors}: {error}");
+    let ours = Processors::of_thread().map_err(failed)?;
+    if let Some(missing) = processors.without(&ours) {
+        return Err(format!(
+            "--data-processors {processors}: {missing} cannot be had, this process may run on {ours}: \
+             name some of those"
+        ));
+    }
+    ours.without(processors).map_or(Ok(()), |rest| rest.keep().map_err(failed))
 }
 
 /// A server, and what is beside it.

@@ -47,7 +47,7 @@ pub(super) fn bind(
         admin: admin(args)?,
         public_read: !args.private,
         hosts: args.hosts.clone(),
-        transports: config::transports(&Local::default(), security),
+        transports: config::transports(&Local::default(), None, security),
         ..Config::new(args.addr)
     };
     let targets = args.probe_targets.iter().map(|(name, target)| probe::Target {

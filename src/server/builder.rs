@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use polyperf_certs::CurrentIdentity;
-use polyperf_transport::{Error, Transport};
+use polyperf_transport::{Error, Processors, Transport};
 
 use super::{Auth, Config, ControlTls, Policies, Server};
 use crate::{
@@ -126,6 +126,12 @@ impl Builder {
     /// Runs the tasks that move bytes there.
     pub fn drive(mut self, drive: Drive) -> Self {
         self.config.drive = drive;
+        self
+    }
+
+    /// Has threads of tests keep to these processors.
+    pub fn data_processors(mut self, processors: Processors) -> Self {
+        self.config.data_processors = Some(processors);
         self
     }
 

@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use polyperf_certs::CurrentIdentity;
+use polyperf_transport::Processors;
 
 use super::{Auth, ControlTls, Policies};
 use crate::{
@@ -39,6 +40,10 @@ pub struct Config {
     pub identity: Option<CurrentIdentity>,
     /// Where the tasks that move bytes run.
     pub drive: Drive,
+    /// The processors that threads of tests keep to, unless a test asks for another one; `None` leaves
+    /// that to the system. Transports' own threads keep to those of their
+    /// [`Sockets`](polyperf_transport::Sockets).
+    pub data_processors: Option<Processors>,
     /// How long each step of the control protocol may take.
     pub deadlines: Deadlines,
     /// Whether to keep each interval of every test for its outcome (a JSON report wants them).
@@ -85,6 +90,7 @@ impl Default for Config {
             tls: None,
             identity: None,
             drive: Drive::Threads,
+            data_processors: None,
             deadlines: Deadlines::default(),
             keep_intervals: false,
         }

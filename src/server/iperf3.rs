@@ -344,7 +344,11 @@ impl Iperf3Session {
         let spec = info.spec.clone().with_limit(Limit::Endless);
         let delivery = self.shared.delivery(&spec.transport).unwrap_or(Delivery::Bytes);
         let framing = Framing::iperf3(delivery, spec.udp_counters_64bit);
-        let means = Means { affinity: spec.server_affinity, ..Means::default() };
+        let means = Means {
+            affinity: spec.server_affinity,
+            processors: config.data_processors.clone(),
+            ..Means::default()
+        };
         let drive = policy::drive(&spec, self.shared.admission.running(), config.drive);
         let course = Course::iperf3(drive, keep, spec).carrying(framing).with(means);
         let info = self.session.trial.begin(info, flows, course, &self.shared.bus);

@@ -340,7 +340,11 @@ impl ServerSession {
         );
         let config = &self.shared.config;
         let keep = config.keep_intervals || info.spec.server_output;
-        let means = Means { affinity: info.spec.server_affinity, ..Means::default() };
+        let means = Means {
+            affinity: info.spec.server_affinity,
+            processors: config.data_processors.clone(),
+            ..Means::default()
+        };
         let drive = policy::drive(&info.spec, self.shared.admission.running(), config.drive);
         let course = Course::native(drive, keep).carrying(framing).with(means);
         let info = self.session.begin(info, work, course, &self.shared.bus);

@@ -146,6 +146,9 @@ fn competitors_share_a_link_and_the_table_says_how() {
         "rudp,quic",
         "--cross",
         "rudp:2",
+        // How busy this machine is decides nothing here.
+        "--link-late",
+        "1",
         "--parts",
         "up",
         "--repeat",
@@ -177,6 +180,8 @@ fn what_cannot_be_run_over_a_link_is_said_before_anything_is_opened() {
         (&["compare", "--link", "nowhere"], "nowhere"),
         (&["compare", "host", "--link", "lan"], "cannot be behind an emulated link"),
         (&["compare", "--cross", "tcp:2"], "--cross is of no use without --link"),
+        (&["compare", "--link-late", "1"], "--link-late is of no use without --link"),
+        (&["lab", "run", "lan", "--link-late", "0", "--", "client"], "--link-late 0"),
         (&["compare", "--link", "lan", "--cross", "tcp:0"], "tcp:0"),
         (&["compare", "--link", "lan,"], "empty"),
     ] {

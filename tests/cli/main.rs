@@ -14,6 +14,7 @@ mod lab;
 mod local;
 mod operations;
 mod output;
+mod processors;
 mod program;
 mod readme;
 mod screen;

@@ -168,7 +168,7 @@ fn unspoilt<T>(lab: &Lab, links: &Links, mut run: impl FnMut() -> T) -> (T, Trut
         lab.set(links.clone()).unwrap();
         let result = run();
         let truth = lab.truth().unwrap();
-        let spoilt = truth.spoilt(None);
+        let spoilt = truth.spoilt(None, None);
         attempt += 1;
         if spoilt.is_empty() || attempt == ATTEMPTS {
             return (result, truth);

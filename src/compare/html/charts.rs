@@ -313,8 +313,10 @@ fn drawn(value: f64) -> Option<f64> {
 
 const SCATTERS: [(&str, Metric); 3] =
     [("p50", Metric::LoadedP50), ("p95", Metric::LoadedP95), ("p99", Metric::LoadedP99)];
-const STRIPS: [(&str, &str, Metric); 12] = [
+const STRIPS: [(&str, &str, Metric); 14] = [
     ("Time to first reply", "ms", Metric::FirstReply),
+    ("Time to first reply, resumed", "ms", Metric::FirstReplyResumed),
+    ("Time to first reply, 0-RTT", "ms", Metric::FirstReplyZeroRtt),
     ("Completion of 10 kB", "ms", Metric::Complete10k),
     ("Completion of 1 MB", "ms", Metric::Complete1m),
     ("Completion of 10 MB", "ms", Metric::Complete10m),

@@ -1,7 +1,7 @@
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use polyperf_transport::{
-    Connection, Delivery, Error, Hello, Home, Peer, Stream, Transport, Tuning, send_all,
+    Connection, Delivery, Error, Hello, Home, PathStats, Peer, Stream, Transport, Tuning, send_all,
 };
 use tokio::{
     sync::oneshot,
@@ -191,7 +191,11 @@ impl Asker {
     /// Counts a response, and closes what brought it.
     async fn replied(&mut self, answered: Answered, counters: &Counters) {
         let Answered { mut times, now, .. } = answered;
-        times.connect = self.part(answered).await.unwrap_or(times.connect);
+        let path = self.part(answered).await.unwrap_or_default();
+        // What had to be there before the connection could be made is no part of it.
+        let prepared = path.prepared.unwrap_or_default();
+        times.latency = times.latency.saturating_sub(prepared);
+        times.connect = path.handshake.unwrap_or(times.connect.saturating_sub(prepared));
         self.tally.replied(times, now);
         counters.add(self.request, now);
     }
@@ -312,12 +316,12 @@ impl Asker {
         }
     }
 
-    /// Closes a connection, each step within a bound, and returns how long it took to make where the
-    /// transport knows that better.
+    /// Closes a connection, each step within a bound, and returns how it was made where the transport
+    /// knows more of that.
     ///
     /// The server has closed first, so that it is the one which keeps the connection's ports for a
     /// while: a client that did would soon have none left.
-    async fn part(&mut self, answered: Answered) -> Option<Duration> {
+    async fn part(&mut self, answered: Answered) -> Option<PathStats> {
         let Answered { mut stream, connection, .. } = answered;
         // Leaving says enough: nobody waits for a word that nothing follows.
         if self.asking.transport.delivery() == Delivery::Bytes {
@@ -333,9 +337,8 @@ impl Asker {
         }
         let stats = path.stats();
         self.protects = Some(stats.security.is_some());
-        let security = stats.security?;
-        self.tally.protected(&security);
-        stats.handshake
+        self.tally.protected(stats.security.as_ref()?);
+        Some(stats)
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::{
     lab::{Refused, crosses, remark},
 };
 use crate::{
-    cli::LinksArgs,
+    cli::{LinkMade, LinksArgs},
     compare::{
         experiment::{Arm, PartKind},
         links::{Over, Stretch},
@@ -34,7 +34,7 @@ pub(in crate::program) fn open(args: &LinksArgs, arms: &[Arm]) -> Result<Over, R
             mtu(other)
         ));
     }
-    let lab = Arc::new(Lab::open(lab::prepare(args.tier)?, least)?);
+    let lab = Arc::new(Lab::open(lab::prepare(args.made.tier)?, least)?);
     remark(&lab);
     let competing = args.cross.iter().map(|cross| &cross.arm);
     arms.iter().chain(competing).try_for_each(|arm| crosses(&lab, &arm.transport))?;
@@ -46,7 +46,8 @@ pub(in crate::program) fn open(args: &LinksArgs, arms: &[Arm]) -> Result<Over, R
         presets.iter().try_for_each(|preset| can_be_trusted(preset, calibration))?;
     }
     let links = presets.into_iter().map(|preset| stretch(args, preset)).collect();
-    Ok(Over { lab, links, seed: args.seed, cross: args.cross.clone(), calibration })
+    let LinkMade { seed, latest, .. } = args.made;
+    Ok(Over { lab, links, seed, cross: args.cross.clone(), calibration, latest })
 }
 
 /// Refuses a link whose every run would turn out to be spoilt.
@@ -69,7 +70,7 @@ fn can_be_trusted(preset: &Preset, calibration: &Calibration) -> Result<(), Refu
 /// Returns how long a link is measured: long enough for a sender to find its rate, which takes it
 /// round trips.
 fn stretch(args: &LinksArgs, preset: Preset) -> Stretch {
-    let (to_far, to_near) = preset.links(args.seed);
+    let (to_far, to_near) = preset.links(args.made.seed);
     let round_trip = to_far.delay + to_near.delay;
     Stretch {
         preset,

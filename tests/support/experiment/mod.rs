@@ -257,6 +257,8 @@ fn values(
 fn part_of(metric: Metric) -> PartKind {
     match metric {
         Metric::FirstReply | Metric::Connections => PartKind::Churn,
+        Metric::FirstReplyResumed => PartKind::Resumed,
+        Metric::FirstReplyZeroRtt => PartKind::ZeroRtt,
         Metric::Transactions | Metric::IdleP50 | Metric::IdleP95 | Metric::IdleP99 => {
             PartKind::Idle
         }

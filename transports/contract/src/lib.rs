@@ -17,6 +17,7 @@ mod error;
 mod guest;
 mod opening;
 mod path;
+mod processors;
 mod sockets;
 mod stream;
 mod tuning;
@@ -30,6 +31,7 @@ pub use crate::{
     guest::{Guest, Visit},
     opening::{Anyone, Gate, Hello, Mark, Opening, Verdict},
     path::{Arq, EarlyData, Path, PathStats, Security},
+    processors::Processors,
     sockets::{HostSockets, Sockets},
     stream::{Chunk, Home, Received, RecvHalf, SendHalf, Stream, send_all},
     tuning::{Fec, KeepAlive, Setting, Tuning},

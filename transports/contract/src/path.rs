@@ -168,6 +168,11 @@ pub struct PathStats {
     #[serde(rename = "first_reply_us", with = "micros", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>")]
     pub first_reply: Option<Duration>,
+    /// How long an earlier connection took that was made for this one to resume; `None` if none was.
+    /// It is no part of `handshake` and of `first_reply`.
+    #[serde(rename = "prepared_us", with = "micros", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>")]
+    pub prepared: Option<Duration>,
     /// What protects the connection; `None` if nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<Security>,

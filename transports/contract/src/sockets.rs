@@ -6,6 +6,8 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::Processors;
+
 /// Where sockets come from.
 ///
 /// A socket belongs for ever to the network in which it was created. Transports take theirs from
@@ -50,6 +52,10 @@ pub trait Sockets: Debug + Send + Sync + 'static {
     ///
     /// What the system says; [`io::ErrorKind::Unsupported`] where ports cannot be shared so.
     fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket>;
+
+    /// Returns the processors that threads which move bytes over these sockets keep to; `None` leaves
+    /// that to the system.
+    fn processors(&self) -> Option<&Processors>;
 }
 
 /// Sockets of this host, as it is.
@@ -57,6 +63,7 @@ pub trait Sockets: Debug + Send + Sync + 'static {
 pub struct HostSockets {
     v6_only: bool,
     device: Option<String>,
+    processors: Option<Processors>,
 }
 
 impl HostSockets {
@@ -77,6 +84,13 @@ impl HostSockets {
     #[must_use]
     pub fn device(mut self, name: Option<String>) -> Self {
         self.device = name;
+        self
+    }
+
+    /// Has threads that move bytes keep to these processors.
+    #[must_use]
+    pub fn on_processors(mut self, processors: Option<Processors>) -> Self {
+        self.processors = processors;
         self
     }
 
@@ -140,6 +154,10 @@ impl Sockets for HostSockets {
         permit_sharing(&socket)?;
         socket.bind(&addr.into())?;
         Ok(socket.into())
+    }
+
+    fn processors(&self) -> Option<&Processors> {
+        self.processors.as_ref()
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, sync::Arc, thread};
+use std::{net::SocketAddr, sync::Arc};
 
 use polyperf_socket::{Crew, FlowListener, PortOptions, UdpPorts};
 use polyperf_transport::{
@@ -53,7 +53,7 @@ impl Kcp {
     /// [`Error::Listen`] if the address cannot be had.
     pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
         FlowListener::join(&self.ports, addr, |accepted| {
-            Arc::new(Doorkeeper::new(gate, self.settings, crew(), accepted))
+            Arc::new(Doorkeeper::new(gate, self.settings, crew(self.ports.sockets()), accepted))
         })
         .map_err(|source| Error::Listen { addr, source })
     }
@@ -87,11 +87,12 @@ impl Transport for Kcp {
         let settings =
             if peer.tuning.is_default() { self.settings } else { Settings::new(&peer.tuning)? };
         let sockets = Arc::clone(self.ports.sockets());
-        Ok(Box::new(KcpConnection::new(sockets, peer.clone(), settings, crew())))
+        let crew = crew(&sockets);
+        Ok(Box::new(KcpConnection::new(sockets, peer.clone(), settings, crew)))
     }
 }
 
-/// Returns the threads of a listener or a connection: no more than there are processors.
-fn crew() -> Arc<Crew> {
-    Arc::new(Crew::new(NAME, thread::available_parallelism().map_or(1, usize::from)))
+/// Returns the threads of a listener or a connection.
+fn crew(sockets: &Arc<dyn Sockets>) -> Arc<Crew> {
+    Arc::new(Crew::new(NAME, Arc::clone(sockets)))
 }

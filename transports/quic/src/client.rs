@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use polyperf_socket::nth_port;
@@ -57,6 +57,7 @@ impl QuicConnection {
                 protocol,
                 peer: known,
                 mark: peer.mark,
+                prepared: None,
             };
             legs(&plan).await
         };
@@ -179,11 +180,13 @@ async fn legs(plan: &Plan) -> io::Result<Vec<Leg>> {
     for nth in 0..plan.options.connections {
         let nth = u16::try_from(nth).unwrap_or(u16::MAX);
         let local = plan.local.map(|local| nth_port(local, nth)).transpose()?;
-        let plan = Plan { local, ..plan.clone() };
+        let mut plan = Plan { local, ..plan.clone() };
         if plan.options.resume && sessions.is_empty() {
+            let began = Instant::now();
             let first = Leg::establish(&Plan { mark: None, ..plan.clone() }, false).await?;
             sessions.wait(TICKET).await;
             first.close().await;
+            plan.prepared = Some(began.elapsed());
         }
         legs.push(Leg::establish(&plan, plan.options.zero_rtt).await?);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use polyperf_socket::{QuicPort, Worker};
-use polyperf_transport::Home;
+use polyperf_transport::{Home, Sockets};
 use quinn::{ConnectionError, Endpoint};
 
 use crate::{
@@ -50,14 +50,15 @@ pub(crate) struct Homes(Mutex<Vec<Weak<ClientHome>>>);
 
 impl Homes {
     /// Returns the home of the calling thread, or a new one.
-    pub(crate) fn here_or_new(&self) -> io::Result<Arc<ClientHome>> {
+    pub(crate) fn here_or_new(&self, sockets: &dyn Sockets) -> io::Result<Arc<ClientHome>> {
         let mut homes = lock(&self.0);
         homes.retain(|home| home.strong_count() > 0);
         let here = homes.iter().filter_map(Weak::upgrade).find(|home| home.worker.is_here());
         if let Some(home) = here {
             return Ok(home);
         }
-        let home = ClientHome { worker: Worker::start("quic")?, vacant: Mutex::default() };
+        let worker = Worker::start("quic", sockets)?;
+        let home = ClientHome { worker, vacant: Mutex::default() };
         let home = Arc::new(home);
         homes.push(Arc::downgrade(&home));
         Ok(home)
@@ -106,14 +107,14 @@ mod tests {
     use std::{net::UdpSocket, time::Duration};
 
     use polyperf_socket::UdpPorts;
-    use polyperf_transport::{HostSockets, Sockets, Tuning};
+    use polyperf_transport::{HostSockets, Tuning};
     use quinn::udp::Transmit;
 
     use super::*;
     use crate::{Kind, Quic, STREAMS, Settings, options::Options};
 
     fn home() -> Arc<ClientHome> {
-        Homes::default().here_or_new().unwrap()
+        Homes::default().here_or_new(&HostSockets::new()).unwrap()
     }
 
     /// Returns how to connect to `addr`.
@@ -124,7 +125,17 @@ mod tests {
         let peer = shared.tls.peer("localhost", addr.port(), None).unwrap();
         let options = Options::new(&Tuning::default(), STREAMS).unwrap();
         let (kind, protocol) = (Kind::Streams, Kind::Streams.protocol().to_vec());
-        Plan { shared, kind, addr, local: None, options, protocol, peer, mark: None }
+        Plan {
+            shared,
+            kind,
+            addr,
+            local: None,
+            options,
+            protocol,
+            peer,
+            mark: None,
+            prepared: None,
+        }
     }
 
     /// Returns whether a berth that was left so is taken over by the next connection of this plan.

@@ -53,12 +53,14 @@ pub(crate) struct Plan {
     pub(crate) protocol: Vec<u8>,
     pub(crate) peer: Arc<Peer>,
     pub(crate) mark: Option<Mark>,
+    /// How long it took to get a session to resume, if that was made for it.
+    pub(crate) prepared: Option<Duration>,
 }
 
 impl Leg {
     /// Connects. With early data it need not wait for the other end.
     pub(crate) async fn establish(plan: &Plan, early: bool) -> io::Result<Self> {
-        let home = plan.shared.homes.here_or_new()?;
+        let home = plan.shared.homes.here_or_new(&*plan.shared.sockets)?;
         let berth = home.berth(plan)?;
         let Berth { port, endpoint, .. } = &berth;
         let config = plan.client_config(early)?;
@@ -101,6 +103,7 @@ impl Leg {
             security,
             handshake,
             first_reply: OnceLock::new(),
+            prepared: plan.prepared,
             set_alone: true,
             alone: berth.is_quiet,
             left: OnceLock::new(),

@@ -49,13 +49,7 @@ mod socket;
 mod stream;
 mod tls;
 
-use std::{
-    net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use polyperf_certs::{CurrentIdentity, KnownServers, Provider, Trust};
 use polyperf_socket::UdpPorts;
@@ -241,8 +235,3 @@ pub(crate) const PERF: &str = "perf";
 
 /// What sockets are asked to keep for each direction: all connections of a listener share one.
 pub(crate) const BUFFERS: NonZeroU32 = NonZeroU32::new(8 << 20).expect("not zero");
-
-/// The most threads that carry a listener's connections.
-pub(crate) fn most_workers() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}

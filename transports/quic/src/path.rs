@@ -26,6 +26,8 @@ pub(crate) struct Carried {
     pub(crate) handshake: Arc<OnceLock<Duration>>,
     /// From the first packet to the listener's first byte on a stream, likewise.
     pub(crate) first_reply: OnceLock<Duration>,
+    /// How long it took to make one that this one could resume, if none was there.
+    pub(crate) prepared: Option<Duration>,
     /// Whether the socket is set as this connection alone asks.
     pub(crate) set_alone: bool,
     /// Whether nothing of another connection comes over the socket.
@@ -136,6 +138,7 @@ impl Path for QuicPath {
             probes_lost: Some(now.path.lost_plpmtud_probes - then.path.lost_plpmtud_probes),
             handshake: self.carried.handshake.get().copied(),
             first_reply: self.carried.first_reply.get().copied(),
+            prepared: self.carried.prepared,
             security: Some(security.borrow().clone()),
             ..PathStats::default()
         }

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, sync::Arc, thread};
+use std::{net::SocketAddr, sync::Arc};
 
 use polyperf_socket::{Crew, FlowListener, PortOptions, UdpPorts};
 use polyperf_transport::{
@@ -52,7 +52,7 @@ impl Rudp {
     /// [`Error::Listen`] if the address cannot be had.
     pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
         FlowListener::join(&self.ports, addr, |accepted| {
-            Arc::new(Doorkeeper::new(gate, self.config, crew(), accepted))
+            Arc::new(Doorkeeper::new(gate, self.config, crew(self.ports.sockets()), accepted))
         })
         .map_err(|source| Error::Listen { addr, source })
     }
@@ -84,11 +84,12 @@ impl Transport for Rudp {
         let config =
             if peer.tuning.is_default() { self.config } else { settings::config(&peer.tuning)? };
         let sockets = Arc::clone(self.ports.sockets());
-        Ok(Box::new(RudpConnection::new(sockets, peer.clone(), config, crew())))
+        let crew = crew(&sockets);
+        Ok(Box::new(RudpConnection::new(sockets, peer.clone(), config, crew)))
     }
 }
 
-/// Returns the threads of a listener or a connection: no more than there are processors.
-fn crew() -> Arc<Crew> {
-    Arc::new(Crew::new(NAME, thread::available_parallelism().map_or(1, usize::from)))
+/// Returns the threads of a listener or a connection.
+fn crew(sockets: &Arc<dyn Sockets>) -> Arc<Crew> {
+    Arc::new(Crew::new(NAME, Arc::clone(sockets)))
 }

@@ -11,7 +11,7 @@ use std::{
     thread::ThreadId,
 };
 
-use polyperf_transport::Home;
+use polyperf_transport::{Home, Sockets};
 use tokio::{
     runtime::{Builder, EnterGuard, Handle},
     sync::oneshot,
@@ -31,16 +31,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a thread of this name.
+    /// Starts a thread of this name on the processors that `sockets` names.
     ///
     /// # Errors
     ///
     /// What the system says, if there can be no more threads.
-    pub fn start(name: &str) -> io::Result<Arc<Self>> {
+    pub fn start(name: &str, sockets: &dyn Sockets) -> io::Result<Arc<Self>> {
+        let processors = sockets.processors().cloned();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // Where it is not, whoever is driven here finds it out, and says so.
+            let _ = processors.map(|processors| processors.keep());
             // Nothing is ever sent: it ends when the worker is dropped.
             let _ = runtime.block_on(stopped);
             // What still waits for a system call elsewhere must not hold up the end.
@@ -108,21 +111,22 @@ impl Drop for Seat {
 pub struct Crew {
     name: &'static str,
     workers: Mutex<Vec<Arc<Worker>>>,
+    sockets: Arc<dyn Sockets>,
     most: usize,
 }
 
 impl Crew {
-    /// Returns a crew of nobody, which grows to `most` as it is needed. Its threads have this name,
-    /// and numbers.
+    /// Returns a crew of nobody, which grows as it is needed to as many as there are processors for
+    /// `sockets`. Its threads have this name, and numbers.
     #[must_use]
-    pub fn new(name: &'static str, most: usize) -> Self {
-        Self { name, workers: Mutex::default(), most }
+    pub fn new(name: &'static str, sockets: Arc<dyn Sockets>) -> Self {
+        Self { name, workers: Mutex::default(), most: most(&*sockets), sockets }
     }
 
     /// Returns a crew that has its `first` worker already.
     #[must_use]
-    pub fn of(first: Arc<Worker>, name: &'static str, most: usize) -> Self {
-        Self { name, workers: Mutex::new(vec![first]), most }
+    pub fn of(first: Arc<Worker>, name: &'static str, sockets: Arc<dyn Sockets>) -> Self {
+        Self { workers: Mutex::new(vec![first]), ..Self::new(name, sockets) }
     }
 
     /// Returns who carries the next connection: the first of those with the least to do, so that as
@@ -138,7 +142,8 @@ impl Crew {
         if !all_busy || workers.len() >= self.most.max(1) {
             return idlest.ok_or_else(|| io::ErrorKind::NotFound.into());
         }
-        match (Worker::start(&format!("{}-{}", self.name, workers.len())), idlest) {
+        let name = format!("{}-{}", self.name, workers.len());
+        match (Worker::start(&name, &*self.sockets), idlest) {
             (Ok(worker), _) => {
                 workers.push(Arc::clone(&worker));
                 Ok(worker)
@@ -150,13 +155,24 @@ impl Crew {
     }
 }
 
+/// Returns how many threads have something to do at once.
+fn most(sockets: &dyn Sockets) -> usize {
+    match sockets.processors() {
+        Some(processors) => processors.count().get(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use polyperf_transport::{HostSockets, Processors};
+
     use super::*;
 
     #[test]
     fn streams_are_dealt_out_over_no_more_workers_than_there_may_be() {
-        let crew = Crew::new("test", 2);
+        let two = Processors::new([0, 1]);
+        let crew = Crew::new("test", Arc::new(HostSockets::new().on_processors(two)));
         let first = crew.next().unwrap();
         assert!(Arc::ptr_eq(&first, &crew.next().unwrap()), "it has nothing to do yet");
         let _first_seat = first.seat();

@@ -20,7 +20,7 @@ use std::{
 };
 
 use polyperf_socket::UdpPorts;
-use polyperf_transport::{HostSockets, Sockets};
+use polyperf_transport::{HostSockets, Processors, Sockets};
 use socket2::Socket;
 use support::{
     Joined, Raw, any_port, datagrams, messages, receive_until, send, trains, transmit, until,
@@ -149,6 +149,10 @@ impl Sockets for Tampered {
         let socket = HostSockets::new().udp_beside(addr)?;
         (self.flows)(&socket);
         Ok(socket)
+    }
+
+    fn processors(&self) -> Option<&Processors> {
+        None
     }
 }
 

@@ -37,7 +37,7 @@ mod record;
 mod server;
 mod settings;
 
-use std::{net::SocketAddr, sync::Arc, thread};
+use std::{net::SocketAddr, sync::Arc};
 
 use polyperf_socket::{Crew, FlowListener, PortOptions, Prefix, UdpPorts};
 use polyperf_transport::{
@@ -79,7 +79,7 @@ impl TokioKcp {
     /// [`Error::Listen`] if the address cannot be had.
     pub fn bind(&self, addr: SocketAddr, gate: Arc<dyn Gate>) -> Result<FlowListener, Error> {
         FlowListener::join(&self.ports, addr, |accepted| {
-            Arc::new(Doorkeeper::new(gate, crew(), accepted))
+            Arc::new(Doorkeeper::new(gate, crew(self.ports.sockets()), accepted))
         })
         .map_err(|source| Error::Listen { addr, source })
     }
@@ -112,13 +112,14 @@ impl Transport for TokioKcp {
         self.check(&peer.tuning)?;
         let settings = Settings::new(&peer.tuning)?;
         let sockets = Arc::clone(self.ports.sockets());
-        Ok(Box::new(TokioKcpConnection::new(sockets, peer.clone(), settings, crew())))
+        let crew = crew(&sockets);
+        Ok(Box::new(TokioKcpConnection::new(sockets, peer.clone(), settings, crew)))
     }
 }
 
-/// Returns the threads of a listener or a connection: no more than there are processors.
-fn crew() -> Arc<Crew> {
-    Arc::new(Crew::new(NAME, thread::available_parallelism().map_or(1, usize::from)))
+/// Returns the threads of a listener or a connection.
+fn crew(sockets: &Arc<dyn Sockets>) -> Arc<Crew> {
+    Arc::new(Crew::new(NAME, Arc::clone(sockets)))
 }
 
 const NAME: &str = "tokio-kcp";

@@ -14,8 +14,8 @@ use std::{
 use polyperf_socket::{DatagramRecv, DatagramSend, FlowListener, PortOptions, Prefix, dial};
 use polyperf_tokio_kcp::TokioKcp;
 use polyperf_transport::{
-    Anyone, Chunk, Fec, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Peer, RecvHalf,
-    SendHalf, Sockets, Stream, Transport, Tuning, Verdict, Visit,
+    Anyone, Chunk, Fec, Gate, Guest, Hello, HostSockets, Listener, Mark, Opening, Peer, Processors,
+    RecvHalf, SendHalf, Sockets, Stream, Transport, Tuning, Verdict, Visit,
 };
 use socket2::Socket;
 
@@ -67,6 +67,10 @@ impl Sockets for Copied {
 
     fn udp_beside(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
         HostSockets::new().udp_beside(addr)
+    }
+
+    fn processors(&self) -> Option<&Processors> {
+        None
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use polyperf_transport::{
-    Anyone, Error, Hello, HostSockets, Listener, Peer, Sockets, Transport, Tuning,
+    Anyone, Error, Hello, HostSockets, Listener, Peer, Processors, Sockets, Transport, Tuning,
 };
 use polyperf_udp::Udp;
 use support::{
@@ -192,6 +192,10 @@ impl Sockets for Intrusion {
             self.1.send_to(&open([9; 16], [0; 16], HELLO), addr)?;
         }
         Ok(socket)
+    }
+
+    fn processors(&self) -> Option<&Processors> {
+        None
     }
 }
 

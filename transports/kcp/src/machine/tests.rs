@@ -8,7 +8,7 @@ use std::{
 use polyperf_socket::{
     DatagramRecv, DatagramSend, DatagramSocket, Driven, Endpoint, Parts, Sieve, Worker,
 };
-use polyperf_transport::{Chunk, Stream, Tuning};
+use polyperf_transport::{Chunk, HostSockets, Stream, Tuning};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -28,7 +28,7 @@ fn to_a_silent_peer() -> (Stream, UdpSocket) {
         halves: (DatagramSend::new(Arc::clone(&endpoint)), DatagramRecv::new(endpoint)),
         sieve: Sieve::Open,
         hello: Vec::new(),
-        worker: Worker::start("test").unwrap(),
+        worker: Worker::start("test", &HostSockets::new()).unwrap(),
     });
     (KcpPath::stream(flow, settings, None), peer)
 }

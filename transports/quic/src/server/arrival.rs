@@ -126,6 +126,7 @@ impl Arrival {
             security,
             handshake: Arc::default(),
             first_reply: OnceLock::new(),
+            prepared: None,
             set_alone: false,
             alone: false,
             left: OnceLock::new(),

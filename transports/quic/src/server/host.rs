@@ -20,7 +20,6 @@ use crate::{
     BUFFERS, Kind, Shared,
     carrier::Carrier,
     leg::endpoint_config,
-    most_workers,
     options::{Options, Part},
     qlog,
     socket::Socket,
@@ -52,7 +51,7 @@ impl Host {
         let identity = shared.tls.identity()?;
         let shown = identity.now();
         let tls = shared.tls.server(&shown)?;
-        let worker = Worker::start("quic-0")?;
+        let worker = Worker::start("quic-0", &*shared.sockets)?;
         let port = {
             let _registering = worker.enter();
             Arc::new(ports.quic(addr)?)
@@ -82,7 +81,7 @@ impl Host {
             endpoint,
             port,
             carrier,
-            crew: Crew::of(Arc::clone(&worker), "quic", most_workers()),
+            crew: Crew::of(Arc::clone(&worker), "quic", Arc::clone(&shared.sockets)),
             config,
             shown,
             limits: Arc::default(),

@@ -60,7 +60,8 @@ async fn the_session_of_a_control_connection_serves_the_test_that_it_is_for() {
     let addr = listener.local_addr();
     let control = Pair::between(listener, &client, &Peer::at(addr)).await;
     let pair = Pair::between(control.listener, &client, &peer(addr, RESUME())).await;
-    assert_eq!(pair.client.path.stats().security.unwrap().resumed, Some(true));
+    let stats = pair.client.path.stats();
+    assert_eq!((stats.security.unwrap().resumed, stats.prepared), (Some(true), None));
     assert_eq!(gate.seen.lock().unwrap().len(), 2, "no other connection was needed");
 }
 
@@ -105,6 +106,7 @@ async fn what_is_sent_ahead_of_the_handshake_arrives_and_is_marked_as_such() {
         let stats = pair.client.path.stats();
         let round_trip = Some(Duration::from_millis(400));
         assert!(stats.handshake >= round_trip && stats.first_reply >= round_trip);
+        assert!(stats.prepared >= round_trip, "another had to be made first: {stats:?}");
         let (_client, server) = pair.another().await;
         assert!(!server.early, "the handshake is over");
     }
