@@ -79,6 +79,7 @@ impl RecvHalf for Half<dyn RecvHalf> {
         self.0.poll_recv(cx, &mut buf[..len]).map_ok(|r| { self.1 -= r.map_or(0, |r| r.len); r })
     }
     fn block_for(&mut self, limit: Option<Duration>) { self.0.block_for(limit) }
+    fn expect_bulk(&mut self) { self.0.expect_bulk() }
 }
 
 #[tokio::main]

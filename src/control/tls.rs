@@ -197,6 +197,8 @@ impl RecvHalf for TlsRecv {
 
     /// Control is never driven on a thread of its own.
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 impl Path for Protected {

@@ -100,6 +100,8 @@ pub(crate) struct Stage {
     pub(crate) means: Means,
     /// Whether the payload is digits, which compress.
     pub(crate) digits: bool,
+    /// Whether bytes come as fast as they can until their sender closes its direction.
+    pub(crate) bulk: bool,
     pub(crate) signals: Arc<Signals>,
     pub(crate) ends: mpsc::UnboundedSender<FlowEnd>,
 }
@@ -142,6 +144,9 @@ pub(crate) fn start_receiver(
         halves.0.block_for(stage.block_limit());
         halves.1.block_for(stage.block_limit());
         let half = halves.1.as_mut();
+        if stage.bulk {
+            half.expect_bulk();
+        }
         if !stage.framing.is_datagrams() {
             let tape = stage.means.tape();
             let result = receive(&stage, half, block, tape, &counters).await;

@@ -19,7 +19,7 @@ use crate::{
     measure::{CpuScope, CpuUse, FlowId, Role, Sample, SideSummary},
     outcome::{Failure, FailureCode},
     protocol::{iperf3::Datagrams, native::Sent},
-    spec::TestSpec,
+    spec::{Limit, TestSpec},
 };
 
 /// A running test at one end. Dropping it ends its flows.
@@ -101,6 +101,9 @@ impl Test {
         let sampler = Sampler::new(spec, work.watches(framing));
         let (clock, omit) = (Clock::start(), spec.omitted());
         let digits = spec.repeating_payload;
+        // A test of so many bytes ends with the last of them, for which nobody is to wait.
+        let endless = matches!(spec.limit, Limit::Time(_) | Limit::Endless);
+        let bulk = finish && endless && spec.rate.is_none() && spec.workload.is_bulk();
         let stage = Stage {
             clock,
             drive,
@@ -111,6 +114,7 @@ impl Test {
             confirm,
             means,
             digits,
+            bulk,
             signals,
             ends: sender,
         };

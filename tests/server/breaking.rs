@@ -114,6 +114,10 @@ impl RecvHalf for FragileRecv {
     fn block_for(&mut self, limit: Option<Duration>) {
         self.inner.block_for(limit);
     }
+
+    fn expect_bulk(&mut self) {
+        self.inner.expect_bulk();
+    }
 }
 
 #[derive(Debug)]

@@ -248,6 +248,8 @@ impl RecvHalf for Mute {
     }
 
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 /// Runs a churn of so many connections over an in-process network with such troubles.

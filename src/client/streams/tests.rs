@@ -84,6 +84,8 @@ impl RecvHalf for Answer {
     }
 
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 #[derive(Debug)]

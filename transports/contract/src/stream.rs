@@ -108,6 +108,11 @@ pub trait RecvHalf: Debug + Send + 'static {
 
     /// Permits polls to block the calling thread; see [`SendHalf::block_for`].
     fn block_for(&mut self, limit: Option<Duration>);
+
+    /// Says that bytes come without a pause until the peer finishes, so that a blocked poll need not
+    /// be woken up before several buffers can be filled. A poll still returns when its limit is over,
+    /// and when the peer finishes.
+    fn expect_bulk(&mut self);
 }
 
 /// What to send: bytes, cut into messages of `stride` bytes where the transport carries messages.

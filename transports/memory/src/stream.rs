@@ -215,6 +215,8 @@ impl RecvHalf for Receiver {
 
     /// Ignored: nothing here is gained by blocking.
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 impl Drop for Receiver {

@@ -205,6 +205,10 @@ impl RecvHalf for FaultyRecv {
     fn block_for(&mut self, limit: Option<Duration>) {
         self.0.block_for(limit);
     }
+
+    fn expect_bulk(&mut self) {
+        self.0.expect_bulk();
+    }
 }
 
 fn spoil(stream: Stream, fault: Fault) -> Stream {

@@ -296,6 +296,8 @@ impl RecvHalf for DatagramRecv {
     }
 
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 impl Drop for DatagramRecv {

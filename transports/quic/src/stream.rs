@@ -115,6 +115,8 @@ impl RecvHalf for QuicRecv {
     }
 
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 impl Drop for QuicSend {

@@ -20,7 +20,7 @@ use crate::{
 /// Returns the two halves of a connection.
 pub(crate) fn pair(shared: &Arc<Shared>) -> (TcpSend, TcpRecv) {
     let send = TcpSend { io: Io::new(shared), stored: None, finished: false };
-    (send, TcpRecv { io: Io::new(shared), gathers: UNGATHERED })
+    (send, TcpRecv { io: Io::new(shared), gathers: UNGATHERED, bulk: false })
 }
 
 #[derive(Debug)]
@@ -84,6 +84,8 @@ pub(crate) struct TcpRecv {
     io: Io,
     /// How many bytes the kernel waits for before it wakes this half up.
     gathers: usize,
+    /// Whether there is always more to come.
+    bulk: bool,
 }
 
 impl RecvHalf for TcpRecv {
@@ -96,7 +98,12 @@ impl RecvHalf for TcpRecv {
         // for every few segments, and half the receiver's time would go into waking up.
         let fill = if self.io.blocks() { libc::MSG_WAITALL } else { 0 };
         let gathers = self.io.blocks() && buf.len() >= WORTH_GATHERING;
-        self.gather(if gathers { buf.len() } else { UNGATHERED });
+        self.gather(match (gathers, self.bulk) {
+            (false, _) => UNGATHERED,
+            (true, false) => buf.len(),
+            // The thread is woken up once for several buffers, and does not sleep between them.
+            (true, true) => (buf.len() * MOST_BUFFERS).min(ENOUGH).max(buf.len()),
+        });
         let fill = fill | self.io.shared.copies().receive_flags();
         let len = ready!(self.io.poll(cx, Watched::poll_read_ready, |socket, flags| {
             socket.recv_with_flags(uninit(buf), flags | fill)
@@ -106,6 +113,10 @@ impl RecvHalf for TcpRecv {
 
     fn block_for(&mut self, limit: Option<Duration>) {
         self.io.block_for(limit, Socket::set_read_timeout);
+    }
+
+    fn expect_bulk(&mut self) {
+        self.bulk = true;
     }
 }
 
@@ -233,5 +244,9 @@ fn uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 
 /// What the kernel waits for by default.
 const UNGATHERED: usize = 1;
+/// The buffers that can be filled once there is reason to wake up.
+const MOST_BUFFERS: usize = 8;
+/// Waiting for more gains nothing.
+const ENOUGH: usize = 1 << 20;
 /// Less than this comes in one segment, or in a few.
 const WORTH_GATHERING: usize = 16 << 10;

@@ -103,14 +103,45 @@ async fn open(at: &str, tuning: &Tuning) -> (Stream, Stream) {
     (client.unwrap(), server.unwrap())
 }
 
+#[test]
+fn what_is_left_of_bulk_comes_with_its_end() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut client, mut server) = runtime().block_on(open("127.0.0.1:0", &Tuning::default()));
+    // No limit would end a wait for what does not come before the test's own does.
+    server.recv.block_for(Some(Duration::from_secs(600)));
+    server.recv.expect_bulk();
+    let receiver = std::thread::spawn(move || {
+        let (mut buf, mut total) = (vec![0; 128 << 10], 0);
+        runtime().block_on(async {
+            while let Some(more) = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await.unwrap()
+            {
+                total += more.len;
+            }
+        });
+        total
+    });
+    runtime().block_on(async {
+        for len in [3 << 20, 100_000, 1] {
+            send_all(&mut *client.send, &vec![7; len]).await.unwrap();
+        }
+        poll_fn(|cx| client.send.poll_finish(cx)).await.unwrap();
+    });
+    assert_eq!(receiver.join().unwrap(), (3 << 20) + 100_001);
+}
+
 #[tokio::test]
 async fn a_receiver_that_waited_for_a_whole_buffer_gets_a_single_byte_all_the_same() {
     let (mut client, mut server) = open("127.0.0.1:0", &Tuning::default()).await;
-    let mut buf = vec![0; 1 << 20];
-    server.recv.block_for(Some(Duration::from_millis(10)));
-    send_all(&mut *client.send, b"abc").await.unwrap();
-    let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await.unwrap().unwrap();
-    assert_eq!(&buf[..received.len], b"abc", "when its time is up");
+    let mut buf = vec![0; 128 << 10];
+    for bulk in [false, true] {
+        if bulk {
+            server.recv.expect_bulk();
+        }
+        server.recv.block_for(Some(Duration::from_millis(10)));
+        send_all(&mut *client.send, b"abc").await.unwrap();
+        let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await.unwrap().unwrap();
+        assert_eq!(&buf[..received.len], b"abc", "when its time is up");
+    }
     server.recv.block_for(None);
     send_all(&mut *client.send, b"d").await.unwrap();
     let received = poll_fn(|cx| server.recv.poll_recv(cx, &mut buf)).await.unwrap().unwrap();

@@ -65,6 +65,8 @@ impl RecvHalf for TokioKcpRecv {
     }
 
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 impl Drop for TokioKcpRecv {

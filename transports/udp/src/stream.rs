@@ -72,4 +72,6 @@ impl RecvHalf for UdpRecv {
     fn block_for(&mut self, limit: Option<Duration>) {
         self.half.block_for(limit);
     }
+
+    fn expect_bulk(&mut self) {}
 }

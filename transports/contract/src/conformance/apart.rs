@@ -85,6 +85,7 @@ async fn on_four_threads(transport: &Arc<dyn Transport>, at: SocketAddr, block: 
     for stream in [&mut client, &mut server] {
         stream.send.block_for(block);
         stream.recv.block_for(block);
+        stream.recv.expect_bulk();
     }
     all_end([
         on_a_thread(move || load.send(client.send, 1)),

@@ -128,6 +128,10 @@ impl RecvHalf for DecoratedRecv {
     fn block_for(&mut self, limit: Option<Duration>) {
         self.0.block_for(limit);
     }
+
+    fn expect_bulk(&mut self) {
+        self.0.expect_bulk();
+    }
 }
 
 #[derive(Debug)]

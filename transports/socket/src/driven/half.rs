@@ -68,6 +68,8 @@ impl<M: Machine> RecvHalf for Receiver<M> {
     }
 
     fn block_for(&mut self, _: Option<Duration>) {}
+
+    fn expect_bulk(&mut self) {}
 }
 
 impl<M: Machine> Drop for Receiver<M> {
