@@ -88,10 +88,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let framed = Arc::new(Framed(Arc::clone(Registry::standard().get("tcp").ok_or("no TCP")?)));
     let server = Server::builder().listen("127.0.0.1:0".parse()?).transport(framed.clone());
     let server = server.bind().await?;
-    let (_, control) = server.local_addrs()[0];
+    let client = Client::builder("127.0.0.1").port(server.local_addrs()[0].1.port());
     tokio::spawn(server.run(std::future::pending()));
-    let client = Client::builder("127.0.0.1").port(control.port()).over(framed).bidirectional();
-    let outcome = client.bytes(64 << 20).build()?.run().await?;
+    let outcome = client.over(framed).bidirectional().bytes(64 << 20).build()?.run().await?;
     for receiver in [Side::Server, Side::Client] {
         let goodput = outcome.goodput(receiver).ok_or("nothing arrived")?;
         println!("the {receiver:?} received {:.2} Gbit/s over framed", goodput / 1e9);
