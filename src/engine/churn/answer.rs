@@ -19,6 +19,7 @@ use super::{
         buffer::Buffer,
         counters::Counters,
         flow::{Record, Stage, launch},
+        means::Means,
         signals::Phase,
     },
     exchange,
@@ -127,7 +128,9 @@ impl Answering {
             let _ = books.set(Books { clock: stage.clock, counters });
         }
         // There is nothing to do but to wait: the connections have tasks of their own.
-        let stage = &Stage { drive: Drive::Inline, ..stage.clone() };
+        // Where they run is not where this task does, which moves nothing.
+        let means = Means { processors: None, ..stage.means.clone() };
+        let stage = &Stage { drive: Drive::Inline, means, ..stage.clone() };
         launch(stage, lane, Arc::clone(&counters), move |stage| async move {
             let bell = stage.signals.bell();
             let over = || stage.signals.reached(Phase::Close) || counters.is_full();
